@@ -1,0 +1,1 @@
+"""neo keeps the network of a multi-address, multipath host what one file says."""

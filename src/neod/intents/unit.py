@@ -1,0 +1,114 @@
+"""What a TOML table compiles to: units of desired state, each with the facts it needs.
+
+A unit is the part of desired state that changes together: one interface with
+its addresses, table and rule, say. When a fact changes, only the units that
+need it are compiled again. Units are plain values: the process that reads the
+file hands them to the daemon.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from neod.model.facts import Followed, Host, Lease
+from neod.model.key import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The place in the file that asked for something: ``macvlans.neo``, line 12."""
+
+    path: str
+    line: int  # from 1; 0 when no line says it (a default)
+
+    def __str__(self) -> str:
+        return f"line {self.line} [{self.path}]" if self.line else f"[{self.path}] (default)"
+
+
+@dataclass(frozen=True, slots=True)
+class FactKey:
+    """The name of one input: ``lease`` of a link, ``followed`` of an uplink, ``host``."""
+
+    kind: str
+    name: str = ""
+
+
+Fact = Lease | Followed | Host
+Facts = Mapping[FactKey, Fact]
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One resource that should exist, and why."""
+
+    key: Key
+    spec: object
+    origin: Origin
+    lease: str = ""  # what a lease contributed, in words; empty where none did
+
+
+class Unit(Protocol):
+    """A part of desired state. Equal units compile to equal wants. Pure and picklable."""
+
+    @property
+    def name(self) -> str:
+        """A stable and unique name: ``macvlans.neo/neo3``."""
+        ...
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """The facts it reads; it may be compiled while some are missing."""
+        ...
+
+    def compile(self, facts: Facts) -> Iterable[Want]:
+        """Return what should exist given *facts*; a missing fact yields fewer wants, never an error."""
+        ...
+
+    def waits_for(self, facts: Facts) -> tuple[str, ...]:
+        """Return what is still missing, in words for people: ``a lease for neo3``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpClient:
+    """One link whose IPv4 address neod leases."""
+
+    link: str
+    parent: str  # the link whose wire is used; the link itself for an uplink
+    mac: str  # "02:…", or empty: whatever the link has
+
+
+@dataclass(frozen=True, slots=True)
+class PathInfo:
+    """One row of the path table in ``neodctl status``."""
+
+    name: str
+    parent: str  # empty for an uplink
+    ipv4: str  # "dhcp", "follow" or "static"
+    table: int
+    mptcp: tuple[str, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """``[daemon]``, ``[metrics]``."""
+
+    resync_s: float = 60.0
+    on_stop: str = "keep"  # keep | remove
+    log_level: str = "info"
+    log_format: str = "auto"  # auto | json | console
+    metrics_listen: str = ""  # "127.0.0.1:9110"; empty is off
+
+
+@dataclass(frozen=True, slots=True)
+class Intents:
+    """The whole file, checked: what the daemon works from. Picklable."""
+
+    units: tuple[Unit, ...]
+    paths: tuple[PathInfo, ...] = ()
+    dhcp: tuple[DhcpClient, ...] = ()
+    follow: tuple[str, ...] = ()  # uplinks whose foreign configuration is followed
+    daemon: DaemonSettings = DaemonSettings()
+    warnings: tuple[str, ...] = ()  # one line each: file:line: text
+    source: str = ""  # the file's path

@@ -1,0 +1,46 @@
+"""Inputs that are not config: what a network or a kernel told us.
+
+Instants on this page are seconds of CLOCK_BOOTTIME, which goes on while the
+machine sleeps and never jumps.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+FOREVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One bound DHCPv4 lease of one link."""
+
+    link: str
+    ip: IPv4Address
+    prefix_length: int
+    gateway: IPv4Address | None
+    server: IPv4Address
+    bound_at: float  # when the ACK's request was sent
+    renew_at: float  # T1
+    rebind_at: float  # T2
+    expires_at: float  # inf never expires
+    dns: tuple[IPv4Address, ...] = ()
+    domain: str = ""
+    mtu: int | None = None  # bytes, option 26
+    routes: tuple[tuple[str, IPv4Address], ...] = ()  # option 121: (destination CIDR, gateway)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What somebody else configured on an uplink that neod only follows."""
+
+    link: str
+    addresses: tuple[tuple[IPv4Address, int], ...] = ()  # (address, prefix length)
+    gateway: IPv4Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What this kernel, or this namespace of it, has."""
+
+    machine_id: str
+    neighbour_thresholds: bool = True  # net.ipv4.neigh.default.gc_thresh*: only the first namespace has them

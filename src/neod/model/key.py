@@ -1,0 +1,75 @@
+"""Names of kernel objects: what tells two of them apart, and nothing else.
+
+Keys that several kinds depend on live here, so that kinds need not import
+each other. The empty ``netns`` is the namespace neod itself runs in.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import ClassVar, Protocol
+
+
+class Key(Protocol):
+    """A hashable name whose ``str()`` is stable and unique: ``kind:rest``."""
+
+    kind: ClassVar[str]
+
+    @property
+    def netns(self) -> str: ...
+
+    def __hash__(self) -> int: ...
+
+
+def within(netns: str) -> str:
+    """Return the prefix that names *netns* inside a key; nothing for neod's own."""
+    return f"{netns}/" if netns else ""
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsKey:
+    """A named network namespace, as ``ip netns`` lists it."""
+
+    kind: ClassVar[str] = "netns"
+    netns: str
+
+    def __str__(self) -> str:
+        return f"netns:{self.netns}"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkKey:
+    """A link by name; its index does not survive a re-creation."""
+
+    kind: ClassVar[str] = "link"
+    netns: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"link:{within(self.netns)}{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressKey:
+    """An address on a link. IPv4 tells prefix lengths apart, so the key does."""
+
+    kind: ClassVar[str] = "address"
+    netns: str
+    link: str
+    ip: IPv4Address | IPv6Address
+    prefix_length: int
+
+    def __str__(self) -> str:
+        return f"address:{within(self.netns)}{self.link}/{self.ip}/{self.prefix_length}"
+
+
+@dataclass(frozen=True, slots=True)
+class TableKey:
+    """A routing table of one family; it exists while it holds a route of ours."""
+
+    kind: ClassVar[str] = "table"
+    netns: str
+    table: int
+    version: int  # 4 or 6
+
+    def __str__(self) -> str:
+        return f"table:{within(self.netns)}{self.table}/ipv{self.version}"

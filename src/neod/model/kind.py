@@ -1,0 +1,73 @@
+"""The contract of a family of kernel objects: a pure half and an effectful half."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from neod.model.change import Seen
+from neod.model.errors import KernelError
+from neod.model.key import Key
+
+K = TypeVar("K", bound=Key)
+S = TypeVar("S")
+
+
+class Kind(Protocol[K, S]):
+    """What neo knows about one family of kernel objects. Pure."""
+
+    name: ClassVar[str]
+    frees_first: ClassVar[bool]  # deletes must precede creates (names, MACs and slots are exclusive)
+
+    def normalize(self, key: K, spec: S) -> tuple[K, S]:
+        """Return the pair the way the kernel will report it back."""
+        ...
+
+    def matches(self, have: S, want: S) -> bool:
+        """Whether *have* fulfils *want*; ``==`` but for what the kernel cannot round-trip."""
+        ...
+
+    def in_place(self, have: S, want: S) -> bool:
+        """Whether the kernel can turn *have* into *want* without a re-creation."""
+        ...
+
+    def requires(self, key: K, spec: S) -> Iterable[Key]:
+        """Return what must exist before the object, and outlive it."""
+        ...
+
+    def provides(self, key: K) -> Iterable[Key]:
+        """Return the keys that exist because this object does, beside its own."""
+        ...
+
+
+class Driver(Protocol[K, S]):
+    """What neo does to that family in one namespace. Every call may be repeated safely.
+
+    All calls take many objects at once: the port sends a whole step in one go.
+    """
+
+    async def observe(self, keys: Collection[K] | None) -> Mapping[K, Seen[S]]:
+        """Read *keys*, or with None everything owned and everything that can be required.
+
+        What is absent from the answer does not exist. More than was asked
+        for may be returned.
+
+        Raises:
+            KernelError: the kernel could not be read; nothing is known then.
+        """
+        ...
+
+    async def put(self, items: Sequence[tuple[K, S]]) -> Sequence[KernelError | None]:
+        """Make every item so, whether it exists or not; one answer each."""
+        ...
+
+    async def drop(self, keys: Sequence[K]) -> Sequence[KernelError | None]:
+        """Make every key not exist; what is already gone counts as done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the registry: a kind, and how to make its driver from the ports."""
+
+    kind: Kind[Any, Any]
+    driver: Callable[[Any], Driver[Any, Any]]

@@ -1,0 +1,21 @@
+"""Every number that marks an object as neo's, with its biography."""
+
+from typing import Final
+
+PROTOCOL: Final = 110
+"""Route, rule and address protocol: 'n'. Free in rt_protos, beside 2 kernel, 3 boot, 4 static,
+16 dhcp, 18 keepalived, 42 babel, 99 openr, 186-198 FRR. networkd spares only 2; we do not
+disguise ourselves as the kernel."""
+
+LINK_GROUP: Final = 110
+"""IFLA_GROUP of links we create; set in the create message and kept by every kernel seen."""
+
+RULE_PRIORITY_BASE: Final = 11000
+"""A path's rule has priority 11000 + its table: after tailscale (5210-5270), mwan3 (1000-3000),
+before NetworkManager (20350, 30200) and the main table (32766)."""
+
+ENDPOINT_IDS: Final = range(200, 255)
+"""MPTCP endpoint ids: an endpoint has no owner field, so the id is the mark."""
+
+RESERVED_TABLES: Final = {0: "unspec", 253: "default", 254: "main", 255: "local"}
+"""Tables of the kernel itself. 252 is how it writes 'see RTA_TABLE'."""

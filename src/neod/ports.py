@@ -1,0 +1,50 @@
+"""What neo needs from the outside, as Protocols. Nothing here touches the system."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from neod.model.errors import KernelError
+
+
+class Clock(Protocol):
+    """The only source of time. Both never jump backwards but ``wall``."""
+
+    def boottime(self) -> float:
+        """Return seconds of CLOCK_BOOTTIME, which runs on while the machine sleeps."""
+        ...
+
+    def wall(self) -> float:
+        """Return seconds since the epoch, for people and files; it may jump."""
+        ...
+
+
+class Rtnl(Protocol):
+    """rtnetlink of one namespace. Requests and answers are netlink payloads (no nlmsghdr)."""
+
+    async def send(self, requests: Sequence[tuple[int, int, bytes]]) -> Sequence[KernelError | None]:
+        """Send ``(type, flags, payload)`` requests in few system calls; one answer each, in order."""
+        ...
+
+    async def dump(self, type_: int, payload: bytes) -> Sequence[tuple[int, memoryview]]:
+        """Return ``(type, payload)`` of every object of a dump that was consistent.
+
+        Raises:
+            KernelError: refused, or still interrupted after several tries (EINTR).
+        """
+        ...
+
+    async def get(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, memoryview] | KernelError]:
+        """Return one object, or the refusal, for each ``(type, payload)``."""
+        ...
+
+    def index_of(self, link: str) -> int | None:
+        """Return the index last seen for the name of a link."""
+        ...
+
+    def name_of(self, index: int) -> str | None:
+        """Return the name last seen for an index."""
+        ...
+
+    def learn(self, index: int, link: str | None) -> None:
+        """Note what an index is called now; None forgets it."""
+        ...

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from neod.model.facts import Followed, Host, Lease
+from neod.model.facts import DhcpClient, Followed, Host, Lease
 from neod.model.key import Key
 
 
@@ -67,15 +67,6 @@ class Unit(Protocol):
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
         """Return what is still missing, in words for people: ``a lease for neo3``."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class DhcpClient:
-    """One link whose IPv4 address neod leases."""
-
-    link: str
-    parent: str  # the link whose wire is used; the link itself for an uplink
-    mac: str  # "02:…", or empty: whatever the link has
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,3 +44,12 @@ class Host:
 
     machine_id: str
     neighbour_thresholds: bool = True  # net.ipv4.neigh.default.gc_thresh*: only the first namespace has them
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpClient:
+    """One link whose IPv4 address neod leases."""
+
+    link: str
+    parent: str  # the link whose wire is used; the link itself for an uplink
+    mac: str  # "02:…", or empty: whatever the link has

@@ -1,0 +1,15 @@
+"""The real clocks; the only module that reads them."""
+
+import time
+
+
+class SystemClock:
+    """CLOCK_BOOTTIME for deadlines, the wall clock for people."""
+
+    def boottime(self) -> float:
+        """Return seconds of CLOCK_BOOTTIME."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def wall(self) -> float:
+        """Return seconds since the epoch; it may jump."""
+        return time.time()

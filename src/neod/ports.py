@@ -1,6 +1,7 @@
 """What neo needs from the outside, as Protocols. Nothing here touches the system."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from neod.model.errors import KernelError
@@ -48,3 +49,54 @@ class Rtnl(Protocol):
     def learn(self, index: int, link: str | None) -> None:
         """Note what an index is called now; None forgets it."""
         ...
+
+
+class Sysctls(Protocol):
+    """/proc/sys of one namespace, and the values found there before our first write."""
+
+    def read(self, path: str) -> str | None:
+        """Return the value with single spaces, or None where there is no such sysctl.
+
+        Raises:
+            KernelError: it exists and cannot be read.
+        """
+        ...
+
+    def write(self, path: str, value: str) -> None:
+        """Set the value.
+
+        Raises:
+            KernelError: refused; ENOENT where there is no such sysctl.
+        """
+        ...
+
+    def originals(self) -> Mapping[str, str]:
+        """Return the values to restore, by path: having one means that we changed it."""
+        ...
+
+    def remember(self, values: Mapping[str, str | None]) -> None:
+        """Keep these originals on disk before anything is written; None forgets one.
+
+        Raises:
+            KernelError: the disk refused; nothing must be written then.
+        """
+        ...
+
+
+class Strays(Protocol):
+    """Links of ours that somebody moved to another namespace."""
+
+    async def remove(self, alias: str, mac: str, parent_index: int) -> bool:
+        """Delete the link wherever a named namespace holds it; True if one was found."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """One namespace, as drivers see it."""
+
+    netns: str
+    clock: Clock
+    rtnl: Rtnl
+    sysctls: Sysctls
+    strays: Strays

@@ -1,11 +1,46 @@
-"""Addresses on links."""
+"""Addresses on links, with lifetimes that the kernel itself ends."""
 
+import errno
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from struct import Struct
+from typing import ClassVar, Final
 
+from neod.model.change import Seen
+from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
-from neod.model.key import AddressKey
+from neod.model.key import AddressKey, Key, LinkKey
+from neod.model.kind import Names
+from neod.model.marks import PROTOCOL
+from neod.ports import Ports
+from neod.wire import (
+    IFADDR,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    RTM_DELADDR,
+    RTM_GETADDR,
+    RTM_NEWADDR,
+    attr,
+    attr_u32,
+    attrs,
+    family_of,
+    ip,
+    u32,
+)
 
-__all__ = ["AddressKey", "AddressSpec"]
+__all__ = ["AddressDriver", "AddressKey", "AddressKind", "AddressSpec", "touched"]
+
+IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
+IFA_F_NOPREFIXROUTE: Final = 0x200
+CACHEINFO: Final = Struct("=IIII")  # preferred, valid (seconds), created, updated
+INFINITY_S: Final = 0xFFFFFFFF
+
+LIFETIME_SLACK_S: Final = 5.0
+"""The kernel counts whole seconds, and its ticks drift against CLOCK_BOOTTIME: a lease counts as kept within this."""
+
+ONE_BY_ONE: Final = 24
+"""More links than this are read with one dump a family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +49,128 @@ class AddressSpec:
 
     valid_until: float = FOREVER  # seconds of CLOCK_BOOTTIME
     prefix_route: bool = False  # False: IFA_F_NOPREFIXROUTE, no route in the main table
+
+
+class AddressKind:
+    """The pure half."""
+
+    name: ClassVar[str] = "address"
+    frees_first: ClassVar[bool] = False
+    adopts: ClassVar[bool] = False
+    poll_s: ClassVar[float | None] = None
+
+    def normalize(self, key: AddressKey, spec: AddressSpec) -> tuple[AddressKey, AddressSpec]:
+        """Return the pair unchanged."""
+        return key, spec
+
+    def matches(self, have: AddressSpec, want: AddressSpec) -> bool:
+        """Whether flags are equal and the lifetime is, within what the kernel can tell."""
+        if have.prefix_route != want.prefix_route:
+            return False
+        if have.valid_until == want.valid_until:
+            return True
+        return abs(have.valid_until - want.valid_until) <= LIFETIME_SLACK_S
+
+    def in_place(self, have: AddressSpec, want: AddressSpec) -> bool:
+        """A lifetime can be replaced; IPv4 keeps the flags an address was made with."""
+        return have.prefix_route == want.prefix_route
+
+    def requires(self, key: AddressKey, spec: AddressSpec) -> Iterable[Key]:
+        """An address needs its link."""
+        return (LinkKey(key.netns, key.link),)
+
+    def provides(self, key: AddressKey) -> Iterable[Key]:
+        """Return nothing beyond the address itself."""
+        return ()
+
+
+def to_wire(key: AddressKey, spec: AddressSpec, index: int, now: float) -> bytes:
+    """Return the RTM_NEWADDR payload; *now* is CLOCK_BOOTTIME in seconds."""
+    left = INFINITY_S if spec.valid_until == FOREVER else max(1, min(round(spec.valid_until - now), INFINITY_S - 1))
+    return b"".join(
+        (
+            name_of(key, index),
+            attr_u32(IFA_FLAGS, 0 if spec.prefix_route else IFA_F_NOPREFIXROUTE),
+            attr(IFA_PROTO, bytes((PROTOCOL,))),
+            attr(IFA_CACHEINFO, CACHEINFO.pack(left, left, 0, 0)),
+        )
+    )
+
+
+def name_of(key: AddressKey, index: int) -> bytes:
+    """Return the payload that names the address and says no more."""
+    packed = key.ip.packed
+    head = IFADDR.pack(family_of(key.ip.version), key.prefix_length, 0, 0, index)
+    return head + attr(IFA_LOCAL, packed) + attr(IFA_ADDRESS, packed)
+
+
+def from_wire(netns: str, payload: memoryview, names: Names, now: float) -> tuple[AddressKey, Seen[AddressSpec]] | None:
+    """Return the address that an RTM_NEWADDR payload describes; None on a link without a name."""
+    _, prefix_length, _, _, index = IFADDR.unpack_from(payload)
+    found = attrs(payload, IFADDR.size)
+    link = names(index)
+    local = found.get(IFA_LOCAL, found.get(IFA_ADDRESS))
+    if link is None or local is None:
+        return None
+    valid = CACHEINFO.unpack_from(found[IFA_CACHEINFO])[1] if IFA_CACHEINFO in found else INFINITY_S
+    flags = u32(found[IFA_FLAGS]) if IFA_FLAGS in found else 0
+    spec = AddressSpec(FOREVER if valid == INFINITY_S else now + valid, not flags & IFA_F_NOPREFIXROUTE)
+    owned = IFA_PROTO in found and found[IFA_PROTO][0] == PROTOCOL
+    return AddressKey(netns, link, ip(local), prefix_length), Seen(spec, owned)
+
+
+def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterable[Key]:
+    """Return the address that an event is about."""
+    reading = from_wire(netns, payload, names, 0.0)
+    return (reading[0],) if reading else ()
+
+
+class AddressDriver:
+    """Addresses of one namespace."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._netns, self._rtnl, self._clock = ports.netns, ports.rtnl, ports.clock
+
+    async def observe(self, keys: Collection[AddressKey]) -> Mapping[AddressKey, Seen[AddressSpec]]:
+        """Read the links of *keys*: all their addresses come along."""
+        links = {(key.link, key.ip.version) for key in keys}
+        if len(links) > ONE_BY_ONE:
+            return await self.observe_all(keys)
+        found: dict[AddressKey, Seen[AddressSpec]] = {}
+        for link, version in sorted(links):
+            index = self._rtnl.index_of(link)
+            if index is None:
+                continue
+            try:
+                found |= await self._dump(version, index)
+            except KernelError as error:
+                if error.code != errno.ENODEV:
+                    raise
+        return found
+
+    async def observe_all(self, wanted: Collection[AddressKey]) -> Mapping[AddressKey, Seen[AddressSpec]]:
+        """Read every address of both families."""
+        return await self._dump(4, 0) | await self._dump(6, 0)
+
+    async def _dump(self, version: int, index: int) -> dict[AddressKey, Seen[AddressSpec]]:
+        dumped = await self._rtnl.dump(RTM_GETADDR, IFADDR.pack(family_of(version), 0, 0, 0, index))
+        now = self._clock.boottime()
+        readings = (from_wire(self._netns, payload, self._rtnl.name_of, now) for _, payload in dumped)
+        return dict(reading for reading in readings if reading)
+
+    async def put(
+        self, items: Sequence[tuple[AddressKey, AddressSpec, AddressSpec | None]]
+    ) -> Sequence[KernelError | None]:
+        """Add every address, or replace its lifetime."""
+        now = self._clock.boottime()
+        requests = []
+        for key, spec, have in items:
+            flags = NLM_F_CREATE | (NLM_F_EXCL if have is None else NLM_F_REPLACE)
+            requests.append((RTM_NEWADDR, flags, to_wire(key, spec, self._rtnl.index_of(key.link) or 0, now)))
+        return await self._rtnl.send(requests)
+
+    async def drop(self, keys: Sequence[AddressKey]) -> Sequence[KernelError | None]:
+        """Delete every address; what is gone, or whose link is gone, is done."""
+        requests = [(RTM_DELADDR, 0, name_of(key, self._rtnl.index_of(key.link) or 0)) for key in keys]
+        gone = (errno.EADDRNOTAVAIL, errno.ENODEV)
+        return [None if e and e.code in gone else e for e in await self._rtnl.send(requests)]

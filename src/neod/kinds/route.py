@@ -1,10 +1,44 @@
 """Unicast routes in tables that neo owns."""
 
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import ClassVar
+import errno
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import ClassVar, Final
 
-from neod.model.key import within
+from neod.model.change import Seen
+from neod.model.errors import KernelError
+from neod.model.key import Key, LinkKey, TableKey, within
+from neod.model.kind import Names
+from neod.model.marks import PROTOCOL
+from neod.ports import Ports
+from neod.wire import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    RTM_DELROUTE,
+    RTM_GETROUTE,
+    RTM_NEWROUTE,
+    RTMSG,
+    attr,
+    attr_u32,
+    attrs,
+    family_of,
+    ip,
+    nest,
+    u32,
+)
+
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_TABLE = 1, 4, 5, 6, 7, 8, 15
+RTAX_MTU: Final = 2
+RTN_UNICAST: Final = 1
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
+RTNH_F_ONLINK, RTM_F_CLONED = 4, 0x200
+
+IP6_DEFAULT_METRIC: Final = 1024
+
+ONE_BY_ONE: Final = 24
+"""More tables than this are read with one dump a family, filtered by our protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +66,140 @@ class RouteSpec:
     source: IPv4Address | IPv6Address | None = None  # preferred source; must be on a link already
     mtu: int | None = None  # bytes; None leaves the kernel's choice alone
     on_link: bool = False  # the gateway is reachable though no subnet holds it
+
+
+class RouteKind:
+    """The pure half."""
+
+    name: ClassVar[str] = "route"
+    frees_first: ClassVar[bool] = False
+    adopts: ClassVar[bool] = False
+    poll_s: ClassVar[float | None] = None
+
+    def normalize(self, key: RouteKey, spec: RouteSpec) -> tuple[RouteKey, RouteSpec]:
+        """Return the pair the way the kernel will report it back.
+
+        IPv6 has no metric 0: the kernel stores 1024 in its place.
+
+        Source: read back on Linux 6.18 by ``tests/contract``.
+        """
+        if key.dst.version == 6 and key.metric == 0:
+            key = replace(key, metric=IP6_DEFAULT_METRIC)
+        return key, spec
+
+    def matches(self, have: RouteSpec, want: RouteSpec) -> bool:
+        """Whether they are equal."""
+        return have == want
+
+    def in_place(self, have: RouteSpec, want: RouteSpec) -> bool:
+        """All of a route can be replaced at once."""
+        return True
+
+    def requires(self, key: RouteKey, spec: RouteSpec) -> Iterable[Key]:
+        """A route needs its link; that its source is a local address the kernel itself checks."""
+        return (LinkKey(key.netns, spec.link),)
+
+    def provides(self, key: RouteKey) -> Iterable[Key]:
+        """A table exists while it holds a route."""
+        return (TableKey(key.netns, key.table, key.dst.version),)
+
+
+def name_of(key: RouteKey, scope: int, flags: int) -> bytes:
+    """Return the payload that names the route: table, destination, metric, and our protocol."""
+    table = key.table if key.table < 256 else 0
+    parts = [
+        RTMSG.pack(family_of(key.dst.version), key.dst.prefixlen, 0, 0, table, PROTOCOL, scope, RTN_UNICAST, flags)
+    ]
+    parts.append(attr_u32(RTA_TABLE, key.table))
+    if key.dst.prefixlen:
+        parts.append(attr(RTA_DST, key.dst.network_address.packed))
+    if key.metric:
+        parts.append(attr_u32(RTA_PRIORITY, key.metric))
+    return b"".join(parts)
+
+
+def to_wire(key: RouteKey, spec: RouteSpec, index: int) -> bytes:
+    """Return the RTM_NEWROUTE payload."""
+    on_wire = key.dst.version == 6 or spec.gateway is not None
+    head = name_of(key, SCOPE_UNIVERSE if on_wire else SCOPE_LINK, RTNH_F_ONLINK if spec.on_link else 0)
+    parts = [head, attr_u32(RTA_OIF, index)]
+    if spec.gateway is not None:
+        parts.append(attr(RTA_GATEWAY, spec.gateway.packed))
+    if spec.source is not None:
+        parts.append(attr(RTA_PREFSRC, spec.source.packed))
+    if spec.mtu is not None:
+        parts.append(nest(RTA_METRICS, [attr_u32(RTAX_MTU, spec.mtu)]))
+    return b"".join(parts)
+
+
+def from_wire(netns: str, payload: memoryview, names: Names) -> tuple[RouteKey, Seen[RouteSpec]] | None:
+    """Return the route that an RTM_NEWROUTE payload describes; None for what is no route of a table."""
+    family, length, _, _, table, protocol, _, _, flags = RTMSG.unpack_from(payload)
+    if flags & RTM_F_CLONED:
+        return None
+    found = attrs(payload, RTMSG.size)
+    width = 4 if family == family_of(4) else 16
+    raw = bytes(found[RTA_DST]) if RTA_DST in found else bytes(width)
+    metric = u32(found[RTA_PRIORITY]) if RTA_PRIORITY in found else 0
+    key = RouteKey(netns, u32(found[RTA_TABLE]) if RTA_TABLE in found else table, ip_network((raw, length)), metric)
+    metrics = attrs(found[RTA_METRICS]) if RTA_METRICS in found else {}
+    spec = RouteSpec(
+        (names(u32(found[RTA_OIF])) or "") if RTA_OIF in found else "",  # multipath has no single link
+        ip(found[RTA_GATEWAY]) if RTA_GATEWAY in found else None,
+        ip(found[RTA_PREFSRC]) if RTA_PREFSRC in found else None,
+        u32(metrics[RTAX_MTU]) if RTAX_MTU in metrics else None,
+        bool(flags & RTNH_F_ONLINK),
+    )
+    return key, Seen(spec, protocol == PROTOCOL)
+
+
+def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterable[Key]:
+    """Return the route that an event is about."""
+    reading = from_wire(netns, payload, names)
+    return (reading[0],) if reading else ()
+
+
+class RouteDriver:
+    """Routes of one namespace. Effects only: it decides nothing and retries nothing."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._netns, self._rtnl = ports.netns, ports.rtnl
+
+    async def observe(self, keys: Collection[RouteKey]) -> Mapping[RouteKey, Seen[RouteSpec]]:
+        """Read the tables of *keys*, foreign routes and all."""
+        tables = {(key.table, key.dst.version) for key in keys}
+        if len(tables) > ONE_BY_ONE:
+            return await self.observe_all(keys)
+        found: dict[RouteKey, Seen[RouteSpec]] = {}
+        for table, version in sorted(tables):
+            found |= await self._dump(version, table, 0)
+        return found
+
+    async def observe_all(self, wanted: Collection[RouteKey]) -> Mapping[RouteKey, Seen[RouteSpec]]:
+        """Read our routes in all tables; the kernel leaves the others out."""
+        return await self._dump(4, 0, PROTOCOL) | await self._dump(6, 0, PROTOCOL)
+
+    async def _dump(self, version: int, table: int, protocol: int) -> dict[RouteKey, Seen[RouteSpec]]:
+        head = RTMSG.pack(family_of(version), 0, 0, 0, table if table < 256 else 0, protocol, 0, 0, 0)
+        try:
+            dumped = await self._rtnl.dump(RTM_GETROUTE, head + (attr_u32(RTA_TABLE, table) if table else b""))
+        except KernelError as error:
+            if error.code == errno.ENOENT:  # the table does not exist yet
+                return {}
+            raise
+        readings = (from_wire(self._netns, payload, self._rtnl.name_of) for _, payload in dumped)
+        return dict(reading for reading in readings if reading)
+
+    async def put(self, items: Sequence[tuple[RouteKey, RouteSpec, RouteSpec | None]]) -> Sequence[KernelError | None]:
+        """Add every route, or replace the one that is there."""
+        requests = []
+        for key, spec, have in items:
+            flags = NLM_F_CREATE | (NLM_F_EXCL if have is None else NLM_F_REPLACE)
+            requests.append((RTM_NEWROUTE, flags, to_wire(key, spec, self._rtnl.index_of(spec.link) or 0)))
+        return await self._rtnl.send(requests)
+
+    async def drop(self, keys: Sequence[RouteKey]) -> Sequence[KernelError | None]:
+        """Delete every route that carries our protocol; already gone counts as done."""
+        requests = [(RTM_DELROUTE, 0, name_of(key, SCOPE_NOWHERE, 0)) for key in keys]
+        gone = (errno.ESRCH, errno.ENOENT, errno.ENODEV)
+        return [None if e and e.code in gone else e for e in await self._rtnl.send(requests)]

@@ -1,10 +1,36 @@
 """Policy rules: packets from an address look into that address's table."""
 
+import errno
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
-from typing import ClassVar
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import ClassVar, Final
 
-from neod.model.key import within
+from neod.model.change import Seen
+from neod.model.errors import KernelError
+from neod.model.key import Key, TableKey, within
+from neod.model.kind import Names
+from neod.model.marks import PROTOCOL
+from neod.ports import Ports
+from neod.wire import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    RTM_DELRULE,
+    RTM_GETRULE,
+    RTM_NEWRULE,
+    RULEHDR,
+    attr,
+    attr_u32,
+    attrs,
+    family_of,
+    u32,
+)
+
+FRA_SRC, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL = 2, 6, 15, 21
+FRA_SUPPRESS_PREFIXLEN: Final = 14
+FR_ACT_TO_TBL: Final = 1
+PLAIN: Final = {FRA_SRC, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL, FRA_SUPPRESS_PREFIXLEN, 18, 22}
+"""Attributes of a rule that selects by source alone; 18 is padding, 22 an empty port range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +44,117 @@ class RuleKey:
     table: int
 
     def __str__(self) -> str:
-        return f"rule:{within(self.netns)}{self.priority}/from {self.source} lookup {self.table}"
+        source = self.source.network_address if self.source.prefixlen == self.source.max_prefixlen else self.source
+        return f"rule:{within(self.netns)}{self.priority}/from {source} lookup {self.table}"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSpec:
     """Nothing is left to control: the key says it all."""
+
+
+class RuleKind:
+    """The pure half."""
+
+    name: ClassVar[str] = "rule"
+    frees_first: ClassVar[bool] = False
+    adopts: ClassVar[bool] = False
+    poll_s: ClassVar[float | None] = None
+
+    def normalize(self, key: RuleKey, spec: RuleSpec) -> tuple[RuleKey, RuleSpec]:
+        """Return the pair unchanged."""
+        return key, spec
+
+    def matches(self, have: RuleSpec, want: RuleSpec) -> bool:
+        """Whether they are equal: they always are."""
+        return have == want
+
+    def in_place(self, have: RuleSpec, want: RuleSpec) -> bool:
+        """Nothing can differ."""
+        return True
+
+    def requires(self, key: RuleKey, spec: RuleSpec) -> Iterable[Key]:
+        """A rule needs a table with something in it: it would send packets to the main table otherwise."""
+        return (TableKey(key.netns, key.table, key.source.version),)
+
+    def provides(self, key: RuleKey) -> Iterable[Key]:
+        """Return nothing beyond the rule itself."""
+        return ()
+
+
+def to_wire(key: RuleKey) -> bytes:
+    """Return the payload that makes, or names, the rule."""
+    table = key.table if key.table < 256 else 0
+    head = RULEHDR.pack(family_of(key.source.version), 0, key.source.prefixlen, 0, table, 0, 0, FR_ACT_TO_TBL, 0)
+    parts = [head, attr_u32(FRA_TABLE, key.table), attr_u32(FRA_PRIORITY, key.priority)]
+    if key.source.prefixlen:
+        parts.append(attr(FRA_SRC, key.source.network_address.packed))
+    parts.append(attr(FRA_PROTOCOL, bytes((PROTOCOL,))))
+    return b"".join(parts)
+
+
+def from_wire(netns: str, payload: memoryview) -> tuple[RuleKey, Seen[RuleSpec]] | None:
+    """Return the rule that an RTM_NEWRULE payload describes; None when it selects by more than the source."""
+    family, dst_length, length, tos, table, _, _, action, _ = RULEHDR.unpack_from(payload)
+    found = attrs(payload, RULEHDR.size)
+    if dst_length or tos or action != FR_ACT_TO_TBL or not PLAIN.issuperset(found):
+        return None
+    raw = bytes(found[FRA_SRC]) if FRA_SRC in found else bytes(4 if family == family_of(4) else 16)
+    source = ip_network((raw, length))
+    key = RuleKey(
+        netns,
+        u32(found[FRA_PRIORITY]) if FRA_PRIORITY in found else 0,
+        source,
+        u32(found[FRA_TABLE]) if FRA_TABLE in found else table,
+    )
+    return key, Seen(RuleSpec(), FRA_PROTOCOL in found and found[FRA_PROTOCOL][0] == PROTOCOL)
+
+
+def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterable[Key]:
+    """Return the rule that an event is about."""
+    reading = from_wire(netns, payload)
+    return (reading[0],) if reading else ()
+
+
+class RuleDriver:
+    """Rules of one namespace."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._netns, self._rtnl = ports.netns, ports.rtnl
+
+    async def observe(self, keys: Collection[RuleKey]) -> Mapping[RuleKey, Seen[RuleSpec]]:
+        """Read the rules of the families of *keys*, and parse those whose priority is asked for.
+
+        The kernel gives rules only all at once; looking for the priority's
+        bytes costs a tenth of parsing.
+        """
+        marks = {attr_u32(FRA_PRIORITY, key.priority) for key in keys}
+        found: dict[RuleKey, Seen[RuleSpec]] = {}
+        for version in sorted({key.source.version for key in keys}):
+            found |= await self._dump(version, marks if len(marks) <= 4 else None)
+        return found
+
+    async def observe_all(self, wanted: Collection[RuleKey]) -> Mapping[RuleKey, Seen[RuleSpec]]:
+        """Read every rule of both families."""
+        return await self._dump(4, None) | await self._dump(6, None)
+
+    async def _dump(self, version: int, marks: Collection[bytes] | None) -> dict[RuleKey, Seen[RuleSpec]]:
+        dumped = await self._rtnl.dump(RTM_GETRULE, RULEHDR.pack(family_of(version), 0, 0, 0, 0, 0, 0, 0, 0))
+        payloads = [payload for _, payload in dumped]
+        if marks is not None:
+            payloads = [p for p in payloads if any(mark in raw for raw in (bytes(p),) for mark in marks)]
+        found: dict[RuleKey, Seen[RuleSpec]] = {}
+        for payload in payloads:
+            reading = from_wire(self._netns, payload)
+            if reading and (reading[0] not in found or reading[1].owned):
+                found[reading[0]] = reading[1]
+        return found
+
+    async def put(self, items: Sequence[tuple[RuleKey, RuleSpec, RuleSpec | None]]) -> Sequence[KernelError | None]:
+        """Add every rule."""
+        return await self._rtnl.send([(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, to_wire(key)) for key, _, _ in items])
+
+    async def drop(self, keys: Sequence[RuleKey]) -> Sequence[KernelError | None]:
+        """Delete every rule; already gone counts as done."""
+        answers = await self._rtnl.send([(RTM_DELRULE, 0, to_wire(key)) for key in keys])
+        return [None if e and e.code in (errno.ENOENT, errno.ESRCH) else e for e in answers]

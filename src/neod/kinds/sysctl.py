@@ -1,9 +1,24 @@
-"""Sysctls below ``net``: the one kind with no mark in the kernel."""
+"""Sysctls below ``net``: the one kind with no mark in the kernel.
 
+What we changed is known by the value to restore, which is on disk before the
+first write.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from neod.model.key import within
+from neod.model.change import Seen
+from neod.model.errors import KernelError
+from neod.model.key import Key, LinkKey, within
+from neod.model.kind import Names
+from neod.ports import Ports
+from neod.wire import attrs, u32
+
+NETCONFA_IFINDEX: Final = 1
+NETCONF_NAMES: Final = {2: "forwarding", 3: "rp_filter", 5: "proxy_arp"}
+NETCONF_HEADER_BYTES: Final = 4
+NOT_LINKS: Final = frozenset(("all", "default"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +42,107 @@ class SysctlSpec:
 
     value: str
     at_least: bool = False
+
+
+class SysctlKind:
+    """The pure half."""
+
+    name: ClassVar[str] = "sysctl"
+    frees_first: ClassVar[bool] = False
+    adopts: ClassVar[bool] = True
+    poll_s: ClassVar[float | None] = 1.0
+
+    def normalize(self, key: SysctlKey, spec: SysctlSpec) -> tuple[SysctlKey, SysctlSpec]:
+        """Return the pair with the kernel's spacing."""
+        return key, SysctlSpec(" ".join(spec.value.split()), spec.at_least)
+
+    def matches(self, have: SysctlSpec, want: SysctlSpec) -> bool:
+        """Whether the value is the wanted one, or large enough."""
+        if want.at_least and have.value.isdigit() and want.value.isdigit():
+            return int(have.value) >= int(want.value)
+        return have.value == want.value
+
+    def in_place(self, have: SysctlSpec, want: SysctlSpec) -> bool:
+        """A sysctl is always written over."""
+        return True
+
+    def requires(self, key: SysctlKey, spec: SysctlSpec) -> Iterable[Key]:
+        """The sysctls of a link need the link."""
+        parts = key.path.split("/")
+        if len(parts) == 5 and parts[2] in ("conf", "neigh") and parts[3] not in NOT_LINKS:
+            return (LinkKey(key.netns, parts[3]),)
+        return ()
+
+    def provides(self, key: SysctlKey) -> Iterable[Key]:
+        """Return nothing beyond the sysctl itself."""
+        return ()
+
+
+def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterable[Key]:
+    """Return the sysctls that an RTM_NEWNETCONF message is about: only three of them send one.
+
+    Source: net/ipv4/devinet.c, devinet_conf_proc.
+    """
+    found = attrs(payload, NETCONF_HEADER_BYTES)
+    link = names(u32(found[NETCONFA_IFINDEX])) if NETCONFA_IFINDEX in found else None
+    if link is None:
+        return ()
+    family = "ipv4" if payload[0] == 2 else "ipv6"
+    return [
+        SysctlKey(netns, f"net/{family}/conf/{link}/{name}")
+        for number, name in NETCONF_NAMES.items()
+        if number in found
+    ]
+
+
+class SysctlDriver:
+    """Sysctls of one namespace."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._netns, self._sysctls = ports.netns, ports.sysctls
+
+    async def observe(self, keys: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
+        """Read *keys*; one of ours has a value to restore."""
+        read, owned = self._sysctls.read, self._sysctls.originals()
+        values = ((key, read(key.path)) for key in keys)
+        return {key: Seen(SysctlSpec(value), key.path in owned) for key, value in values if value is not None}
+
+    async def observe_all(self, wanted: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
+        """Read *wanted* and everything that has a value to restore."""
+        return await self.observe({*wanted, *(SysctlKey(self._netns, path) for path in self._sysctls.originals())})
+
+    async def put(
+        self, items: Sequence[tuple[SysctlKey, SysctlSpec, SysctlSpec | None]]
+    ) -> Sequence[KernelError | None]:
+        """Set every value, once its original is safe on disk."""
+        owned = self._sysctls.originals()
+        try:
+            found = {key.path: self._sysctls.read(key.path) for key, _, _ in items if key.path not in owned}
+            if found:
+                self._sysctls.remember({path: value for path, value in found.items() if value is not None})
+        except KernelError as error:
+            return [error] * len(items)
+        return [self._write(key.path, spec.value) for key, spec, _ in items]
+
+    def _write(self, path: str, value: str) -> KernelError | None:
+        try:
+            self._sysctls.write(path, value)
+        except KernelError as error:
+            return error
+        return None
+
+    async def drop(self, keys: Sequence[SysctlKey]) -> Sequence[KernelError | None]:
+        """Put back every value found before our first write; one whose link is gone is done."""
+        originals = self._sysctls.originals()
+        answers = [
+            self._write(key.path, originals[key.path])
+            if key.path in originals and self._sysctls.read(key.path) is not None
+            else None
+            for key in keys
+        ]
+        done = {key.path: None for key, error in zip(keys, answers, strict=True) if error is None}
+        try:
+            self._sysctls.remember(done)
+        except KernelError as error:
+            return [error if answer is None else answer for answer in answers]
+        return answers

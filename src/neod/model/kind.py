@@ -1,7 +1,7 @@
 """The contract of a family of kernel objects: a pure half and an effectful half."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from neod.model.change import Seen
@@ -17,6 +17,8 @@ class Kind(Protocol[K, S]):
 
     name: ClassVar[str]
     frees_first: ClassVar[bool]  # deletes must precede creates (names, MACs and slots are exclusive)
+    adopts: ClassVar[bool]  # a foreign object that differs is changed, not a conflict (sysctls exist anyway)
+    poll_s: ClassVar[float | None]  # shortest time between looks at what sends no event; None where all is told
 
     def normalize(self, key: K, spec: S) -> tuple[K, S]:
         """Return the pair the way the kernel will report it back."""
@@ -45,19 +47,24 @@ class Driver(Protocol[K, S]):
     All calls take many objects at once: the port sends a whole step in one go.
     """
 
-    async def observe(self, keys: Collection[K] | None) -> Mapping[K, Seen[S]]:
-        """Read *keys*, or with None everything owned and everything that can be required.
-
-        What is absent from the answer does not exist. More than was asked
-        for may be returned.
+    async def observe(self, keys: Collection[K]) -> Mapping[K, Seen[S]]:
+        """Read *keys*. What is absent from the answer does not exist; more may be returned.
 
         Raises:
             KernelError: the kernel could not be read; nothing is known then.
         """
         ...
 
-    async def put(self, items: Sequence[tuple[K, S]]) -> Sequence[KernelError | None]:
-        """Make every item so, whether it exists or not; one answer each."""
+    async def observe_all(self, wanted: Collection[K]) -> Mapping[K, Seen[S]]:
+        """Read *wanted*, everything owned, and everything that others can require.
+
+        Raises:
+            KernelError: the kernel could not be read; nothing is known then.
+        """
+        ...
+
+    async def put(self, items: Sequence[tuple[K, S, S | None]]) -> Sequence[KernelError | None]:
+        """Make every ``(key, spec, as last observed)`` so; one answer each."""
         ...
 
     async def drop(self, keys: Sequence[K]) -> Sequence[KernelError | None]:
@@ -65,9 +72,15 @@ class Driver(Protocol[K, S]):
         ...
 
 
+Names = Callable[[int], str | None]
+Touched = Callable[[str, int, memoryview, Names], Iterable[Key]]
+"""(netns, message type, payload, index -> name) -> the keys that a netlink event says to look at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the registry: a kind, and how to make its driver from the ports."""
+    """One line of the registry: a kind, how to make its driver from the ports, and its events."""
 
     kind: Kind[Any, Any]
     driver: Callable[[Any], Driver[Any, Any]]
+    touched: Mapping[int, Touched] = field(default_factory=dict)  # by message type

@@ -1,0 +1,105 @@
+"""The event plane: netlink multicast of one namespace, as messages to look at.
+
+Nothing is decided here and nothing read: whoever takes a message must ask the
+kernel again. Overruns are reported, never fatal, and never slept upon.
+"""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from neod.kernel.bpf import attach, route_filter
+from neod.kernel.rtnl import SO_RCVBUFFORCE, SOL_NETLINK, open_netlink
+from neod.model.change import Actor
+from neod.wire import HEADER
+
+GROUPS: Final = (1, 5, 7, 8, 9, 11, 19, 24, 25)
+"""link, then address, route, rule of both families, and netconf (forwarding, rp_filter)."""
+
+NETLINK_ADD_MEMBERSHIP: Final = 1
+RECEIVE_BUFFER_BYTES: Final = 16 << 20
+DRAIN: Final = 256
+"""Datagrams a wake-up, so that a storm leaves the loop a turn for others."""
+
+Taker = Callable[[int, memoryview, Actor | None], None]  # type, payload, who
+
+
+def actor_of(port_id: int) -> Actor | None:
+    """Return the program that owns a netlink port, if the port is its process id and it still lives.
+
+    The kernel gives a process's first socket its pid as port; later ones get
+    arbitrary numbers, which name nobody.
+    """
+    if not 0 < port_id < 1 << 22:
+        return None
+    try:
+        return Actor(port_id, Path(f"/proc/{port_id}/comm").read_text().strip())
+    except OSError:
+        return Actor(port_id, "a process that has ended")
+
+
+class EventSocket:
+    """Multicast messages of one namespace, delivered on the loop.
+
+    *take* gets each message; *lost* is called once for an overrun and must
+    lead to a full look.
+    """
+
+    def __init__(
+        self, take: Taker, lost: Callable[[], None], opener: Callable[[int], socket.socket] = open_netlink
+    ) -> None:
+        self._take, self._lost = take, lost
+        self._sock = opener(RECEIVE_BUFFER_BYTES)
+        self._sock.setblocking(False)
+        self.received = self.overruns = self.spoofed = 0
+        for group in GROUPS:
+            self._sock.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+
+    def filter(self, protocol: int, tables: Iterable[int], own_port: int) -> None:
+        """Let through only what can concern us; call it again when the tables change."""
+        attach(self._sock, route_filter(protocol, tables, own_port))
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver from now on; what was queued since the socket exists comes first."""
+        loop.add_reader(self._sock.fileno(), self._drain)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop delivering and leave the groups."""
+        loop.remove_reader(self._sock.fileno())
+        self._sock.close()
+
+    def _drain(self) -> None:
+        actors: dict[int, Actor | None] = {}
+        for _ in range(DRAIN):
+            try:
+                data, (sender, _group) = self._sock.recvfrom(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    self.overruns += 1
+                    self._lost()
+                    continue
+                raise
+            if sender != 0:  # only the kernel speaks for the kernel
+                self.spoofed += 1
+                continue
+            self._deliver(data, actors)
+
+    def _deliver(self, data: bytes, actors: dict[int, Actor | None]) -> None:
+        view, offset = memoryview(data), 0
+        while offset + 16 <= len(data):
+            length, type_, _, _, port_id = HEADER.unpack_from(data, offset)
+            if length < 16 or offset + length > len(data):
+                return
+            self.received += 1
+            if port_id not in actors:
+                actors[port_id] = actor_of(port_id)
+            self._take(type_, view[offset + 16 : offset + length], actors[port_id])
+            offset += (length + 3) & ~3
+
+
+__all__ = ["GROUPS", "SO_RCVBUFFORCE", "EventSocket", "actor_of"]

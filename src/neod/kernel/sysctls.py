@@ -1,0 +1,83 @@
+"""/proc/sys of the calling namespace, and the file of values found there before our first write."""
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from neod.kernel.errors import from_os_error, refused
+from neod.kernel.files import write_atomically
+
+ROOT: Final = "/proc/sys/"
+
+
+def lifetime_of_sysctls() -> str:
+    """Return a name for this boot and this namespace: sysctls start anew with either."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{os.stat('/proc/thread-self/ns/net').st_ino}"  # noqa: PTH116
+
+
+class ProcSysctls:
+    """The port ``Sysctls``. *store* holds the originals; one from another boot is not used."""
+
+    def __init__(self, store: Path) -> None:
+        self._store, self._lifetime = store, lifetime_of_sysctls()
+        self._originals: dict[str, str] = self._load()
+        self.writes = 0
+
+    def _load(self) -> dict[str, str]:
+        try:
+            stored = json.loads(self._store.read_bytes())
+            originals = {str(k): str(v) for k, v in stored["originals"].items()}
+            return originals if stored["lifetime"] == self._lifetime else {}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}  # nothing can be restored from it; sysctls are then ours only to set
+
+    def read(self, path: str) -> str | None:
+        """Return the value with single spaces, or None where there is no such sysctl."""
+        try:
+            fd = os.open(ROOT + path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return None
+            raise from_os_error(f"read {path}", error) from error
+        try:
+            return " ".join(os.read(fd, 4096).decode("ascii", "replace").split())
+        except OSError as error:
+            raise from_os_error(f"read {path}", error) from error
+        finally:
+            os.close(fd)
+
+    def write(self, path: str, value: str) -> None:
+        """Set the value."""
+        try:
+            fd = os.open(ROOT + path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise from_os_error(f"write {path}", error) from error
+        try:
+            os.write(fd, value.encode() + b"\n")
+            self.writes += 1
+        except OSError as error:
+            raise from_os_error(f"write {path} = {value}", error) from error
+        finally:
+            os.close(fd)
+
+    def originals(self) -> Mapping[str, str]:
+        """Return the values to restore, by path."""
+        return self._originals
+
+    def remember(self, values: Mapping[str, str | None]) -> None:
+        """Keep these originals on disk before anything is written; None forgets one."""
+        merged = {path: value for path, value in {**self._originals, **values}.items() if value is not None}
+        if merged == self._originals:
+            return
+        document = {"version": 1, "lifetime": self._lifetime, "originals": merged}
+        try:
+            write_atomically(self._store, json.dumps(document, indent=0, sort_keys=True).encode())
+        except OSError as error:
+            raise refused(f"write {self._store}", error.errno or errno.EIO) from error
+        self._originals = merged

@@ -21,6 +21,7 @@ from neod.wire import (
     NLM_F_REQUEST,
     NLMSG_DONE,
     NLMSG_ERROR,
+    RTM_DELLINK,
     attrs,
     text,
 )
@@ -102,6 +103,7 @@ class NetlinkRtnl:
         self._opener = opener
         self._sock = self._open()
         self._sequence = 0
+        self._turn = asyncio.Lock()  # one request or dump at a time on the socket
         self._names: dict[int, str] = {}
         self._indexes: dict[str, int] = {}
         self.writes = 0
@@ -131,7 +133,11 @@ class NetlinkRtnl:
             if start:
                 await asyncio.sleep(0)
             batch = [(t, f | NLM_F_ACK, p) for t, f, p in requests[start : start + BATCH]]
-            answers += [a if isinstance(a, KernelError) else None for a in self._exchange(batch)]
+            async with self._turn:
+                # A deletion waits for an RCU grace period, 90 ms for a macvlan: not on the loop.
+                slow = any(t == RTM_DELLINK for t, _, _ in batch)
+                exchanged = await asyncio.to_thread(self._exchange, batch) if slow else self._exchange(batch)
+            answers += [a if isinstance(a, KernelError) else None for a in exchanged]
         return answers
 
     async def get(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, memoryview] | KernelError]:
@@ -140,8 +146,9 @@ class NetlinkRtnl:
         for start in range(0, len(requests), BATCH):
             if start:
                 await asyncio.sleep(0)
-            for answer in self._exchange([(t, 0, p) for t, p in requests[start : start + BATCH]]):
-                answers.append(answer if answer is not None else refused("get", errno.EPROTO))
+            async with self._turn:
+                exchanged = self._exchange([(t, 0, p) for t, p in requests[start : start + BATCH]])
+            answers += [answer if answer is not None else refused("get", errno.EPROTO) for answer in exchanged]
         return answers
 
     def _exchange(self, batch: Sequence[tuple[int, int, bytes]]) -> list[tuple[int, memoryview] | KernelError | None]:
@@ -182,12 +189,13 @@ class NetlinkRtnl:
         for attempt in range(DUMP_TRIES):
             if attempt:
                 await asyncio.sleep(0.01 * 2**attempt)
-            found = await self._dump_once(type_, payload)
+            async with self._turn:
+                found = self._dump_once(type_, payload)
             if found is not None:
                 return found
         raise refused(VERBS.get(type_, "dump"), errno.EINTR, "the objects kept changing while they were read")
 
-    async def _dump_once(self, type_: int, payload: bytes) -> list[tuple[int, memoryview]] | None:
+    def _dump_once(self, type_: int, payload: bytes) -> list[tuple[int, memoryview]] | None:
         self._sequence += 1
         number, sock, call = self._sequence, self._sock, VERBS.get(type_, "dump")
         found: list[tuple[int, memoryview]] = []
@@ -203,15 +211,11 @@ class NetlinkRtnl:
                         self._raise_for_done(type_, body)
                         return None if interrupted else found
                     if kind == NLMSG_ERROR:
-                        raise _refusal(VERBS.get(type_, "dump"), flags, body) or refused(
-                            VERBS.get(type_, "dump"), errno.EPROTO
-                        )
+                        raise _refusal(call, flags, body) or refused(call, errno.EPROTO)
                     found.append((kind, body))
         except OSError as error:
             self._reopen()
-            raise from_os_error(
-                VERBS.get(type_, "dump"), error if error.errno else OSError(errno.ETIMEDOUT, "")
-            ) from error
+            raise from_os_error(call, error if error.errno else OSError(errno.ETIMEDOUT, "")) from error
 
     @staticmethod
     def _raise_for_done(type_: int, body: memoryview) -> None:

@@ -119,10 +119,10 @@ def from_wire(netns: str, payload: memoryview, names: Names, now: float) -> tupl
     return AddressKey(netns, link, ip(local), prefix_length), Seen(spec, owned)
 
 
-def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterable[Key]:
+def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
     """Return the address that an event is about."""
     reading = from_wire(netns, payload, names, 0.0)
-    return (reading[0],) if reading else ()
+    return ((reading[0], reading[1].owned),) if reading else ()
 
 
 class AddressDriver:

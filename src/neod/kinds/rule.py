@@ -110,10 +110,10 @@ def from_wire(netns: str, payload: memoryview) -> tuple[RuleKey, Seen[RuleSpec]]
     return key, Seen(RuleSpec(), FRA_PROTOCOL in found and found[FRA_PROTOCOL][0] == PROTOCOL)
 
 
-def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterable[Key]:
+def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
     """Return the rule that an event is about."""
     reading = from_wire(netns, payload)
-    return (reading[0],) if reading else ()
+    return ((reading[0], reading[1].owned),) if reading else ()
 
 
 class RuleDriver:

@@ -78,7 +78,7 @@ class SysctlKind:
         return ()
 
 
-def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterable[Key]:
+def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
     """Return the sysctls that an RTM_NEWNETCONF message is about: only three of them send one.
 
     Source: net/ipv4/devinet.c, devinet_conf_proc.
@@ -89,7 +89,7 @@ def touched(netns: str, type_: int, payload: memoryview, names: Names) -> Iterab
         return ()
     family = "ipv4" if payload[0] == 2 else "ipv6"
     return [
-        SysctlKey(netns, f"net/{family}/conf/{link}/{name}")
+        (SysctlKey(netns, f"net/{family}/conf/{link}/{name}"), False)
         for number, name in NETCONF_NAMES.items()
         if number in found
     ]

@@ -73,8 +73,8 @@ class Driver(Protocol[K, S]):
 
 
 Names = Callable[[int], str | None]
-Touched = Callable[[str, int, memoryview, Names], Iterable[Key]]
-"""(netns, message type, payload, index -> name) -> the keys that a netlink event says to look at."""
+Touched = Callable[[str, memoryview, Names], Iterable[tuple[Key, bool]]]
+"""(netns, payload, index -> name) -> the keys that a netlink event says to look at, and whether each has our mark."""
 
 
 @dataclass(frozen=True, slots=True)

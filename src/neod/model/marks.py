@@ -10,6 +10,9 @@ disguise ourselves as the kernel."""
 LINK_GROUP: Final = 110
 """IFLA_GROUP of links we create; set in the create message and kept by every kernel seen."""
 
+DOOMED_GROUP: Final = 0x6E656F00
+"""IFLA_GROUP of our links in the moment before they are deleted together: 'neo' and a zero byte."""
+
 RULE_PRIORITY_BASE: Final = 11000
 """A path's rule has priority 11000 + its table: after tailscale (5210-5270), mwan3 (1000-3000),
 before NetworkManager (20350, 30200) and the main table (32766)."""

@@ -1,0 +1,46 @@
+"""What a process and its children have used, read from /proc."""
+
+import os
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and its living descendants."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += [int(child) for child in children.read_text().split()]
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    """Return CPU seconds used so far by a process, its living descendants and its ended children."""
+    return sum(_running_s(member) + _ended_s(member) for member in family(pid))
+
+
+def _running_s(pid: int) -> float:
+    """Nanosecond bookkeeping of the living threads."""
+    stats = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(stat.read_text().split()[0]) for stat in stats) / 1e9
+
+
+def _ended_s(pid: int) -> float:
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(after_name[13]) + int(after_name[14])) / TICKS_PER_S
+
+
+def peak_rss_mb(pid: int) -> float:
+    """Return the largest resident set the process itself ever had."""
+    return _field(Path(f"/proc/{pid}/status"), "VmHWM:")
+
+
+def pss_mb(pid: int) -> float:
+    """Return the proportional set size of a process and its living descendants, now."""
+    return sum(_field(Path(f"/proc/{member}/smaps_rollup"), "Pss:") for member in family(pid))
+
+
+def _field(path: Path, name: str) -> float:
+    line = next(line for line in path.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 1024

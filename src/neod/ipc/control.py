@@ -1,9 +1,10 @@
 """What the control socket asks of the daemon, as one Protocol.
 
 Every method is called on the daemon's event loop, possibly several at once and
-while a pass runs; none may block it. A caller that hangs up cancels the call:
-``wait`` and ``events`` just end, a write that has begun must be finished
-all the same. Whether the caller may write was checked before.
+while a pass runs; none may block it. A caller that hangs up cancels ``wait``
+and ``events``; any other call is finished for nobody. Whether the caller may
+write was checked before. What is raised beside the errors named here is a
+bug: the caller is told so, the log has the traceback, and the daemon goes on.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from neod.model.errors import NeoError
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, init=False)
 class ControlError(NeoError):
     """Base of what a control call can end in instead of a reply; its fields go over the wire."""
 
@@ -78,6 +78,16 @@ class Busy(ControlError):
 
 
 @dataclass(eq=False)
+class Overrun(ControlError):
+    """Too many connections are open; this one was turned away."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"neod turned the connection away: {self.reason}"
+
+
+@dataclass(eq=False)
 class Paused(ControlError):
     """Nothing is changed while neod is paused."""
 
@@ -124,6 +134,7 @@ ERRORS: tuple[type[ControlError], ...] = (
     TimedOut,
     ApplyFailed,
     Busy,
+    Overrun,
     Paused,
     NothingToConfirm,
     Lagged,

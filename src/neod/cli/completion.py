@@ -1,0 +1,130 @@
+"""``neodctl completion``: static scripts, written from the parser itself.
+
+shtab would do it too, but takes a dependency for three templates.
+"""
+
+import argparse
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from neod.cli.command import Command, Context
+from neod.cli.exits import FINE, INTERNAL, USAGE
+from neod.cli.registry import REGISTRY
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What may follow one command."""
+
+    name: str
+    help: str
+    options: tuple[tuple[str, str], ...]  # (--option, help)
+    choices: tuple[str, ...]
+    files: bool
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("shell", choices=tuple(SCRIPTS))
+
+
+def _completion(context: Context) -> int:
+    """Print a completion script. For bash: `eval "$(neodctl completion bash)"`."""
+    script = "\n".join(SCRIPTS[context.args.shell](tuple(_words()))) + "\n"
+    if context.args.json:
+        context.print_json({"shell": context.args.shell, "script": script})
+    else:
+        context.out.write(script)
+    return FINE
+
+
+def _words() -> Iterator[Words]:
+    from neod.cli.main import parser_of
+
+    names = [name for name, _, _ in REGISTRY]
+    parser = parser_of(names)
+    helps = {name: help_ for name, _, help_ in REGISTRY}
+    for action in parser._actions:  # argparse has no public way to ask what it parses
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                yield _of(name, helps[name], sub)
+
+
+def _of(name: str, help_: str, parser: ArgumentParser) -> Words:
+    options = [(action.option_strings, action.help or "") for action in parser._actions if action.option_strings]
+    positional = [action for action in parser._actions if not action.option_strings]
+    return Words(
+        name,
+        help_,
+        tuple((option, text) for strings, text in options for option in strings if option.startswith("--")),
+        tuple(str(choice) for action in positional for choice in action.choices or ()),
+        any(action.metavar == "FILE" for action in positional),
+    )
+
+
+def _bash(commands: tuple[Words, ...]) -> Iterator[str]:
+    yield "_neodctl() {"
+    yield "    local word=${COMP_WORDS[COMP_CWORD]} command= i"
+    yield "    COMPREPLY=()"
+    yield "    for ((i = 1; i < COMP_CWORD; i++)); do"
+    yield "        case ${COMP_WORDS[i]} in --runtime-dir) ((i++)) ;; -*) ;; *) command=${COMP_WORDS[i]}; break ;; esac"
+    yield "    done"
+    yield "    case $command in"
+    for words in commands:
+        line = " ".join((*words.choices, *(option for option, _ in words.options)))
+        files = " -f" if words.files else ""
+        yield f"    {words.name}) COMPREPLY=($(compgen{files} -W '{line}' -- \"$word\")) ;;"
+    names = " ".join(words.name for words in commands)
+    yield f"    '') COMPREPLY=($(compgen -W '{names} --json --runtime-dir --version --help' -- \"$word\")) ;;"
+    yield "    esac"
+    yield "}"
+    yield "complete -F _neodctl neodctl"
+
+
+def _zsh(commands: tuple[Words, ...]) -> Iterator[str]:
+    yield "#compdef neodctl"
+    yield "_neodctl() {"
+    yield "    local -a commands=("
+    for words in commands:
+        yield f"        {_quoted(words.name + ':' + words.help)}"
+    yield "    )"
+    yield "    _arguments -C '--json[print the reply as JSON]' '--runtime-dir[of the daemon]:DIR:_files -/' \\"
+    yield "        '1:command:{_describe command commands}' '*::argument:->rest'"
+    yield "    case $words[1] in"
+    for words in commands:
+        specs = [_quoted(f"{option}[{_plain(text)}]") for option, text in words.options]
+        specs += [f"'1:argument:({' '.join(words.choices)})'"] if words.choices else []
+        specs += ["'1:file:_files'"] if words.files else []
+        yield f"    {words.name}) _arguments {' '.join(specs)} ;;"
+    yield "    esac"
+    yield "}"
+    yield '[ "$funcstack[1]" = _neodctl ] && _neodctl "$@" || compdef _neodctl neodctl'
+
+
+def _fish(commands: tuple[Words, ...]) -> Iterator[str]:
+    yield "complete -c neodctl -f"
+    yield "complete -c neodctl -l json -d 'print the reply as JSON'"
+    yield "complete -c neodctl -l runtime-dir -x -a '(__fish_complete_directories)'"
+    for words in commands:
+        yield f"complete -c neodctl -n __fish_use_subcommand -a {words.name} -d {_quoted(words.help)}"
+        here = f"-n '__fish_seen_subcommand_from {words.name}'"
+        for option, text in words.options:
+            yield f"complete -c neodctl {here} -l {option[2:]} -d {_quoted(text)}"
+        if words.choices:
+            yield f"complete -c neodctl {here} -a '{' '.join(words.choices)}'"
+        if words.files:
+            yield f"complete -c neodctl {here} -F"
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "(").replace("]", ")")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+SCRIPTS: Final[dict[str, Callable[[tuple[Words, ...]], Iterator[str]]]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+
+COMMANDS: Final = {"completion": Command(_completion, _arguments, (FINE, USAGE, INTERNAL))}

@@ -1,0 +1,58 @@
+"""Exit statuses of ``neodctl``; scripts depend on them."""
+
+from collections.abc import Iterable
+from typing import Final
+
+FINE: Final = 0
+DIFFERS: Final = 1
+USAGE: Final = 2
+TIMED_OUT: Final = 3
+APPLY_FAILED: Final = 4
+NO_DAEMON: Final = 8
+NO_OBJECT: Final = 10
+INTERNAL: Final = 70  # EX_SOFTWARE
+NOT_ALLOWED: Final = 77  # EX_NOPERM
+FILE_INVALID: Final = 78  # EX_CONFIG
+INTERRUPTED: Final = 130
+READER_GONE: Final = 141  # as the shell says it of SIGPIPE
+
+MEANING: Final = {
+    FINE: "fine",
+    DIFFERS: "differs: drift, changes pending, blocked, failed or in conflict; the file is stale",
+    USAGE: "usage",
+    TIMED_OUT: "timed out",
+    APPLY_FAILED: "apply failed, was undone, or cannot be done now",
+    NO_DAEMON: "no daemon",
+    NO_OBJECT: "no such object",
+    INTERNAL: "internal error",
+    NOT_ALLOWED: "not allowed",
+    FILE_INVALID: "the file is invalid",
+}
+
+ASKS: Final = (FINE, USAGE, TIMED_OUT, NO_DAEMON, INTERNAL, NOT_ALLOWED)
+"""Of every command that asks the daemon."""
+
+OF_ERROR: Final = {
+    "NoSuchObject": NO_OBJECT,
+    "FileInvalid": FILE_INVALID,
+    "NotAllowed": NOT_ALLOWED,
+    "TimedOut": TIMED_OUT,
+    "ApplyFailed": APPLY_FAILED,
+    "Busy": APPLY_FAILED,
+    "Overrun": NO_DAEMON,
+    "Paused": APPLY_FAILED,
+    "NothingToConfirm": APPLY_FAILED,
+    "Lagged": TIMED_OUT,
+    "InternalError": INTERNAL,
+    "NoDaemon": NO_DAEMON,
+    "NoAccess": NOT_ALLOWED,
+    "NoAnswer": TIMED_OUT,
+    "Foreign": INTERNAL,
+}
+"""Exit status by the name of the error."""
+
+
+def epilog(statuses: Iterable[int]) -> str:
+    """Return the paragraph on exit statuses that ends a help text."""
+    lines = [f"  {status:>3}  {MEANING[status]}" for status in sorted(statuses)]
+    return "exit status:\n" + "\n".join(lines)

@@ -1,0 +1,139 @@
+"""``neodctl``: parse, run one command, exit with a status that means something."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NoReturn
+
+from neod.cli.command import Command, Context
+from neod.cli.exits import INTERNAL, INTERRUPTED, OF_ERROR, READER_GONE, epilog
+from neod.cli.registry import REGISTRY
+from neod.cli.text import clean, screen_of
+from neod.ipc.errors import ControlError
+
+RUNTIME_DIR: Final = "/run/neo"
+
+
+class _Version(argparse.Action):
+    """Print versions; the package's metadata is looked up only here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(f"neodctl {_version()}")
+        parser.exit(0)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal. Left alone, argparse imports shutil and three compressors to find out."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(screen_of(sys.stdout, os.environ).width, 100) - 2)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("neod")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def command_of(module: str, name: str) -> Command:
+    """Return one command; imports its module."""
+    commands: dict[str, Command] = import_module(module).COMMANDS
+    return commands[name]
+
+
+def parser_of(names: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser, with the arguments of those commands that are in *names*; the others stay unread."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, formatter_class=_Help)
+    common.add_argument("--json", action="store_true", help="print the reply as JSON")
+    common.add_argument("--runtime-dir", metavar="DIR", help=f"of the daemon (default {RUNTIME_DIR})")
+    parser = argparse.ArgumentParser(
+        prog="neodctl",
+        description="Ask and direct neod.",
+        parents=[common],
+        allow_abbrev=False,
+        formatter_class=_Help,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, prog="neodctl")
+    for name, module, help_ in REGISTRY:
+        if name not in names:
+            commands.add_parser(name, help=help_, add_help=False, formatter_class=_Help)
+            continue
+        command = command_of(module, name)
+        sub = commands.add_parser(
+            name,
+            help=help_,
+            parents=[common],
+            allow_abbrev=False,
+            description=(command.run.__doc__ or "").strip(),
+            epilog=epilog(command.exits),
+            formatter_class=_Help,
+        )
+        if command.arguments:
+            command.arguments(sub)
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``neodctl`` and return its exit status. No traceback gets out."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _run(given)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        return READER_GONE
+    except Exception as exc:  # the top of a program whose users do not read Python
+        _complain(_bug(exc))
+        return INTERNAL
+
+
+def _run(given: Sequence[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without "→" gets "?"
+    args = parser_of(given).parse_args(given)
+    args.json = getattr(args, "json", False)
+    args.runtime_dir = getattr(args, "runtime_dir", RUNTIME_DIR)
+    try:
+        status = int(args.run(Context(args, screen_of(sys.stdout, os.environ), sys.stdout)))
+    except ControlError as exc:
+        status = _refused(exc, args.json)
+    sys.stdout.flush()
+    return status
+
+
+def _refused(error: ControlError, as_json: bool) -> int:
+    """Say what was refused, and return its exit status."""
+    name = type(error).__name__
+    if as_json:
+        from neod.ipc.codec import as_mapping
+
+        print(json.dumps({"error": name, "parameters": as_mapping(error) or {"reason": str(error)}}, indent=2))
+    for line in str(error).splitlines():
+        _complain(line)
+    return OF_ERROR[name]
+
+
+def _complain(line: str) -> None:
+    sys.stdout.flush()
+    print(f"neodctl: {clean(line)}", file=sys.stderr)
+
+
+def _bug(exc: Exception) -> str:
+    """Return all that a bug report needs, in one line."""
+    trace = exc.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code if trace else None
+    where = f" at {os.path.basename(code.co_filename)}:{trace.tb_lineno}" if code and trace else ""  # noqa: PTH119
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"internal error, please report: {type(exc).__name__}: {exc}{where}; neodctl {_version()}, Python {python}"

@@ -1,0 +1,172 @@
+"""``status`` as text. Pure: reply and screen in, lines out; ``text.page`` cleans what comes in."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from neod.cli.text import Column, Screen, clock, count, cut, span, table, wrap
+from neod.ipc.reply_status import Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
+
+COLOUR_OF: Final = {
+    "in-sync": "green",
+    "changing": "yellow",
+    "blocked": "yellow",
+    "retrying": "yellow",
+    "failed": "red",
+    "conflict": "red",
+    "contested": "red",
+}
+WORST_FIRST: Final = ("failed", "conflict", "contested", "retrying", "blocked", "changing")
+
+PATH_COLUMNS: Final = (
+    Column("PATH", least=8),
+    Column("ADDRESS"),
+    Column("LEASE"),
+    Column("TABLE", right=True),
+    Column("RULE", right=True),
+    Column("MPTCP", least=7),
+    Column("STATE", least=9),
+)
+FORWARD_COLUMNS: Final = (
+    Column("FORWARD", least=8),
+    Column("PORTS", least=9),
+    Column("TO"),
+    Column("SNAT", least=6),
+    Column("STATE", least=9),
+)
+NAMESPACE_COLUMNS: Final = (
+    Column("NAMESPACE", least=9),
+    Column("UPLINK"),
+    Column("SUBNET"),
+    Column("EXPOSES", least=7),
+    Column("RELAYS", least=8),
+    Column("STATE", least=9),
+)
+
+
+def status(reply: StatusReply, screen: Screen) -> Iterator[str]:
+    """Heading, what needs attention, the tables, the drifts."""
+    yield _heading(reply, screen)
+    yield from _attention(reply, screen)
+    if reply.paths:
+        yield ""
+        yield from table(PATH_COLUMNS, [_path(row) for row in reply.paths], screen, _colours(reply.paths))
+    if reply.forwards:
+        yield ""
+        yield from table(FORWARD_COLUMNS, [_forward(row) for row in reply.forwards], screen, _colours(reply.forwards))
+    if reply.namespaces:
+        yield ""
+        rows = [_namespace(row) for row in reply.namespaces]
+        yield from table(NAMESPACE_COLUMNS, rows, screen, _colours(reply.namespaces))
+    if reply.objects:
+        yield ""
+        objects = [(row.object, row.origin, row.phase) for row in reply.objects]
+        columns = (Column("OBJECT", least=24), Column("ASKED FOR BY", optional=True), Column("STATE"))
+        yield from table(columns, objects, screen, _colours(reply.objects, "phase"))
+    if reply.drifts:
+        yield ""
+        yield screen.paint(count(len(reply.drifts), "drift").upper(), "bold")
+        for drift in reply.drifts:
+            yield from _drift(drift, screen)
+
+
+def _heading(reply: StatusReply, screen: Screen) -> str:
+    word, colour = _word(reply)
+    parts = [f"neod {word}", count(len(reply.paths), "path"), count(len(reply.drifts), "drift")]
+    line = cut(" · ".join([*parts, f"file {reply.file.path}"]), screen.width - 2)
+    head = f"neod {word}"
+    return f"{screen.paint('●', colour)} {screen.paint(line[: len(head)], 'bold')}{line[len(head) :]}"
+
+
+def _word(reply: StatusReply) -> tuple[str, str]:
+    """Return the one word for everything, and its colour: that of the worst."""
+    if reply.mode != "running":
+        return reply.mode, "yellow"
+    if reply.converged:
+        return "converged", "green" if reply.file.state == "ok" else "yellow"
+    worst = next((phase for phase in WORST_FIRST if any(d.phase == phase for d in reply.drifts)), "changing")
+    return worst, COLOUR_OF[worst]
+
+
+def _attention(reply: StatusReply, screen: Screen) -> Iterator[str]:
+    """What a person has to know before the tables make sense."""
+    if reply.mode == "paused":
+        until = f"until {clock(reply.until)}" if reply.until else "until neodctl resume"
+        yield f"  changes nothing {until}"
+    if reply.mode == "down":
+        yield "  everything owned was removed; neodctl resume or reload brings it back"
+    if reply.confirm_s is not None:
+        yield f"  the last reload is undone in {span(reply.confirm_s)}, unless: neodctl confirm"
+    if reply.file.state != "ok":
+        loaded = f", read at {clock(reply.file.loaded)}" if reply.file.loaded else ""
+        yield screen.paint(f"  the file has errors; neod goes on with the one before{loaded}:", "red")
+        for problem in reply.file.problems:
+            yield from wrap(problem, screen, 4)
+    for warning in reply.file.warnings:
+        yield from wrap(f"warning: {warning}", screen, 2)
+    for note in reply.notes:
+        yield from wrap(note, screen, 2)
+
+
+def _colours(
+    rows: tuple[PathRow, ...] | tuple[ForwardRow, ...] | tuple[NamespaceRow, ...] | tuple[object, ...],
+    field: str = "state",
+) -> list[str]:
+    return [COLOUR_OF.get(getattr(row, field), "") for row in rows]
+
+
+def _state(state: str, detail: str) -> str:
+    return f"{state}: {detail}" if detail else state
+
+
+def _path(row: PathRow) -> tuple[str, ...]:
+    return (
+        row.name,
+        row.address or "-",
+        _lease(row),
+        str(row.table),
+        "-" if row.rule_priority is None else str(row.rule_priority),
+        _endpoint(row),
+        _state(row.state, row.detail),
+    )
+
+
+def _lease(row: PathRow) -> str:
+    if row.ipv4 != "dhcp":
+        return row.ipv4
+    if row.lease_left_s is None:
+        return "forever" if row.address else "-"
+    return span(row.lease_left_s)
+
+
+def _endpoint(row: PathRow) -> str:
+    if not row.mptcp:
+        return "-"
+    flags = ",".join(row.mptcp)
+    return f"{flags} {row.mptcp_id}" if row.mptcp_id is not None else f"({flags})"
+
+
+def _forward(row: ForwardRow) -> tuple[str, ...]:
+    return (row.name, f"{row.protocol} {','.join(row.ports)}", row.to, row.snat, _state(row.state, row.detail))
+
+
+def _namespace(row: NamespaceRow) -> tuple[str, ...]:
+    exposes, relays = ",".join(row.expose) or "-", ",".join(row.relay_addresses) or "-"
+    return (row.name, row.uplink, row.subnet, exposes, relays, _state(row.state, row.detail))
+
+
+def _drift(drift: Drift, screen: Screen) -> Iterator[str]:
+    """The object and its phase on one line; why, and what happens next, below it."""
+    colour = COLOUR_OF.get(drift.phase, "")
+    phase = " ".join(filter(None, (drift.phase, drift.kind)))
+    room = screen.width - len(phase) - 4
+    yield f"  {cut(drift.object, room)}  {screen.paint(phase, colour)}"
+    by = f"by {drift.by}" if drift.by and drift.by not in drift.reason else ""
+    for line in (" ".join(filter(None, (drift.reason, by))), drift.error):
+        if line:
+            yield from wrap(line, screen, 6)
+    if drift.waits_for:
+        yield from wrap(f"waits for {', '.join(drift.waits_for)}", screen, 6)
+    following = f"next attempt in {span(drift.next_attempt_s)}" if drift.next_attempt_s is not None else ""
+    origin = f"asked for by {drift.origin}" if drift.origin else ""
+    if last := " · ".join(filter(None, (following, origin))):
+        yield from wrap(last, screen, 6)

@@ -1,0 +1,137 @@
+"""Resources, leases, reasons and events as text. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from neod.cli.render import COLOUR_OF
+from neod.cli.text import Column, Screen, clock, count, cut, pairs, span, table, wrap
+from neod.ipc.reply_facts import EventRecord, LeaseRow, LeasesReply, ModeReply, ShowReply, WaitReply, WhyReply
+
+LEASE_COLUMNS: Final = (
+    Column("LINK", least=8),
+    Column("ADDRESS"),
+    Column("GATEWAY"),
+    Column("SERVER"),
+    Column("STATE", least=9),
+    Column("RENEW", optional=True),
+    Column("EXPIRES"),
+)
+SHOW_COLUMNS: Final = (Column("OBJECT", least=20), Column("VALUES", least=20))
+
+MADE_BY: Final = {"missing": "deleted", "modified": "changed", "orphan": "added"}
+ALONE: Final = {"missing": "was missing", "modified": "was changed", "orphan": "was left over"}
+EVENT_COLOUR: Final = {"repaired": "yellow", "failed": "red", "conflict": "red", "contested": "red"}
+
+
+def show(reply: ShowReply, screen: Screen) -> Iterator[str]:
+    """One line a resource; what is observed says whose it is."""
+    columns: tuple[Column, ...] = SHOW_COLUMNS
+    rows: list[tuple[str, ...]] = [(item.object, pairs(item.spec) or "-") for item in reply.resources]
+    if reply.which == "observed":
+        marks = ["ours" if item.owned else "foreign" for item in reply.resources]
+        columns, rows = (Column("MARK"), *columns), [(mark, *row) for mark, row in zip(marks, rows, strict=True)]
+    if rows:
+        yield from table(columns, rows, screen)
+    yield f"{count(len(reply.resources), 'object')} {reply.which}."
+
+
+def leases(reply: LeasesReply, screen: Screen) -> Iterator[str]:
+    """One line a client; below it what keeps it from a lease."""
+    if not reply.leases:
+        yield "No interface is leased by neod."
+        return
+    lines = table(LEASE_COLUMNS, [_lease(row) for row in reply.leases], screen)
+    yield lines[0]
+    for row, line in zip(reply.leases, lines[1:], strict=True):
+        yield line
+        if row.detail:
+            yield from wrap(row.detail, screen, 6)
+
+
+def _lease(row: LeaseRow) -> tuple[str, ...]:
+    renew = "-" if row.renew_in_s is None else span(row.renew_in_s)
+    forever = "forever" if row.address else "-"
+    expires = forever if row.expires_in_s is None else span(row.expires_in_s)
+    return (row.link, row.address or "-", row.gateway or "-", row.server or "-", row.state, renew, expires)
+
+
+def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
+    """Line of the file, lease, values, needs and the last actions."""
+    colour = COLOUR_OF.get(reply.phase, "")
+    yield f"{cut(reply.object, screen.width - len(reply.phase) - 2)}  {screen.paint(reply.phase, colour)}"
+    if reply.reason:
+        yield from wrap(reply.reason, screen, 2)
+    if reply.drift and reply.drift.error:
+        yield from wrap(reply.drift.error, screen, 2)
+    if reply.file:
+        place = f"{reply.file}:{reply.line}" if reply.line else f"{reply.file}, by default"
+        yield cut(f"  asked for by  {place} [{reply.table}]", screen.width)
+        if reply.text:
+            yield cut(f"                {reply.text.strip()}", screen.width)
+    if reply.lease:
+        yield from _entry("lease", reply.lease, screen)
+    yield from _values(reply, screen)
+    for number, need in enumerate(reply.needs):
+        yield from _entry("" if number else "needs", f"{need.object} ({need.phase})", screen)
+    if reply.actions:
+        yield "  last actions"
+        for record in reply.actions:
+            yield from event(record, screen, indent=4)
+
+
+def _values(reply: WhyReply, screen: Screen) -> Iterator[str]:
+    if reply.desired is not None and reply.desired == reply.observed:
+        yield from _entry("is", pairs(reply.desired) or "there", screen)
+        return
+    yield from _entry("desired", _spec(reply.desired, "not desired"), screen)
+    whose = "" if reply.owned or reply.observed is None else " (foreign: without our mark)"
+    yield from _entry("observed", _spec(reply.observed, "not there") + whose, screen)
+
+
+def _spec(values: Mapping[str, str] | None, absent: str) -> str:
+    return absent if values is None else pairs(values) or "there"
+
+
+def _entry(name: str, text: str, screen: Screen) -> Iterator[str]:
+    first, *rest = wrap(text, screen, 16)
+    yield f"  {name:<14}{first[16:]}"
+    yield from rest
+
+
+def event(record: EventRecord, screen: Screen, indent: int = 0) -> Iterator[str]:
+    """One line an event, two where the terminal is narrow."""
+    margin = " " * indent
+    time, what = clock(record.time), f"{record.what:<8}"
+    painted = screen.paint(what, EVENT_COLOUR.get(record.what, "green"))
+    took = "" if record.duration_ms is None else f"{record.duration_ms:.1f} ms"
+    rest = "  ".join(filter(None, (_cause(record), record.detail, record.error, took)))
+    head = f"{margin}{time}  {what}  {record.object}".rstrip()
+    start = f"{margin}{time}  {painted}  {record.object}".rstrip()
+    if not rest or len(head) + 2 + len(rest) <= screen.width:
+        yield f"{start}  {rest}".rstrip()
+        return
+    yield start
+    yield from wrap(rest, screen, len(margin) + len(time) + len(what) + 4)
+
+
+def _cause(record: EventRecord) -> str:
+    if not record.drift:
+        return ""
+    if record.by:
+        return f"{MADE_BY.get(record.drift, record.drift)} by {record.by}"
+    return ALONE.get(record.drift, record.drift)
+
+
+def mode(reply: ModeReply, screen: Screen) -> Iterator[str]:
+    """What neod does now."""
+    if reply.mode == "running":
+        yield "neod changes things again."
+        return
+    until = f"until {clock(reply.until)}" if reply.until else "until neodctl resume"
+    yield f"neod is {reply.mode}: it observes and reports, and changes nothing {until}."
+
+
+def wait(reply: WaitReply, screen: Screen) -> Iterator[str]:
+    """What has come."""
+    ready = "converged" if reply.converged else f"ready: {', '.join(reply.paths)}"
+    yield cut(f"{ready} after {span(reply.waited_s)}", screen.width)

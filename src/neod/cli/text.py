@@ -1,0 +1,187 @@
+"""Text for a terminal: clean, aligned, cut to its width. Pure."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Final, TextIO, TypeVar
+
+T = TypeVar("T")
+
+UNBOUNDED: Final = 1_000_000  # columns of what is no terminal: cut nothing that a program reads
+GAP: Final = "  "
+
+COLOURS: Final = {"green": "32", "yellow": "33", "red": "31", "bold": "1", "dim": "2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What the text is for."""
+
+    width: int = 80  # columns
+    colour: bool = False
+
+    def paint(self, text: str, colour: str) -> str:
+        """Return *text* in *colour*, or as it is where there are none."""
+        return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if self.colour and colour else text
+
+
+def screen_of(out: TextIO, environ: Mapping[str, str]) -> Screen:
+    """Return what *out* can show. COLUMNS and NO_COLOR are respected."""
+    terminal = out.isatty()
+    colour = terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    if environ.get("COLUMNS", "").isdecimal() and int(environ["COLUMNS"]):
+        return Screen(int(environ["COLUMNS"]), colour)
+    try:
+        return Screen(os.get_terminal_size(out.fileno()).columns if terminal else UNBOUNDED, colour)
+    except OSError:
+        return Screen(80, colour)
+
+
+def clean(text: str) -> str:
+    """Return *text* with all that could steer a terminal made visible: ``\\x1b``, ``\\u202e``.
+
+    Names and words reach us from the network and the kernel. What is not
+    printable is a control, a format character, a surrogate or unassigned.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _visible(ord(char)) for char in text)
+
+
+def _visible(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def cleaned(value: T) -> T:
+    """Return *value*, a tree of dataclasses, tuples and mappings, with every string clean."""
+    return _cleaned(value)  # type: ignore[no-any-return]
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, tuple):
+        return tuple(map(_cleaned, value))
+    if isinstance(value, Mapping):
+        return {clean(name): _cleaned(item) for name, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return _cleaned_fields(value)
+    return value
+
+
+def _cleaned_fields(value: Any) -> Any:
+    """Return *value* itself where nothing had to be cleaned, which is nearly always."""
+    changed = {}
+    for item in fields(value):
+        before = getattr(value, item.name)
+        if before.__class__ is str and before.isprintable():
+            continue
+        if (after := _cleaned(before)) != before:
+            changed[item.name] = after
+    return replace(value, **changed) if changed else value
+
+
+def cut(text: str, width: int) -> str:
+    """Return *text* in at most *width* columns; an ellipsis says that something is missing."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def wrap(text: str, screen: Screen, indent: int) -> list[str]:
+    """Return *text* as lines indented by *indent*, broken at spaces."""
+    margin = " " * indent
+    if indent + len(text) <= screen.width:
+        return [margin + text]
+    import textwrap  # rarely needed, and not free
+
+    return textwrap.wrap(
+        text, max(screen.width, indent + 20), initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    title: str
+    right: bool = False  # numbers
+    least: int | None = None  # columns it may be cut to; None: never cut
+    optional: bool = False  # left out where space is short
+
+
+Paint = Callable[[int, str], str]  # (row, cell) -> colour or ""
+
+
+def table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Screen, colours: Sequence[str] = ()
+) -> list[str]:
+    """Return heading and rows as lines; the last cell of row *i* is painted in ``colours[i]``."""
+    widths = [max(map(len, cells)) for cells in zip([c.title for c in columns], *rows, strict=True)]
+    kept = _fit(columns, widths, screen.width)
+    lines = [screen.paint(_line(columns, [c.title for c in columns], widths, kept, screen), "bold")]
+    for number, row in enumerate(rows):
+        line = _line(columns, row, widths, kept, screen)
+        if colours and colours[number] and screen.colour:
+            head = min(sum(widths[i] + len(GAP) for i in kept[:-1]), len(line))
+            line = line[:head] + screen.paint(line[head:], colours[number])
+        lines.append(line)
+    return lines
+
+
+def _fit(columns: Sequence[Column], widths: list[int], width: int) -> list[int]:
+    """Lower *widths* until the table fits, widest first; return which columns remain."""
+    kept = list(range(len(columns)))
+    excess = sum(widths) + len(GAP) * (len(kept) - 1) - width
+    for i in reversed(range(len(columns))):
+        if excess > 0 and columns[i].optional:
+            kept.remove(i)
+            excess -= widths[i] + len(GAP)
+    while excess > 0:
+        loose = [i for i in kept if (least := columns[i].least) is not None and widths[i] > least]
+        if not loose:
+            break
+        widest = max(loose, key=lambda i: widths[i])
+        widths[widest] -= 1
+        excess -= 1
+    return kept
+
+
+def _line(columns: Sequence[Column], cells: Sequence[str], widths: list[int], kept: list[int], screen: Screen) -> str:
+    parts = [
+        cut(cells[i], widths[i]).rjust(widths[i]) if columns[i].right else cut(cells[i], widths[i]).ljust(widths[i])
+        for i in kept
+    ]
+    return cut(GAP.join(parts).rstrip(), screen.width)
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 path``, ``8 paths``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def span(seconds: float) -> str:
+    """Return a duration in its two greatest units: ``58min 3s``, ``2d 4h``."""
+    left = max(0, round(seconds))
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return " ".join(parts[:2]) or "0s"
+
+
+def clock(instant: str) -> str:
+    """Return the time of day of an ISO 8601 instant, with its milliseconds where it has them."""
+    time = instant.partition("T")[2] or instant
+    for sign in ("+", "-", "Z"):
+        time = time.partition(sign)[0]
+    return time
+
+
+def pairs(values: Mapping[str, str]) -> str:
+    """Return ``a=1 b=2``."""
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def page(view: Callable[[T, Screen], Iterable[str]], reply: T, screen: Screen) -> str:
+    """Return *reply* as text. The only way from a reply to a terminal: nothing gets there uncleaned."""
+    return "".join(f"{line}\n" for line in view(cleaned(reply), screen))

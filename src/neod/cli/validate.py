@@ -1,0 +1,68 @@
+"""``neodctl validate`` and ``neodctl schema``: about the file alone, without a daemon."""
+
+import os
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from neod.cli.command import Answer, Command, Context
+from neod.cli.exits import FILE_INVALID, FINE, INTERNAL, USAGE
+from neod.cli.text import Screen, count
+from neod.ipc.codec import as_mapping
+from neod.model.errors import ConfigError
+
+DEFAULT_FILE: Final = "/etc/neo/neo.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateReply:
+    """What is wrong with a file."""
+
+    file: str
+    valid: bool
+    problems: tuple[str, ...] = ()  # one line each
+    warnings: tuple[str, ...] = ()
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", metavar="FILE", default=DEFAULT_FILE, help=f"(default {DEFAULT_FILE})")
+
+
+def _validate(context: Context) -> int:
+    """Show every error and warning in the file, with line, column and what would be right. Needs no daemon."""
+    from neod.config.load import load  # pydantic: only those who validate pay for it
+
+    file = context.args.file
+    try:
+        reply = ValidateReply(file, True, warnings=load(Path(file), os.environ).warnings)
+    except ConfigError as exc:
+        reply = ValidateReply(file, False, problems=exc.problems)
+    context.show(Answer(as_mapping(reply), reply), _view)
+    return FINE if reply.valid else FILE_INVALID
+
+
+def _view(reply: ValidateReply, screen: Screen) -> Iterator[str]:
+    for problem in reply.problems:
+        yield screen.paint(problem, "red")
+    for warning in reply.warnings:
+        yield f"warning: {warning}"
+    if reply.valid:
+        yield f"{reply.file} is valid" + (f", with {count(len(reply.warnings), 'warning')}." if reply.warnings else ".")
+    else:
+        yield f"{reply.file} is invalid: {count(len(reply.problems), 'error')}."
+
+
+def _schema(context: Context) -> int:
+    """Print the JSON Schema of the file, for editors: `#:schema FILE` in its first line."""
+    from neod.config.load import json_schema
+
+    context.print_json(json_schema())
+    return FINE
+
+
+COMMANDS: Final = {
+    "validate": Command(_validate, _arguments, (FINE, USAGE, INTERNAL, FILE_INVALID)),
+    "schema": Command(_schema, None, (FINE, USAGE, INTERNAL)),
+}

@@ -1,0 +1,48 @@
+"""Who is at the other end of a unix socket, by the word of the kernel."""
+
+import errno
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+SO_PEERGROUPS: Final = 59
+"""Supplementary groups of the peer when it connected (Linux 4.13; asm-generic/socket.h). The
+socket module has no name for it. Asking the user database instead would answer for now, not then."""
+
+MOST_GROUPS: Final = 256  # Python's getsockopt takes 1024 bytes at most
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The credentials of the process that connected, as they were then."""
+
+    pid: int
+    uid: int
+    gids: frozenset[int]
+
+    def trusted(self) -> bool:
+        """Whether it is root, or the user neod runs as: it could do anything without asking us."""
+        return self.uid in (0, os.geteuid())
+
+    def may_write(self, group: int | None) -> bool:
+        """Whether it may call what changes something; *group* is the writers' group."""
+        return self.trusted() or (group is not None and group in self.gids)
+
+
+def peer_of(sock: socket.socket) -> Peer:
+    """Return the credentials of the process that connected to *sock*."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("=iII"))
+    pid, uid, gid = struct.unpack("=iII", credentials)
+    return Peer(pid, uid, frozenset({gid, *_groups(sock)}))
+
+
+def _groups(sock: socket.socket) -> list[int]:
+    try:
+        groups = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * MOST_GROUPS)
+    except OSError as exc:
+        if exc.errno != errno.ERANGE:
+            raise
+        return []  # in more groups than we can read: only the first group counts
+    return [gid for (gid,) in struct.iter_unpack("=I", groups)]

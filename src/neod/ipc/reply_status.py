@@ -1,0 +1,116 @@
+"""The answer to ``status``. See ``replies``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """The file neod works from, and whether what is on disk could be used."""
+
+    path: str
+    state: str  # ok | stale: the last reading failed, neod goes on with the one before
+    loaded: str = ""  # when the one in use was read
+    problems: tuple[str, ...] = ()  # of a stale file, one line each: file:line:column: key: …
+    warnings: tuple[str, ...] = ()  # of the one in use, one line each
+
+
+@dataclass(frozen=True, slots=True)
+class PassSummary:
+    """The last pass, whether it changed something or not."""
+
+    number: int
+    time: str  # when it began
+    duration_ms: float
+    writes: int  # changes that were done
+    failures: int
+    cause: str  # what woke it
+
+
+@dataclass(frozen=True, slots=True)
+class PathRow:
+    """One interface of the file with its address, lease, table, rule and endpoint."""
+
+    name: str
+    parent: str  # empty: an uplink
+    ipv4: str  # dhcp | follow | static
+    address: str  # "10.8.0.5/16"; empty: none yet
+    lease_left_s: float | None  # None: not leased, or leased for ever
+    table: int
+    rule_priority: int | None  # None: no rule yet
+    mptcp: tuple[str, ...]  # flags of its endpoint
+    mptcp_id: int | None  # endpoint id in the kernel
+    state: str  # a phase: the worst among its objects
+    detail: str = ""  # why not in-sync, in words
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardRow:
+    """One ``[forwards]`` table."""
+
+    name: str
+    protocol: str
+    ports: tuple[str, ...]
+    to: str
+    snat: str
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceRow:
+    """One ``[namespaces]`` table."""
+
+    name: str
+    uplink: str
+    subnet: str
+    expose: tuple[str, ...]
+    relay_addresses: tuple[str, ...]
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One object that is not what the file says, why, and what happens next."""
+
+    object: str
+    phase: str  # changing | blocked | retrying | failed | conflict | contested
+    kind: str = ""  # missing | modified | orphan
+    reason: str = ""  # in words
+    waits_for: tuple[str, ...] = ()  # objects, or facts in words: "a lease for neo3"
+    error: str = ""  # what the kernel said, with call and errno
+    next_attempt_s: float | None = None  # None: when what it waits for comes, or never
+    by: str = ""  # who made it, or holds it: "ip[812]"
+    origin: str = ""  # "line 12 [macvlans.neo]"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRow:
+    """One desired object; ``status OBJECT`` lists those that belong to it."""
+
+    object: str
+    phase: str
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReply:
+    """The state of everything, from the last pass; answered while a pass runs."""
+
+    converged: bool  # no drift, and nothing waits for a fact
+    mode: str  # running | paused | down
+    version: str
+    pid: int
+    since: str  # when this process started
+    file: FileState
+    counts: Mapping[str, int]  # desired objects by phase, "in-sync" among them
+    until: str = ""  # end of a pause; empty: until ``resume``
+    confirm_s: float | None = None  # a reload waits this long for ``confirm``, then is undone
+    notes: tuple[str, ...] = ()  # backends and limits in words: "nat: nftables"
+    last_pass: PassSummary | None = None
+    paths: tuple[PathRow, ...] = ()
+    forwards: tuple[ForwardRow, ...] = ()
+    namespaces: tuple[NamespaceRow, ...] = ()
+    drifts: tuple[Drift, ...] = ()  # worst first
+    objects: tuple[ObjectRow, ...] = ()  # only with an OBJECT

@@ -1,0 +1,14 @@
+"""``python -m neod``: the daemon."""
+
+import sys
+
+from neod.daemon.main import main as run
+
+
+def main() -> None:
+    """Run the daemon and exit with its status."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Runs a plan: step by step, a batch a kind, one outcome per change."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neod.model.change import Change, Op, Outcome, Plan
+from neod.model.errors import KernelError
+from neod.model.key import Key
+from neod.model.kind import Driver, Kind
+
+Place = tuple[str, str]
+Drivers = Mapping[Place, Driver[Any, Any]]
+
+
+async def apply(plan: Plan, drivers: Drivers, kinds: Mapping[str, Kind[Any, Any]]) -> tuple[Outcome, ...]:
+    """Carry out *plan* and return one outcome per change, in plan order.
+
+    A refusal never raises: what depends on the refused object is skipped, and
+    everything else is done.
+    """
+    outcomes: list[Outcome] = []
+    failed: set[Key] = set()
+    for step in plan.steps:
+        doable: defaultdict[Place, list[Change]] = defaultdict(list)
+        for change in step:
+            if causes := _failed_before(change, failed, kinds):
+                outcomes.append(Outcome(change, skipped=causes))
+                failed.add(change.key)
+            else:
+                doable[change.key.netns, change.key.kind].append(change)
+        for done in await asyncio.gather(*(_run(drivers[place], batch) for place, batch in doable.items())):
+            outcomes += done
+            failed |= {outcome.change.key for outcome in done if outcome.error}
+    return tuple(outcomes)
+
+
+def _failed_before(change: Change, failed: set[Key], kinds: Mapping[str, Kind[Any, Any]]) -> tuple[Key, ...]:
+    """Return what a write needs that could not be made. A deletion needs nothing."""
+    if not failed or change.op is Op.DELETE:
+        return ()
+    return tuple(need for need in kinds[change.key.kind].requires(change.key, change.after) if need in failed)
+
+
+async def _run(driver: Driver[Any, Any], batch: Sequence[Change]) -> list[Outcome]:
+    """Do one kind's share of a step: deletions and re-creations are dropped, then all but deletions are put."""
+    answers: dict[Key, KernelError | None] = {}
+    dropped = [c.key for c in batch if c.op in (Op.DELETE, Op.RECREATE)]
+    if dropped:
+        answers |= dict(zip(dropped, await driver.drop(dropped), strict=True))
+    puts = [c for c in batch if c.op is not Op.DELETE and answers.get(c.key) is None]
+    if puts:
+        items = [(c.key, c.after, None if c.op is Op.RECREATE else c.before) for c in puts]
+        answers |= dict(zip((c.key for c in puts), await driver.put(items), strict=True))
+    return [Outcome(change, answers[change.key]) for change in batch]

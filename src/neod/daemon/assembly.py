@@ -1,0 +1,89 @@
+"""Builds the daemon from its parts and runs it."""
+
+import asyncio
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from neod.daemon import logs
+from neod.daemon.control import DaemonControl
+from neod.daemon.core import Core
+from neod.daemon.file import FileKeeper
+from neod.daemon.journal import Journal
+from neod.daemon.main import first_reading
+from neod.daemon.notify import Notify
+from neod.daemon.supervisor import Supervisor
+from neod.daemon.wakeup import Wakeup
+from neod.dhcp.runner import DhcpService
+from neod.dhcp.store import LeaseStore
+from neod.intents.unit import Fact, FactKey, Intents
+from neod.ipc.feed import Feed
+from neod.ipc.server import ControlServer
+from neod.kernel.clock import SystemClock
+from neod.kernel.events import EventSocket
+from neod.kernel.machine import machine_id
+from neod.kernel.rtnl import NetlinkRtnl
+from neod.kernel.strays import NamedStrays
+from neod.kernel.sysctls import ProcSysctls
+from neod.model.facts import Host, Lease
+from neod.ports import Ports
+
+
+async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path, state_dir: Path) -> None:
+    """Run the daemon until it is told to stop.
+
+    Raises:
+        ConfigError: there is no file to start from.
+        NeoError: the kernel or the control socket refuse.
+    """
+    logs.configure("info", "auto")
+    log = structlog.get_logger("neod")
+    clock = SystemClock()
+    wakeup = Wakeup(clock)
+    rtnl = NetlinkRtnl()
+    journal = Journal(clock, Feed(), log)
+    centre: list[Core] = []  # set below: the callbacks cannot fire before the loop goes on
+
+    def leased(link: str, lease: Lease | None) -> None:
+        centre[0].leased(link, lease)
+
+    def said(event: str, fields: dict[str, object]) -> None:
+        log.info(event, **fields)
+
+    events = EventSocket(
+        lambda type_, payload, actor: centre[0].event(type_, payload, actor),
+        lambda: wakeup.hint_everything("lost events"),
+    )
+    dhcp = DhcpService(clock, LeaseStore(state_dir, clock), leased, log=said)
+    sysctls = ProcSysctls(state_dir / "sysctls.json")
+    facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in dhcp.stored().items()}
+    thresholds = sysctls.read("net/ipv4/neigh/default/gc_thresh1") is not None
+    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds)
+    core = Core(Ports("", clock, rtnl, sysctls, NamedStrays()), wakeup, journal, dhcp, facts)
+    centre.append(core)
+
+    def revert(intents: Intents) -> None:
+        journal.note("not confirmed", detail="the file before is in force again")
+        core.adopt(intents, "not confirmed")
+
+    file = FileKeeper(config, state_dir, clock, revert)
+    reading = await asyncio.to_thread(first_reading, child, file)
+    settings = reading.intents.daemon
+    logs.configure(settings.log_level, settings.log_format)
+    _use(file, reading, core)
+    control = DaemonControl(core, file)
+    server = ControlServer(control, runtime_dir, version("neod"))
+    server.bind()
+    await Supervisor(core, control, server, file, events, rtnl, Notify(clock), log).run()
+
+
+def _use(file: FileKeeper, reading: Any, core: Core) -> None:
+    """Put the first reading to work; one that is only a fallback does not become the last good one anew."""
+    if file.problems:
+        file.current = reading
+    else:
+        file.use(reading)
+    core.adopt(reading.intents, "start")

@@ -1,0 +1,57 @@
+"""One log call, three renderings: the journal, a terminal, or JSON. Data never becomes part of a message's text."""
+
+import logging
+import os
+import sys
+from typing import Any, Final
+
+import structlog
+
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+def journal_line(_: Any, __: str, fields: Any) -> str:
+    """Return one line as the journal wants it: ``<6>repaired object=… by=…``; values that need it are quoted."""
+    priority = PRIORITY.get(fields.pop("level", "info"), 6)
+    event = fields.pop("event", "")
+    fields.pop("timestamp", None)
+    trace = fields.pop("exception", "")
+    told = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
+    line = f"<{priority}>{_quoted(event, words=True)} {told}".rstrip()
+    return "\n".join([line, *(f"<{priority}>  {_printable(part)}" for part in str(trace).splitlines())])
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _quoted(value: object, *, words: bool = False) -> str:
+    text = _printable(str(value))
+    return text if words or (text and not set(text) & set(' "=')) else '"' + text.replace('"', "'") + '"'
+
+
+def _clean(_: Any, __: str, fields: Any) -> Any:
+    """Make every text printable before a terminal sees it: networks and kernels name things as they like."""
+    traces = ("exception", "exc_info")
+    return {k: _printable(v) if isinstance(v, str) and k not in traces else v for k, v in fields.items()}
+
+
+def configure(level: str, style: str) -> None:
+    """Log to standard error from now on; *style* is auto, json or console."""
+    if style == "auto":
+        style = "journal" if "JOURNAL_STREAM" in os.environ or not sys.stderr.isatty() else "console"
+    shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
+    if style == "json":
+        shared += [structlog.processors.TimeStamper(fmt="iso"), structlog.processors.JSONRenderer()]
+    elif style == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        shared += [_clean, structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False), renderer]
+    else:
+        shared.append(journal_line)
+    structlog.configure(
+        processors=shared,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, logging.INFO)),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

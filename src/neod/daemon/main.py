@@ -1,0 +1,107 @@
+"""The composition root: builds everything, and injects everything.
+
+The file is read by a child process that is started before anything heavy is
+imported here: both cores work, and the daemon never holds the validator.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from neod.config.reader import collect, spawn
+from neod.model.errors import ConfigError, NeoError
+
+EX_USAGE, EX_CONFIG, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM = 2, 78, 69, 75, 77
+EXPLAIN: Final = (
+    "Exit status: 0 stopped, 2 usage, 69 the kernel lacks something, 75 already running, 77 not root, 78 file."
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of ``neod``."""
+    made = argparse.ArgumentParser(
+        "neod", description="Keep this host's network what one file says, until stopped.", epilog=EXPLAIN
+    )
+    made.add_argument(
+        "--config", type=Path, default=Path("/etc/neo/neo.toml"), metavar="FILE", help="default: %(default)s"
+    )
+    made.add_argument("--runtime-dir", type=Path, default=Path("/run/neo"), metavar="DIR", help="default: %(default)s")
+    made.add_argument(
+        "--state-dir", type=Path, default=Path("/var/lib/neo"), metavar="DIR", help="default: %(default)s"
+    )
+    made.add_argument("--version", action="store_true", help="print the version and exit")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon; return its exit status. No traceback for anything a user can cause."""
+    arguments = parser().parse_args(argv)
+    if arguments.version:
+        from importlib.metadata import version
+
+        print(f"neod {version('neod')}")
+        return 0
+    try:
+        return _start(arguments)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return EX_CONFIG
+    except NeoError as error:
+        print(f"neod: {error}", file=sys.stderr)
+        return EX_TEMPFAIL if type(error).__name__ in ("AlreadyRunning", "AlreadyServed") else EX_UNAVAILABLE
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"neod: {where}{error.strerror}", file=sys.stderr)
+        return EX_NOPERM if isinstance(error, PermissionError) else EX_UNAVAILABLE
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    config, runtime_dir, state_dir = (
+        Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links, and errors shall name what was given
+        for path in (arguments.config, arguments.runtime_dir, arguments.state_dir)
+    )
+    child = spawn(config)
+    try:
+        from neod.daemon.lock import hold
+
+        for directory, mode in ((runtime_dir, 0o755), (state_dir, 0o700)):
+            directory.mkdir(mode=mode, parents=True, exist_ok=True)
+        held = hold(runtime_dir)
+        import asyncio
+
+        from neod.daemon import assembly  # heavy: what it imports loads while the child reads the file
+    except BaseException:
+        child.kill()
+        raise
+    try:
+        asyncio.run(assembly.run(child, config, runtime_dir, state_dir))
+    finally:
+        os.close(held)
+    return 0
+
+
+def first_reading(child: Any, file: Any) -> Any:
+    """Return what to start from: the file, or the last good one if it cannot be used or was never confirmed.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    from neod.daemon.file import Reading
+
+    try:
+        intents = collect(child)
+        if not file.unconfirmed():
+            return Reading(intents, file.path.read_bytes(), file.wall())
+        problems: tuple[str, ...] = (f"{file.path}: was not confirmed before neod ended; reload to use it",)
+    except ConfigError as error:
+        problems = error.problems
+    good = file.fall_back(problems)
+    if good is None:
+        raise ConfigError(problems)
+    for problem in problems:
+        print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
+    return Reading(collect(spawn(good)), good.read_bytes(), file.wall())

@@ -1,0 +1,150 @@
+"""The tasks of the daemon, its signals, and the order of its end."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from neod.daemon.control import DaemonControl
+from neod.daemon.core import Core
+from neod.daemon.file import FileKeeper
+from neod.daemon.journal import Log
+from neod.daemon.notify import Notify
+from neod.ipc.errors import Busy, FileInvalid
+from neod.ipc.server import ControlServer
+from neod.kernel.events import EventSocket
+from neod.kernel.rtnl import NetlinkRtnl
+
+TICK_S: Final = 5.0
+JUMP_S: Final = 5.0
+"""CLOCK_BOOTTIME ahead of the loop's clock by so much: the machine slept, and anything may have happened."""
+
+STUCK_S: Final = 120.0
+"""A pass that takes longer than this is no longer reported as life."""
+
+
+class Supervisor:
+    """Runs everything until told to stop; every task is expected to run for ever."""
+
+    def __init__(
+        self,
+        core: Core,
+        control: DaemonControl,
+        server: ControlServer,
+        file: FileKeeper,
+        events: EventSocket,
+        rtnl: NetlinkRtnl,
+        notify: Notify,
+        log: Log,
+    ) -> None:
+        self._core, self._control, self._server, self._file = core, control, server, file
+        self._events, self._rtnl, self._notify, self._log = events, rtnl, notify, log
+        self._stop = asyncio.Event()
+        self._hangups = asyncio.Event()
+        self._busy_since: float | None = None
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT, then leave everything in place (or remove it, if the file says so)."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hangups.set)
+        self.refilter()
+        self._events.start(loop)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._for_ever(work), name=name)
+                    for name, work in (
+                        ("passes", self._passes),
+                        ("dhcp", self._core.dhcp.run),
+                        ("control", self._server.run),
+                        ("hangups", self._reload_on_hangup),
+                        ("ticks", self._ticks),
+                        ("watchdog", self._watchdog),
+                    )
+                ]
+                await self._stop.wait()
+                self._notify.stopping()
+                if self._core.intents.daemon.on_stop == "remove":
+                    await self._control.down()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self._events.close(loop)
+            self._rtnl.close()
+
+    async def _for_ever(self, work: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            await work()
+        except Exception:
+            self._log.error(
+                "bug", exc_info=True, why="a task of neod ended; it starts anew through the service manager"
+            )
+            raise
+
+    def refilter(self) -> None:
+        """Let the events of our tables through, whatever they are now."""
+        protocol, tables = self._core.filter_arguments()
+        self._events.filter(protocol, tables, self._rtnl.port_id)
+
+    async def _passes(self) -> None:
+        core = self._core
+        core.wakeup.hint_everything("start")
+        tables, port = list(core.tables), self._rtnl.port_id
+        while True:
+            await core.step()
+            if (list(core.tables), self._rtnl.port_id) != (tables, port):
+                tables, port = list(core.tables), self._rtnl.port_id
+                self.refilter()
+            self._tell_manager()
+
+    def _tell_manager(self) -> None:
+        core = self._core
+        if not core.ready:
+            return
+        if not self._said_ready:
+            self._said_ready = True
+            self._notify.ready()
+            self._log.info("ready", objects=len(core.reconciler.specs))
+        troubles = len(core.reconciler.ledger.troubles)
+        paths = len(core.intents.paths)
+        state = "converged" if core.converged else f"{troubles} drifts, {len(core.waiting())} waiting"
+        stale = " · file on disk has errors" if self._file.problems else ""
+        self._notify.status(f"{paths} paths · {state}{stale}")
+
+    _said_ready = False
+
+    async def _reload_on_hangup(self) -> None:
+        while True:
+            await self._hangups.wait()
+            self._hangups.clear()
+            self._notify.reloading(asyncio.get_running_loop().time())
+            try:
+                await self._control.reload(None)
+            except FileInvalid as error:
+                for problem in error.problems:
+                    self._log.error("file not used", problem=problem)
+            except Busy as error:
+                self._log.error("file not used", problem=str(error))
+            self._notify.ready()
+
+    async def _ticks(self) -> None:
+        """Notice that the machine slept."""
+        clock, loop = self._core.clock, asyncio.get_running_loop()
+        ahead = clock.boottime() - loop.time()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_ahead = clock.boottime() - loop.time()
+            if now_ahead - ahead > JUMP_S:
+                self._core.wakeup.hint_everything("the machine woke up")
+            ahead = now_ahead
+
+    async def _watchdog(self) -> None:
+        """Say that we live, as long as the loop turns and passes come to an end."""
+        interval_s = self._notify.watchdog_s
+        while interval_s is not None:
+            if not self._core.reconciler.stuck(STUCK_S):
+                self._notify.alive()
+            await asyncio.sleep(interval_s)
+        await asyncio.Event().wait()

@@ -1,0 +1,45 @@
+"""The phase of one resource, and what stands in its way."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from neod.model.change import Actor, Change
+from neod.model.errors import KernelError
+from neod.model.key import Key
+
+
+class Phase(StrEnum):
+    """How one resource stands; the order is from worst to best."""
+
+    FAILED = "failed"  # refused for good: the file or the kernel must change
+    CONFLICT = "conflict"  # a foreign object holds its name
+    CONTESTED = "contested"  # somebody keeps undoing it; repairs slow down
+    RETRYING = "retrying"  # refused for now
+    BLOCKED = "blocked"  # waits for others
+    CHANGING = "changing"  # seen, and about to be changed (or neod is paused)
+    IN_SYNC = "in-sync"
+
+
+RANK = {phase: rank for rank, phase in enumerate(Phase)}
+
+
+class DriftKind(StrEnum):
+    """How an object differs though nobody asked for it."""
+
+    MISSING = "missing"
+    MODIFIED = "modified"
+    ORPHAN = "orphan"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why one resource is not in-sync, and what happens next."""
+
+    phase: Phase
+    change: Change | None = None
+    drift: DriftKind | None = None
+    error: KernelError | None = None
+    waits_for: tuple[Key, ...] = ()
+    next_at: float | None = None  # CLOCK_BOOTTIME of the next attempt; None: when what it waits for comes
+    attempts: int = 0
+    actor: Actor | None = None

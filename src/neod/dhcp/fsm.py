@@ -1,0 +1,390 @@
+"""The life of one DHCPv4 client as a pure state machine: (state, event, now) -> (state, actions).
+
+Whatever decides about a lease stands here; who sends, receives and keeps time stands in
+``runner``. *now* and every instant are seconds of CLOCK_BOOTTIME. Each event is a function; a state
+waits for at most one moment, ``retry_at``, beside the end of its lease.
+
+Decisions that RFC 2131 leaves open:
+
+* After a NAK the old lease is kept until the new one is bound, but no longer than ``NAK_GRACE_S``: a
+  renumbering costs no connection that could have lived, and a host never insists.
+* An INIT-REBOOT without an answer falls back on the old lease only if its gateway answers ARP
+  (as in RFC 4436); elsewhere DISCOVER begins, and the lease ends when it ends.
+* FORCERENEW is never accepted: without authentication anybody on the wire could send it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
+from random import Random
+from typing import Final
+
+from neod.dhcp import timers
+from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, Reply, Request
+from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, State, Withdraw
+from neod.dhcp.terms import lease_from
+from neod.model.facts import FOREVER, Lease
+
+PROBE_WAIT_S: Final = 0.2
+"""How long an ARP probe waits for an owner. RFC 5227 asks for three probes over 6 s; on one segment an
+owner answers within milliseconds, and 0.2 s leaves room for a sleeping radio or a slow switch."""
+
+DECLINE_PAUSE_S: Final = 10.0  # RFC 2131, 3.1.5: the minimum after DECLINE
+SHUN_S: Final = 300.0  # a declined address is not taken again for so long
+SHUN_MOST: Final = 8
+NAK_GRACE_S: Final = 10.0
+REBOOT_GIVE_UP_S: Final = 10.0  # RFC 2131, 3.2 leaves it open; then the gateway decides
+REQUEST_TRIES: Final = 4
+PREFER_S: Final = 2.0
+"""How long the server of the last lease keeps another one's offer waiting: against rogue
+servers, which are usually the faster ones."""
+
+BROADCAST_AFTER: Final = 2
+"""Tries after which every second one asks for a broadcast answer, for servers and access points that
+cannot reach a client without an address. Not before: a broadcast is copied once for every macvlan."""
+
+Step = tuple[State, tuple[Action, ...]]
+
+_HOLDING: Final = frozenset((Phase.BOUND, Phase.RENEWING, Phase.REBINDING, Phase.REBOOTING))
+_AWAITING: Final = frozenset((Phase.SELECTING, Phase.REQUESTING, Phase.RENEWING, Phase.REBINDING, Phase.REBOOTING))
+
+
+def transmits(state: State) -> bool:
+    """Whether ``timer`` would send a request, and so needs its turn on the wire."""
+    return state.phase is not Phase.PROBING
+
+
+def awaits_answer(state: State) -> bool:
+    """Whether a request is out and its answer would move the client."""
+    return state.phase in _AWAITING and state.attempt > 0
+
+
+def probed(state: State) -> int:
+    """Return the address whose owner is being looked for; 0 for none."""
+    if state.phase is Phase.PROBING and state.pending is not None:
+        return int(state.pending.ip)
+    return state.offer_ip if state.phase is Phase.REQUESTING else 0
+
+
+# ── events ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def start(state: State, now: float, rng: Random, *, held: int = 0, delay_s: float = 0.0) -> Step:
+    """Begin, or begin again: by INIT-REBOOT where an address is known, else by DISCOVER.
+
+    *held* is an address found on the link; a lease of our own goes before it.
+    """
+    state = _restart(state, now + delay_s, rng, "")._replace(gateway_seen=False)
+    if state.lease is not None:
+        return state._replace(phase=Phase.REBOOTING, wanted=int(state.lease.ip), prefer=int(state.lease.server)), ()
+    if held:
+        return state._replace(phase=Phase.REBOOTING, wanted=held), ()
+    return state, ()
+
+
+def stop(state: State, why: str) -> Step:
+    """Stop sending; the lease stays until it ends."""
+    return state._replace(phase=Phase.STOPPED, retry_at=FOREVER, pending=None, offer_ip=0, error=why), ()
+
+
+def received(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
+    """Take a reply with our chaddr, sent by the MAC *sender*; what does not fit the state is ignored."""
+    state, actions = expire(state, now, rng)
+    react = _ON_REPLY.get((state.phase, reply.type))
+    if react is None or reply.xid != state.xid:
+        return state, actions
+    state, more = react(state, reply, sender, now, rng)
+    return state, actions + more
+
+
+def timer(state: State, now: float, rng: Random) -> Step:
+    """Do what ``retry_at`` was set for; before that moment, nothing."""
+    state, actions = expire(state, now, rng)
+    if now < state.retry_at:
+        return state, actions
+    state, more = _ON_TIMER[state.phase](state, now, rng)
+    return state, actions + more
+
+
+def expire(state: State, now: float, rng: Random) -> Step:
+    """Give the lease up if it has ended, and begin anew unless that is under way."""
+    if state.lease is None or now < state.lease.expires_at:
+        return state, ()
+    gone = Withdraw(f"the lease of {state.lease.ip} ended")
+    state = state._replace(lease=None)
+    if state.phase in _HOLDING:
+        state = _restart(state, now, rng, gone.why)
+    return state, (gone,)
+
+
+def conflict(state: State, ip: int, now: float, rng: Random) -> Step:
+    """Somebody else has the address *ip* that was probed: DECLINE, once the server has said that it is ours."""
+    if ip != probed(state):
+        return state, ()
+    if state.pending is None:
+        return state._replace(conflict=True), ()
+    return _decline(state, ip, int(state.pending.server), now, rng)
+
+
+def gateway_seen(state: State) -> Step:
+    """The gateway of the old lease answered: this is still the same network."""
+    return state._replace(gateway_seen=True), ()
+
+
+def hurry(state: State, now: float) -> Step:
+    """A silent server speaks again: send at once what only waits for its next try."""
+    if not awaits_answer(state):
+        return state, ()
+    return state._replace(retry_at=now, attempt=1), ()
+
+
+# ── timers ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _discover(state: State, now: float, rng: Random) -> Step:
+    """Send the first or the next DISCOVER, or take the offer that had to wait."""
+    if state.offer_ip:
+        return _request(state, now, rng)
+    first = state.attempt == 0
+    since = now if first else state.since
+    wanted = 0 if _is_shunned(state, state.wanted, now) else state.wanted
+    broadcast = _asks_broadcast(state.attempt)
+    request = Request(DISCOVER, state.xid, int(now - since), requested=wanted, broadcast=broadcast)
+    state = state._replace(
+        phase=Phase.SELECTING,
+        since=since,
+        retry_at=now + timers.retry_after(state.attempt, rng),
+        attempt=state.attempt + 1,
+        broadcast=broadcast,
+        error=state.error if first else "no answer to DISCOVER",
+    )
+    return state, (Send(request),)
+
+
+def _request(state: State, now: float, rng: Random) -> Step:
+    """Ask for the offered address, and at the same time for an owner of it: the probe then delays nothing else."""
+    ours = _ours(state) == state.offer_ip
+    state = state._replace(
+        phase=Phase.REQUESTING,
+        retry_at=now + timers.retry_after(0, rng),
+        attempt=1,
+        sent_at=now,
+        probe_until=now if ours else now + PROBE_WAIT_S,
+        conflict=False,
+    )
+    send = _confirmation(state, now)
+    return state, (send,) if ours else (send, Probe(state.offer_ip))
+
+
+def _request_again(state: State, now: float, rng: Random) -> Step:
+    if state.attempt >= REQUEST_TRIES:
+        why = f"{IPv4Address(state.offer_server)} offers but does not confirm"
+        return _discover(_restart(state, now, rng, why), now, rng)
+    send = _confirmation(state, now)
+    retry_at = now + timers.retry_after(state.attempt, rng)
+    return state._replace(retry_at=retry_at, attempt=state.attempt + 1, error="no answer to REQUEST"), (send,)
+
+
+def _confirmation(state: State, now: float) -> Send:
+    request = Request(
+        REQUEST,
+        state.xid,
+        int(now - state.since),
+        requested=state.offer_ip,
+        server=state.offer_server,
+        broadcast=state.broadcast,
+    )
+    return Send(request)
+
+
+def _reboot(state: State, now: float, rng: Random) -> Step:
+    """Send the first or the next INIT-REBOOT; after ``REBOOT_GIVE_UP_S`` decide without an answer."""
+    first = state.attempt == 0
+    if first:
+        state = state._replace(since=now, sent_at=now)
+    elif now >= state.since + REBOOT_GIVE_UP_S:
+        return _reboot_unanswered(state, now, rng)
+    broadcast = _asks_broadcast(state.attempt)
+    request = Request(REQUEST, state.xid, int(now - state.since), requested=state.wanted, broadcast=broadcast)
+    actions: tuple[Action, ...] = (Send(request),)
+    lease = state.lease
+    if not first and lease is not None and lease.gateway is not None:
+        actions += (AskGateway(int(lease.ip), int(lease.gateway)),)
+    state = state._replace(
+        retry_at=min(now + timers.retry_after(state.attempt, rng), state.since + REBOOT_GIVE_UP_S),
+        attempt=state.attempt + 1,
+        error="" if first else "no answer to INIT-REBOOT",
+    )
+    return state, actions
+
+
+def _reboot_unanswered(state: State, now: float, rng: Random) -> Step:
+    lease = state.lease
+    if lease is None or not state.gateway_seen:
+        return _discover(_restart(state, now, rng, "no answer to INIT-REBOOT"), now, rng)
+    state = state._replace(phase=Phase.BOUND, retry_at=lease.renew_at, attempt=0)
+    return timer(state, now, rng)
+
+
+def _bind(state: State, now: float, rng: Random) -> Step:
+    """The probe was not answered: the address is ours."""
+    if state.pending is None:
+        return _restart(state, now, rng, ""), ()
+    return _bound(state, state.pending, now, rng)
+
+
+def _renew(state: State, now: float, rng: Random) -> Step:
+    """T1: ask the server to extend the lease; if T2 has passed too, any server."""
+    xid = rng.getrandbits(32)
+    return _extend(state._replace(xid=xid, attempt=0, since=now, sent_at=now, error=""), now, rng)
+
+
+def _extend(state: State, now: float, rng: Random) -> Step:
+    lease = state.lease
+    if lease is None:
+        return _restart(state, now, rng, ""), ()
+    rebinds = now >= lease.rebind_at
+    until = lease.expires_at if rebinds else lease.rebind_at
+    send = Send(Request(REQUEST, state.xid, int(now - state.since), ciaddr=int(lease.ip)))
+    if not rebinds and state.server_mac:
+        send = send._replace(server_mac=state.server_mac, server=int(lease.server))
+    state = state._replace(
+        phase=Phase.REBINDING if rebinds else Phase.RENEWING,
+        retry_at=timers.renew_again_at(now, until, lease.expires_at - lease.bound_at),
+        attempt=state.attempt + 1,
+        error=f"no answer from {lease.server}" if state.attempt else state.error,
+    )
+    return state, (send,)
+
+
+def _idle(state: State, now: float, rng: Random) -> Step:
+    return state._replace(retry_at=FOREVER), ()
+
+
+# ── replies ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _offered(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
+    if _is_shunned(state, reply.yiaddr, now):
+        return state._replace(error=f"offered {IPv4Address(reply.yiaddr)} again, which another host uses"), ()
+    preferred = not state.prefer or reply.server == state.prefer
+    if state.offer_ip and not preferred:
+        return state, ()
+    state = state._replace(offer_ip=reply.yiaddr, offer_server=reply.server)
+    if not preferred and now < state.since + PREFER_S:
+        return state._replace(retry_at=state.since + PREFER_S), ()
+    return _request(state, now, rng)
+
+
+def _acknowledged(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
+    """Take the lease: at once if the address is ours already, else when nobody answered its probe."""
+    lease = lease_from(state.link, reply, state.sent_at, state.lease, rng)
+    ip = reply.yiaddr
+    as_offered = state.phase is Phase.REQUESTING and ip == state.offer_ip
+    if ip == _ours(state):
+        return _bound(state._replace(server_mac=sender), lease, now, rng)
+    if _is_shunned(state, ip, now) or (state.conflict and as_offered):
+        return _decline(state, ip, reply.server, now, rng)
+    state = state._replace(phase=Phase.PROBING, pending=lease, server_mac=sender, error="")
+    if not as_offered:  # a server may change its mind; then nobody has been asked yet
+        return state._replace(retry_at=now + PROBE_WAIT_S), (Probe(ip),)
+    if now < state.probe_until:
+        return state._replace(retry_at=state.probe_until), ()
+    return _bound(state, lease, now, rng)
+
+
+def _refused(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
+    """A NAK: start over after a pause that grows with every NAK in a row."""
+    if state.phase is Phase.REQUESTING and reply.server != state.offer_server:
+        return state, ()
+    naks, lease = state.naks + 1, state.lease
+    if lease is not None and state.phase is not Phase.REQUESTING:
+        lease = replace(lease, expires_at=min(lease.expires_at, now + NAK_GRACE_S))
+    why = f"{IPv4Address(reply.server)} refused: {reply.text() or 'no reason given'}"
+    state = _restart(state, now + timers.nak_pause(naks, rng), rng, why)
+    return state._replace(lease=lease, naks=naks, wanted=0, prefer=0), ()
+
+
+# ── parts of the above ─────────────────────────────────────────────────────────────────────────
+
+
+def _restart(state: State, at: float, rng: Random, why: str) -> State:
+    """Return the client about to send its first DISCOVER at *at*; the lease, if any, stays."""
+    return state._replace(
+        phase=Phase.INIT,
+        retry_at=at,
+        xid=rng.getrandbits(32),
+        attempt=0,
+        offer_ip=0,
+        pending=None,
+        conflict=False,
+        error=why,
+    )
+
+
+def _bound(state: State, lease: Lease, now: float, rng: Random) -> Step:
+    if now >= lease.expires_at:
+        return _restart(state, now + timers.RETRY_S[0], rng, "the ACK came after the end of its lease"), ()
+    publish = Publish(lease)
+    ip = int(lease.ip)
+    fresh = ip != _ours(state)
+    state = state._replace(
+        phase=Phase.BOUND,
+        retry_at=max(lease.renew_at, now + timers.RETRY_S[0]),
+        attempt=0,
+        lease=lease,
+        wanted=ip,
+        prefer=int(lease.server),
+        offer_ip=0,
+        pending=None,
+        naks=0,
+        error="",
+    )
+    return state, (publish, Announce(ip)) if fresh else (publish,)
+
+
+def _decline(state: State, ip: int, server: int, now: float, rng: Random) -> Step:
+    request = Request(DECLINE, state.xid, requested=ip, server=server)
+    still = tuple((shunned, until) for shunned, until in state.shunned if until > now and shunned != ip)
+    state = _restart(state, now + DECLINE_PAUSE_S, rng, f"another host uses {IPv4Address(ip)}")
+    return state._replace(shunned=(*still, (ip, now + SHUN_S))[-SHUN_MOST:], wanted=0), (Send(request),)
+
+
+def _ours(state: State) -> int:
+    """Return the address that is on our link already, and needs no probe; 0 for none."""
+    if state.lease is not None:
+        return int(state.lease.ip)
+    return state.wanted if state.phase is Phase.REBOOTING else 0
+
+
+def _is_shunned(state: State, ip: int, now: float) -> bool:
+    return any(ip == shunned and now < until for shunned, until in state.shunned)
+
+
+def _asks_broadcast(attempt: int) -> bool:
+    return attempt >= BROADCAST_AFTER and attempt % 2 == 0
+
+
+_Reaction = Callable[[State, Reply, bytes, float, Random], Step]
+_ON_REPLY: Final[dict[tuple[Phase, int], _Reaction]] = {
+    (Phase.SELECTING, OFFER): _offered,
+    (Phase.REQUESTING, ACK): _acknowledged,
+    (Phase.REQUESTING, NAK): _refused,
+    (Phase.REBOOTING, ACK): _acknowledged,
+    (Phase.REBOOTING, NAK): _refused,
+    (Phase.RENEWING, ACK): _acknowledged,
+    (Phase.RENEWING, NAK): _refused,
+    (Phase.REBINDING, ACK): _acknowledged,
+    (Phase.REBINDING, NAK): _refused,
+}
+_ON_TIMER: Final[dict[Phase, Callable[[State, float, Random], Step]]] = {
+    Phase.STOPPED: _idle,
+    Phase.INIT: _discover,
+    Phase.SELECTING: _discover,
+    Phase.REQUESTING: _request_again,
+    Phase.PROBING: _bind,
+    Phase.BOUND: _renew,
+    Phase.RENEWING: _extend,
+    Phase.REBINDING: _extend,
+    Phase.REBOOTING: _reboot,
+}

@@ -1,0 +1,334 @@
+"""The DHCP client of the whole host: every wanted link has a lease, as long as any server gives one.
+
+Here events, clocks and sockets meet; what to do about them is decided in ``fsm``. One raw socket a
+parent serves all its links: with a socket each, every broadcast would be parsed once a link.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING, Final
+
+from neod.dhcp import fsm, rawsocket
+from neod.dhcp.keeper import Keeper
+from neod.dhcp.performer import Performer
+from neod.dhcp.sink import Log, Sink
+from neod.dhcp.state import State
+from neod.dhcp.store import LeaseStore, StoredLease
+from neod.dhcp.wire import COUNTERS, Client, Wire
+from neod.model.facts import FOREVER, DhcpClient, Lease
+from neod.ports import Clock
+
+if TYPE_CHECKING:
+    import socket
+
+TICK_S: Final = 5.0
+"""How often clocks are compared and sockets looked at: bounds how late it is noticed that the machine
+slept, or that a parent was replaced."""
+
+JUMP_S: Final = 5.0  # CLOCK_BOOTTIME ran ahead of the loop's clock by more: the machine slept
+RESUME_SPREAD_S: Final = 2.0
+CARRIER_SPREAD_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStatus:
+    """One client as ``neodctl leases`` shows it."""
+
+    link: str
+    parent: str
+    mac: str
+    state: str
+    lease: Lease | None
+    last_error: str
+    attempts: int
+    next_at: float  # seconds of CLOCK_BOOTTIME; inf when nothing is planned
+
+
+class DhcpService:
+    """Leases for every wanted link of this namespace. All calls are for the thread of the loop."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        store: LeaseStore,
+        publish: Callable[[str, Lease | None], None],
+        *,
+        rng: Random | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self._clock, self._publish = clock, publish
+        self._rng = rng or SystemRandom()  # an xid that can be guessed can be answered by anybody
+        self._sink = Sink(log, clock)
+        self._stored: dict[str, StoredLease] = dict(store.load())
+        self._keeper = Keeper(store, self._records)
+        self._clients: dict[str, Client] = {}
+        self._down: set[str] = set()  # parents without carrier
+        self._perform = Performer(clock, self._rng, publish, self._keeper.changed, self._sink, self.counters)
+        self._perform.rearm = self._rearm
+        self._wires = self._perform.wires
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.Handle | None = None
+        self._nudged = False
+        self._tick_at = 0.0
+        self._ahead_s = 0.0  # CLOCK_BOOTTIME minus the loop's clock
+        self._port_68: socket.socket | None = None
+        self._port_problem = ""
+
+    # ── what the daemon asks ──────────────────────────────────────────────────────────────────
+
+    def stored(self) -> Mapping[str, Lease]:
+        """Return every lease that holds, by link: at the start, those from the disk."""
+        leases = {link: entry.lease for link, entry in self._stored.items()}
+        leases.update((c.link, c.state.lease) for c in self._clients.values() if c.state.lease is not None)
+        return leases
+
+    def want(self, clients: Sequence[DhcpClient]) -> None:
+        """Have exactly *clients*. Who is not among them is forgotten without a RELEASE, and published as gone."""
+        wanted = {client.link: client for client in clients}
+        for link in [link for link in self._clients if link not in wanted]:
+            self._forget(self._clients[link])
+        for link, client in wanted.items():
+            known = self._clients.get(link)
+            if known is None:
+                self._adopt(client)
+            elif known.parent != client.parent:
+                self._detach(known, "the link moved to another parent")
+                known.parent = client.parent
+                self._wire(client.parent)
+        for link in list(self._stored):
+            del self._stored[link]
+            self._publish(link, None)
+            self._keeper.changed(True)
+        self._close_unused()
+        self._nudge()
+
+    def link_ready(self, link: str, mac: str, held: IPv4Address | None = None) -> None:
+        """Start the client of *link*, which exists and is up, or let it go on.
+
+        It asks again for the address of its lease, else for *held*, else for any. Another *mac* than
+        before is another client: the lease of the old one is withdrawn.
+        """
+        client = self._clients.get(link)
+        if client is None:
+            return
+        address = bytes.fromhex(mac.replace(":", ""))
+        if client.ready and client.mac == address:
+            return
+        if client.ready:
+            self._detach(client, "the MAC changed")
+        if client.mac != address:
+            self._lose_lease(client)
+            client.mac = address
+        wire = self._wire(client.parent)
+        other = wire.clients.setdefault(address, client)
+        if other is not client:
+            client.trouble = f"{other.link} has the same MAC"
+            return
+        client.trouble, client.ready = "", True
+        client.held = int(held) if held is not None else 0
+        self._start(client, 0.0)
+        self._nudge()
+
+    def link_gone(self, link: str) -> None:
+        """Stop the client of *link*; its lease stays until it ends."""
+        client = self._clients.get(link)
+        if client is not None and client.ready:
+            self._detach(client, "no link")
+            self._nudge()
+
+    def carrier(self, parent: str, up: bool) -> None:
+        """Note whether *parent* has a carrier: without one nothing is sent, and afterwards every lease is confirmed."""
+        if up is (parent not in self._down):
+            return
+        self._down.symmetric_difference_update((parent,))
+        wire = self._wires.get(parent)
+        if wire is None:
+            return
+        hold_s = wire.came_back(self._clock.boottime()) if up else 0.0
+        for client in list(wire.clients.values()):
+            self._start(client, hold_s + self._rng.uniform(0, CARRIER_SPREAD_S))
+        self._nudge()
+
+    def status(self) -> Sequence[LeaseStatus]:
+        """Return every client, by link."""
+        return [self._status(client) for _, client in sorted(self._clients.items())]
+
+    @property
+    def degraded(self) -> str:
+        """What works, but not as it should, for people; empty when nothing."""
+        problems = (self._keeper.problem, self._port_problem, *(wire.problem for wire in self._wires.values()))
+        return "; ".join(problem for problem in problems if problem)
+
+    async def run(self) -> None:
+        """Serve for ever. Cancelled, it closes its sockets and writes the leases to disk."""
+        self._loop = asyncio.get_running_loop()
+        self._ahead_s = self._clock.boottime() - self._loop.time()
+        try:
+            self._nudge()
+            await self._keeper.run()
+        finally:
+            self._shut()
+            self._keeper.flush()
+
+    # ── clients ───────────────────────────────────────────────────────────────────────────────
+
+    def _adopt(self, wanted: DhcpClient) -> None:
+        """Begin a client, with the lease from the disk unless that belongs to another MAC."""
+        entry = self._stored.get(wanted.link)
+        if entry is None or (wanted.mac and wanted.mac.lower() != entry.mac):
+            client = Client(wanted.link, wanted.parent, b"")
+        else:
+            del self._stored[wanted.link]
+            client = Client(wanted.link, wanted.parent, bytes.fromhex(entry.mac.replace(":", "")))
+            server_mac = bytes.fromhex(entry.server_mac.replace(":", ""))
+            client.state = State(wanted.link, lease=entry.lease, server_mac=server_mac, error="no link")
+        self._clients[wanted.link] = client
+        self._wire(wanted.parent)
+        self._perform.settle(client)
+
+    def _start(self, client: Client, delay_s: float) -> None:
+        if client.parent in self._down:
+            self._perform.step(client, fsm.stop(client.state, f"no carrier on {client.parent}"))
+            return
+        now = self._clock.boottime()
+        self._perform.step(client, fsm.start(client.state, now, self._rng, held=client.held, delay_s=delay_s))
+
+    def _detach(self, client: Client, why: str) -> None:
+        """Take the client off its wire; nothing is sent for it and nothing heard."""
+        wire = self._wires.get(client.parent)
+        if wire is not None and wire.clients.get(client.mac) is client:
+            del wire.clients[client.mac]
+        client.ready = False
+        self._perform.step(client, fsm.stop(client.state, why))
+
+    def _lose_lease(self, client: Client) -> None:
+        had = client.state.lease is not None
+        client.state = State(client.link)
+        client.held = 0
+        self._perform.settle(client)
+        if had:
+            self._publish(client.link, None)
+            self._keeper.changed(True)
+
+    def _forget(self, client: Client) -> None:
+        self._detach(client, "not wanted")
+        self._lose_lease(client)
+        del self._clients[client.link]
+
+    def _wire(self, parent: str) -> Wire:
+        wire = self._wires.get(parent)
+        if wire is None:
+            wire = self._wires[parent] = Wire(parent, self._perform, self.counters, self._sink)
+        return wire
+
+    def _close_unused(self) -> None:
+        used = {client.parent for client in self._clients.values()}
+        for parent in [parent for parent in self._wires if parent not in used]:
+            self._wires.pop(parent).close()
+        if not used and self._port_68 is not None:
+            self._port_68.close()
+            self._port_68 = None
+
+    def _status(self, client: Client) -> LeaseStatus:
+        state = client.state
+        problem = client.trouble or state.error or (self._wires[client.parent].problem if client.ready else "")
+        return LeaseStatus(
+            link=client.link,
+            parent=client.parent,
+            mac=client.mac.hex(":"),
+            state=state.phase.value,
+            lease=state.lease,
+            last_error=problem,
+            attempts=state.attempt,
+            next_at=state.retry_at,
+        )
+
+    def _records(self) -> Mapping[str, StoredLease]:
+        records = dict(self._stored)
+        for client in self._clients.values():
+            state = client.state
+            if state.lease is not None:
+                records[client.link] = StoredLease(state.lease, client.mac.hex(":"), state.server_mac.hex(":"))
+        return records
+
+    # ── time ──────────────────────────────────────────────────────────────────────────────────
+
+    def _nudge(self) -> None:
+        """Look at everything soon, once for many calls."""
+        if self._loop is not None and not self._nudged:
+            self._nudged = True
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        if self._loop is None:
+            return
+        self._nudged = False
+        now = self._clock.boottime()
+        if now >= self._tick_at:
+            self._tick(now)
+        for wire in self._wires.values():
+            if now >= wire.next_check():
+                wire.check(now)
+        self._perform.due(now)
+        for wire in self._wires.values():
+            self._perform.pump(wire, now)
+        self._rearm()
+
+    def _rearm(self) -> None:
+        """Have the loop wake us when the next thing is due."""
+        if self._loop is None:
+            return
+        at = min(self._tick_at, self._perform.agenda.next_at())
+        for wire in self._wires.values():
+            if not wire.is_open:
+                at = min(at, wire.next_check())
+            elif wire.queue:
+                at = min(at, wire.window.next_lapse())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(max(0.0, at - self._clock.boottime()), self._wake)
+
+    def _tick(self, now: float) -> None:
+        self._tick_at = now + TICK_S if self._clients else FOREVER
+        self._notice_sleep(now)
+        for wire in self._wires.values():
+            wire.check(now)
+        self._hold_port_68()
+
+    def _notice_sleep(self, now: float) -> None:
+        """After a sleep nothing is known about the network: confirm every lease."""
+        if self._loop is None:
+            return
+        ahead_s = now - self._loop.time()
+        slept_s = ahead_s - self._ahead_s
+        self._ahead_s = ahead_s
+        if slept_s <= JUMP_S:
+            return
+        self._sink.say("dhcp.woke_up", slept_s=round(slept_s))
+        for client in self._clients.values():
+            if client.ready:
+                self._start(client, self._rng.uniform(0, RESUME_SPREAD_S))
+
+    def _hold_port_68(self) -> None:
+        if self._port_68 is not None or not self._clients:
+            return
+        try:
+            self._port_68 = rawsocket.open_port_68()
+        except OSError as exc:
+            self._port_problem = f"UDP port 68: {exc.strerror}"
+        else:
+            self._port_problem = ""
+
+    def _shut(self) -> None:
+        self._loop = None
+        if self._timer is not None:
+            self._timer.cancel()
+        for wire in self._wires.values():
+            wire.close()
+        if self._port_68 is not None:
+            self._port_68.close()
+            self._port_68 = None

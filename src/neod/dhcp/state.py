@@ -1,0 +1,90 @@
+"""One DHCPv4 client between two events, and what an event can ask the outside to do. Values only."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from neod.dhcp.packet import Request
+from neod.model.facts import FOREVER, Lease
+
+
+class Phase(StrEnum):
+    """The states of RFC 2131, figure 5, with the ARP probe and the pause of a missing link."""
+
+    STOPPED = "stopped"  # no link or no carrier
+    INIT = "init"
+    SELECTING = "selecting"
+    REQUESTING = "requesting"
+    PROBING = "probing"
+    BOUND = "bound"
+    RENEWING = "renewing"
+    REBINDING = "rebinding"
+    REBOOTING = "rebooting"
+
+
+class State(NamedTuple):
+    """One client. A tuple and not a dataclass: it is replaced four times a lease, and that is 3x cheaper."""
+
+    link: str
+    phase: Phase = Phase.STOPPED
+    retry_at: float = FOREVER  # when ``timer`` is to be called
+    xid: int = 0
+    attempt: int = 0  # transmissions in this exchange
+    broadcast: bool = False  # the last one asked for a broadcast answer
+    since: float = 0.0  # first transmission of this exchange
+    sent_at: float = 0.0  # first transmission of the current REQUEST: the lease counts from it
+    lease: Lease | None = None  # published and not expired
+    server_mac: bytes = b""  # who sent the ACK: the server, or the router before it
+    wanted: int = 0  # the address to ask for again
+    prefer: int = 0  # the server whose offer goes first
+    offer_ip: int = 0
+    offer_server: int = 0
+    pending: Lease | None = None  # acknowledged, being probed
+    probe_until: float = 0.0
+    conflict: bool = False  # somebody answered the probe before the ACK came
+    gateway_seen: bool = False
+    shunned: tuple[tuple[int, float], ...] = ()  # (address, until)
+    naks: int = 0  # in a row
+    error: str = ""
+
+
+class Send(NamedTuple):
+    """Send *request*: broadcast, or to the server at *server_mac* and *server*."""
+
+    request: Request
+    server_mac: bytes = b""
+    server: int = 0
+
+
+class Probe(NamedTuple):
+    """Ask by ARP whether somebody has *ip*, and report it as ``conflict``."""
+
+    ip: int
+
+
+class Announce(NamedTuple):
+    """Tell the segment that *ip* is ours."""
+
+    ip: int
+
+
+class AskGateway(NamedTuple):
+    """Ask by ARP, in the name of *ip*, for *gateway*, and report the answer as ``gateway_seen``."""
+
+    ip: int
+    gateway: int
+
+
+class Publish(NamedTuple):
+    """Tell that *lease* holds from now on, in place of any other."""
+
+    lease: Lease
+
+
+class Withdraw(NamedTuple):
+    """Tell that the lease is gone."""
+
+    why: str
+
+
+Action = Send | Probe | Announce | AskGateway | Publish | Withdraw
+Step = tuple[State, tuple[Action, ...]]

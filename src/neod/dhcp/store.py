@@ -1,0 +1,181 @@
+"""Leases on disk: one file, replaced as a whole, so that a crash leaves the old or the new one.
+
+Deadlines are on CLOCK_BOOTTIME and mean nothing after a reboot; so the file names the boot they belong
+to, and the wall time at which it was written. Calls block: the loop uses ``save`` in a thread.
+"""
+
+import json
+import os
+import threading
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Final
+
+from neod.model.facts import FOREVER, Lease
+from neod.ports import Clock
+
+VERSION: Final = 1
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLease:
+    """One lease, with what a new process needs beside it to go on."""
+
+    lease: Lease
+    mac: str  # whose it is: another MAC is another client
+    server_mac: str = ""  # where a unicast renewal goes; empty when not known
+
+
+class LeaseStore:
+    """The file ``leases.json`` in the state directory."""
+
+    def __init__(self, directory: Path, clock: Clock, *, boot_id: Path = BOOT_ID) -> None:
+        self._path = directory / "leases.json"
+        self._clock = clock
+        self._boot = _read_boot_id(boot_id)
+        self._lock = threading.Lock()  # the last save at exit may meet one still under way
+        self.problem = ""  # what the last load or save stumbled over, for people
+
+    def load(self) -> Mapping[str, StoredLease]:
+        """Return the leases that still hold, by link; none if the file is missing or cannot be used.
+
+        An unusable file is kept beside as ``leases.json.bad``.
+        """
+        try:
+            text = self._path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        except OSError as exc:
+            self.problem = f"{self._path}: {exc.strerror}"
+            return {}
+        try:
+            stored = self._decode(text)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
+            self._set_aside(exc)
+            return {}
+        now = self._clock.boottime()
+        return {link: entry for link, entry in stored.items() if entry.lease.expires_at > now}
+
+    def save(self, leases: Mapping[str, StoredLease]) -> str:
+        """Replace the file durably; return what went wrong, or nothing. Safe in any thread."""
+        with self._lock:
+            try:
+                self._write(self._encode(leases))
+            except OSError as exc:
+                self.problem = f"{self._path}: {exc.strerror}"
+            else:
+                self.problem = ""
+            return self.problem
+
+    def _write(self, content: bytes) -> None:
+        temporary = self._path.with_name("leases.json.tmp")
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(self._path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _set_aside(self, why: Exception) -> None:
+        bad = self._path.with_name("leases.json.bad")
+        self.problem = f"{self._path}: {type(why).__name__}; kept as {bad.name}"
+        with suppress(OSError):
+            self._path.replace(bad)
+
+    def _encode(self, leases: Mapping[str, StoredLease]) -> bytes:
+        body = {
+            "boot_id": self._boot,
+            "boottime": self._clock.boottime(),
+            "wall": self._clock.wall(),
+            "leases": {link: _to_json(entry) for link, entry in sorted(leases.items())},
+        }
+        text = json.dumps(body, separators=(",", ":"))
+        return f'{{"version":{VERSION},"crc32":{zlib.crc32(text.encode())},"body":{text}}}\n'.encode()
+
+    def _decode(self, content: bytes) -> dict[str, StoredLease]:
+        file = json.loads(content)
+        if file["version"] != VERSION:
+            raise ValueError("unknown version")
+        body = file["body"]
+        if zlib.crc32(json.dumps(body, separators=(",", ":")).encode()) != file["crc32"]:
+            raise ValueError("wrong checksum")
+        shift_s = self._shift_s(body)
+        return {link: _from_json(link, entry, shift_s) for link, entry in body["leases"].items()}
+
+    def _shift_s(self, body: Mapping[str, Any]) -> float:
+        """Return what to add to the file's deadlines to have them on this boot's clock.
+
+        Only across a reboot does the wall clock count; one that went backwards
+        counts as no time passed.
+        """
+        if body["boot_id"] == self._boot and self._boot:
+            return 0.0
+        away_s = max(0.0, self._clock.wall() - float(body["wall"]))
+        return self._clock.boottime() - float(body["boottime"]) - away_s
+
+
+def _read_boot_id(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _to_json(entry: StoredLease) -> dict[str, object]:
+    lease = entry.lease
+    return {
+        "mac": entry.mac,
+        "server_mac": entry.server_mac,
+        "ip": str(lease.ip),
+        "prefix_length": lease.prefix_length,
+        "gateway": str(lease.gateway) if lease.gateway else None,
+        "server": str(lease.server),
+        "times": [_finite(t) for t in (lease.bound_at, lease.renew_at, lease.rebind_at, lease.expires_at)],
+        "dns": [str(ip) for ip in lease.dns],
+        "domain": lease.domain,
+        "mtu": lease.mtu,
+        "routes": [[destination, str(gateway)] for destination, gateway in lease.routes],
+    }
+
+
+def _from_json(link: str, entry: Mapping[str, Any], shift_s: float) -> StoredLease:
+    bound, renew, rebind, expires = (FOREVER if t is None else float(t) + shift_s for t in entry["times"])
+    gateway = entry["gateway"]
+    lease = Lease(
+        link=link,
+        ip=IPv4Address(entry["ip"]),
+        prefix_length=int(entry["prefix_length"]),
+        gateway=IPv4Address(gateway) if gateway else None,
+        server=IPv4Address(entry["server"]),
+        bound_at=bound,
+        renew_at=renew,
+        rebind_at=rebind,
+        expires_at=expires,
+        dns=tuple(IPv4Address(ip) for ip in entry["dns"]),
+        domain=str(entry["domain"]),
+        mtu=None if entry["mtu"] is None else int(entry["mtu"]),
+        routes=tuple((str(destination), IPv4Address(via)) for destination, via in entry["routes"]),
+    )
+    return StoredLease(lease, str(entry["mac"]), str(entry["server_mac"]))
+
+
+def _finite(instant: float) -> float | None:
+    """JSON has no infinity."""
+    return None if instant == FOREVER else round(instant, 3)

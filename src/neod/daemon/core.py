@@ -35,12 +35,12 @@ class Core:
     def __init__(
         self,
         ports: Ports,
-        clock: Clock,
         wakeup: Wakeup,
         journal: Journal,
         dhcp: DhcpService,
         facts: dict[FactKey, Fact],
     ) -> None:
+        clock = ports.clock
         self.clock, self.wakeup, self.journal, self.dhcp = clock, wakeup, journal, dhcp
         self.ports, self.facts = ports, facts
         self.kinds = {entry.kind.name: entry.kind for entry in REGISTRY}

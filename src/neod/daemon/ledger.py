@@ -71,12 +71,10 @@ class Ledger:
         """Note that *key* is as desired. A fight stays visible until it has been quiet for a while."""
         self._settled.add(key)
         churn = self._churns.get(key)
-        if churn is not None and churn.contested(now):
-            if key in self.troubles:
-                self.troubles[key] = replace(self.troubles[key], next_at=None)
-            return
-        self._churns.pop(key, None)
-        self.troubles.pop(key, None)
+        if churn is None or not churn.contested(now):
+            self.troubles.pop(key, None)
+        elif key in self.troubles:
+            self.troubles[key] = replace(self.troubles[key], next_at=None)
 
     def gone(self, key: Key) -> None:
         """Note that *key* is neither desired nor there."""
@@ -131,7 +129,7 @@ class Ledger:
     def calm(self, now: float) -> None:
         """Forget fights that are over."""
         for key in [key for key, churn in self._churns.items() if not churn.contested(now)]:
-            if self._churns[key].hold_until(now) <= now:
+            if self._churns[key].over(now):
                 del self._churns[key]
             trouble = self.troubles.get(key)
             if trouble is not None and trouble.phase is Phase.CONTESTED and trouble.next_at is None:

@@ -26,6 +26,10 @@ class Churn:
         """Whether the object has been repaired so often lately that repairs slow down."""
         return self.level > 0 and now - self.repairs[-1] < self._hold_s() + WINDOW_S
 
+    def over(self, now: float) -> bool:
+        """Whether the history no longer counts for anything."""
+        return not self.contested(now) and now - self.repairs[-1] >= WINDOW_S
+
     def hold_until(self, now: float) -> float:
         """Return the earliest instant of the next repair; *now* where none is held back."""
         recent = sum(1 for t in self.repairs if now - t < WINDOW_S)

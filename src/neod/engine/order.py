@@ -72,12 +72,13 @@ def _providers(todo: Mapping[Key, Change], world: World) -> Mapping[Key, list[Ke
 
 def _making_room(deletes: Mapping[Key, Change], world: World) -> set[Key]:
     """The deletes that come first: those that free something exclusive, and what hangs on them."""
-    early = {key for key in deletes if world.kinds(key).frees_first}
-    grown = bool(early)
-    while grown:
-        more = {k for k, c in deletes.items() if k not in early and any(n in early for n in _needs(c, world))}
+    early: set[Key] = set()
+    going: set[Key] = set()  # the early ones, and what comes with them
+    more = {key for key in deletes if world.kinds(key).frees_first}
+    while more:
         early |= more
-        grown = bool(more)
+        going |= more | {provided for key in more for provided in world.kinds(key).provides(key)}
+        more = {k for k, c in deletes.items() if k not in early and not going.isdisjoint(_needs(c, world))}
     return early
 
 

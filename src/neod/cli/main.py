@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import cleandoc
 from typing import Final, NoReturn
 
 from neod.cli.command import Command, Context
@@ -71,7 +72,7 @@ def parser_of(names: Sequence[str]) -> argparse.ArgumentParser:
             help=help_,
             parents=[common],
             allow_abbrev=False,
-            description=(command.run.__doc__ or "").strip(),
+            description=cleandoc(command.run.__doc__ or ""),
             epilog=epilog(command.exits),
             formatter_class=_Help,
         )

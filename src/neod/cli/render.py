@@ -18,20 +18,22 @@ COLOUR_OF: Final = {
 WORST_FIRST: Final = ("failed", "conflict", "contested", "retrying", "blocked", "changing")
 
 PATH_COLUMNS: Final = (
-    Column("PATH", least=8),
+    Column("PATH"),
     Column("ADDRESS"),
     Column("LEASE"),
     Column("TABLE", right=True),
     Column("RULE", right=True),
     Column("MPTCP", least=7),
-    Column("STATE", least=9),
+    Column("STATE", painted=True),
+    Column("", least=12, optional=True),
 )
 FORWARD_COLUMNS: Final = (
     Column("FORWARD", least=8),
     Column("PORTS", least=9),
     Column("TO"),
     Column("SNAT", least=6),
-    Column("STATE", least=9),
+    Column("STATE", painted=True),
+    Column("", least=12, optional=True),
 )
 NAMESPACE_COLUMNS: Final = (
     Column("NAMESPACE", least=9),
@@ -39,7 +41,8 @@ NAMESPACE_COLUMNS: Final = (
     Column("SUBNET"),
     Column("EXPOSES", least=7),
     Column("RELAYS", least=8),
-    Column("STATE", least=9),
+    Column("STATE", painted=True),
+    Column("", least=12, optional=True),
 )
 
 
@@ -60,7 +63,7 @@ def status(reply: StatusReply, screen: Screen) -> Iterator[str]:
     if reply.objects:
         yield ""
         objects = [(row.object, row.origin, row.phase) for row in reply.objects]
-        columns = (Column("OBJECT", least=24), Column("ASKED FOR BY", optional=True), Column("STATE"))
+        columns = (Column("OBJECT", least=24), Column("ASKED FOR BY", optional=True), Column("STATE", painted=True))
         yield from table(columns, objects, screen, _colours(reply.objects, "phase"))
     if reply.drifts:
         yield ""
@@ -114,10 +117,6 @@ def _colours(
     return [COLOUR_OF.get(getattr(row, field), "") for row in rows]
 
 
-def _state(state: str, detail: str) -> str:
-    return f"{state}: {detail}" if detail else state
-
-
 def _path(row: PathRow) -> tuple[str, ...]:
     return (
         row.name,
@@ -126,7 +125,8 @@ def _path(row: PathRow) -> tuple[str, ...]:
         str(row.table),
         "-" if row.rule_priority is None else str(row.rule_priority),
         _endpoint(row),
-        _state(row.state, row.detail),
+        row.state,
+        row.detail,
     )
 
 
@@ -146,27 +146,27 @@ def _endpoint(row: PathRow) -> str:
 
 
 def _forward(row: ForwardRow) -> tuple[str, ...]:
-    return (row.name, f"{row.protocol} {','.join(row.ports)}", row.to, row.snat, _state(row.state, row.detail))
+    return (row.name, f"{row.protocol} {','.join(row.ports)}", row.to, row.snat, row.state, row.detail)
 
 
 def _namespace(row: NamespaceRow) -> tuple[str, ...]:
     exposes, relays = ",".join(row.expose) or "-", ",".join(row.relay_addresses) or "-"
-    return (row.name, row.uplink, row.subnet, exposes, relays, _state(row.state, row.detail))
+    return (row.name, row.uplink, row.subnet, exposes, relays, row.state, row.detail)
 
 
 def _drift(drift: Drift, screen: Screen) -> Iterator[str]:
     """The object and its phase on one line; why, and what happens next, below it."""
     colour = COLOUR_OF.get(drift.phase, "")
-    phase = " ".join(filter(None, (drift.phase, drift.kind)))
+    phase = f"{drift.phase} ({drift.kind})" if drift.kind else drift.phase
     room = screen.width - len(phase) - 4
     yield f"  {cut(drift.object, room)}  {screen.paint(phase, colour)}"
     by = f"by {drift.by}" if drift.by and drift.by not in drift.reason else ""
-    for line in (" ".join(filter(None, (drift.reason, by))), drift.error):
+    for line in (" · ".join(filter(None, (drift.reason, by))), drift.error):
         if line:
             yield from wrap(line, screen, 6)
     if drift.waits_for:
         yield from wrap(f"waits for {', '.join(drift.waits_for)}", screen, 6)
-    following = f"next attempt in {span(drift.next_attempt_s)}" if drift.next_attempt_s is not None else ""
+    following = "" if drift.next_attempt_s is None else f"next attempt in {span(max(1.0, drift.next_attempt_s))}"
     origin = f"asked for by {drift.origin}" if drift.origin else ""
     if last := " · ".join(filter(None, (following, origin))):
         yield from wrap(last, screen, 6)

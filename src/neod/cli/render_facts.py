@@ -8,11 +8,11 @@ from neod.cli.text import Column, Screen, clock, count, cut, pairs, span, table,
 from neod.ipc.reply_facts import EventRecord, LeaseRow, LeasesReply, ModeReply, ShowReply, WaitReply, WhyReply
 
 LEASE_COLUMNS: Final = (
-    Column("LINK", least=8),
+    Column("LINK"),
     Column("ADDRESS"),
     Column("GATEWAY"),
-    Column("SERVER"),
-    Column("STATE", least=9),
+    Column("SERVER", optional=True),
+    Column("STATE"),
     Column("RENEW", optional=True),
     Column("EXPIRES"),
 )
@@ -102,16 +102,16 @@ def event(record: EventRecord, screen: Screen, indent: int = 0) -> Iterator[str]
     """One line an event, two where the terminal is narrow."""
     margin = " " * indent
     time, what = clock(record.time), f"{record.what:<8}"
-    painted = screen.paint(what, EVENT_COLOUR.get(record.what, "green"))
     took = "" if record.duration_ms is None else f"{record.duration_ms:.1f} ms"
     rest = "  ".join(filter(None, (_cause(record), record.detail, record.error, took)))
-    head = f"{margin}{time}  {what}  {record.object}".rstrip()
-    start = f"{margin}{time}  {painted}  {record.object}".rstrip()
-    if not rest or len(head) + 2 + len(rest) <= screen.width:
-        yield f"{start}  {rest}".rstrip()
+    start = f"{margin}{time}  {screen.paint(what, EVENT_COLOUR.get(record.what, 'green'))}"
+    column = len(margin) + len(time) + len(what) + 4
+    if column + len(record.object) + 2 + len(rest) <= screen.width:
+        yield "  ".join(filter(None, (start, record.object, rest)))
         return
-    yield start
-    yield from wrap(rest, screen, len(margin) + len(time) + len(what) + 4)
+    first, *others = [*([record.object] if record.object else []), *wrap(rest, screen, column)]
+    yield f"{start}  {first.strip()}"
+    yield from others
 
 
 def _cause(record: EventRecord) -> str:

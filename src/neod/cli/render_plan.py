@@ -27,7 +27,7 @@ def plan(reply: PlanReply, screen: Screen) -> Iterator[str]:
     for change in (*reply.changes, *reply.conflicts):
         yield _one_line(change, screen)
     yield from _blocked(reply.blocked, screen)
-    yield _summary(reply)
+    yield from wrap(_summary(reply), screen, 0)
 
 
 def diff(reply: PlanReply, screen: Screen) -> Iterator[str]:
@@ -42,7 +42,7 @@ def diff(reply: PlanReply, screen: Screen) -> Iterator[str]:
         for line in _fields(change):
             yield screen.paint(cut(f"    {line}", screen.width), COLOUR_OF.get(change.op, ""))
     yield from _blocked(reply.blocked, screen)
-    yield _summary(reply)
+    yield from wrap(_summary(reply), screen, 0)
 
 
 def reload(reply: ReloadReply, screen: Screen) -> Iterator[str]:

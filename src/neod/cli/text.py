@@ -105,44 +105,45 @@ class Column:
     title: str
     right: bool = False  # numbers
     least: int | None = None  # columns it may be cut to; None: never cut
-    optional: bool = False  # left out where space is short
-
-
-Paint = Callable[[int, str], str]  # (row, cell) -> colour or ""
+    optional: bool = False  # left out where even that is too much
+    painted: bool = False  # it and what follows have the colour of the row
 
 
 def table(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Screen, colours: Sequence[str] = ()
 ) -> list[str]:
-    """Return heading and rows as lines; the last cell of row *i* is painted in ``colours[i]``."""
-    widths = [max(map(len, cells)) for cells in zip([c.title for c in columns], *rows, strict=True)]
-    kept = _fit(columns, widths, screen.width)
-    lines = [screen.paint(_line(columns, [c.title for c in columns], widths, kept, screen), "bold")]
-    for number, row in enumerate(rows):
+    """Return heading and rows as lines; row *i* is painted in ``colours[i]``, from the painted column on."""
+    titles = [column.title for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
+    _fit(columns, widths, screen.width)
+    kept = [i for i, width in enumerate(widths) if width]
+    head = sum(widths[i] + len(GAP) for i in kept if i < _painted(columns))
+    lines = [screen.paint(_line(columns, titles, widths, kept, screen), "bold")]
+    for row, colour in zip(rows, colours or [""] * len(rows), strict=True):
         line = _line(columns, row, widths, kept, screen)
-        if colours and colours[number] and screen.colour:
-            head = min(sum(widths[i] + len(GAP) for i in kept[:-1]), len(line))
-            line = line[:head] + screen.paint(line[head:], colours[number])
-        lines.append(line)
+        lines.append(line[:head] + screen.paint(line[head:], colour) if colour and screen.colour else line)
     return lines
 
 
-def _fit(columns: Sequence[Column], widths: list[int], width: int) -> list[int]:
-    """Lower *widths* until the table fits, widest first; return which columns remain."""
-    kept = list(range(len(columns)))
-    excess = sum(widths) + len(GAP) * (len(kept) - 1) - width
+def _painted(columns: Sequence[Column]) -> int:
+    return next((i for i, column in enumerate(columns) if column.painted), len(columns))
+
+
+def _fit(columns: Sequence[Column], widths: list[int], width: int) -> None:
+    """Lower *widths* until the table fits, to 0 for what is left out: optional columns first, the last first."""
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
     for i in reversed(range(len(columns))):
-        if excess > 0 and columns[i].optional:
-            kept.remove(i)
-            excess -= widths[i] + len(GAP)
+        if excess > 0 and columns[i].optional and widths[i]:
+            narrow = widths[i] - excess
+            after = narrow if narrow >= (columns[i].least or widths[i]) else 0
+            excess -= widths[i] - after + (0 if after else len(GAP))
+            widths[i] = after
     while excess > 0:
-        loose = [i for i in kept if (least := columns[i].least) is not None and widths[i] > least]
+        loose = [i for i, column in enumerate(columns) if column.least is not None and widths[i] > column.least]
         if not loose:
-            break
-        widest = max(loose, key=lambda i: widths[i])
-        widths[widest] -= 1
+            return
+        widths[max(loose, key=lambda i: widths[i])] -= 1
         excess -= 1
-    return kept
 
 
 def _line(columns: Sequence[Column], cells: Sequence[str], widths: list[int], kept: list[int], screen: Screen) -> str:

@@ -39,6 +39,8 @@ PREFER_S: Final = 2.0
 """How long the server of the last lease keeps another one's offer waiting: against rogue
 servers, which are usually the faster ones."""
 
+GIVEN_TWICE_S: Final = 0.1
+GIVEN_TWICE_TRIES: Final = 3
 BROADCAST_AFTER: Final = 2
 """Tries after which every second one asks for a broadcast answer, for servers and access points that
 cannot reach a client without an address. Not before: a broadcast is copied once for every macvlan."""
@@ -100,7 +102,7 @@ def received(state: State, reply: Reply, sender: bytes, now: float, rng: Random)
 def timer(state: State, now: float, rng: Random) -> Step:
     """Do what ``retry_at`` was set for; before that moment, nothing."""
     state, actions = expire(state, now, rng)
-    if now < state.retry_at:
+    if now < state.retry_at or state.phase is Phase.STOPPED:
         return state, actions
     state, more = _ON_TIMER[state.phase](state, now, rng)
     return state, actions + more
@@ -124,6 +126,18 @@ def conflict(state: State, ip: int, now: float, rng: Random) -> Step:
     if state.pending is None:
         return state._replace(conflict=True), ()
     return _decline(state, ip, int(state.pending.server), now, rng)
+
+
+def given_twice(state: State, ip: int, holder: str, now: float) -> Step:
+    """The server gave an address that another link of ours has: do not take it, and soon ask again.
+
+    dnsmasq forgets its offers: of two clients that ask together, the second gets another address
+    once the first has its lease. A server that insists is asked ever more rarely.
+    """
+    if state.phase is not Phase.SELECTING:
+        return state._replace(error=f"given {IPv4Address(ip)}, which {holder} has"), ()
+    retry_at = min(state.retry_at, now + GIVEN_TWICE_S) if state.attempt <= GIVEN_TWICE_TRIES else state.retry_at
+    return state._replace(retry_at=retry_at, error=f"offered {IPv4Address(ip)}, which {holder} has"), ()
 
 
 def gateway_seen(state: State) -> Step:
@@ -257,10 +271,6 @@ def _extend(state: State, now: float, rng: Random) -> Step:
     return state, (send,)
 
 
-def _idle(state: State, now: float, rng: Random) -> Step:
-    return state._replace(retry_at=FOREVER), ()
-
-
 # ── replies ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -378,7 +388,6 @@ _ON_REPLY: Final[dict[tuple[Phase, int], _Reaction]] = {
     (Phase.REBINDING, NAK): _refused,
 }
 _ON_TIMER: Final[dict[Phase, Callable[[State, float, Random], Step]]] = {
-    Phase.STOPPED: _idle,
     Phase.INIT: _discover,
     Phase.SELECTING: _discover,
     Phase.REQUESTING: _request_again,

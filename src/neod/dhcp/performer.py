@@ -53,17 +53,25 @@ class Performer:
         lease = state.lease
         if not fsm.awaits_answer(state):
             self.wires[client.parent].window.leave(client)
-        claims = (int(lease.ip) if lease is not None else 0, fsm.probed(state))
-        if claims != client.claims:
-            for ip in client.claims:
-                if self._holders.get(ip) is client:
-                    del self._holders[ip]
-            for ip in claims:
-                if ip:
-                    self._holders.setdefault(ip, client)
-            client.claims = claims
+        probed = fsm.probed(state)
+        if lease is not client.claimed or probed != client.probed:
+            self._claim(client, lease, probed)
         retry_at = FOREVER if client.queued else state.retry_at
-        self.agenda.set(client, retry_at if lease is None else min(retry_at, lease.expires_at))
+        if lease is not None and lease.expires_at < retry_at:
+            retry_at = lease.expires_at
+        self.agenda.set(client, retry_at)
+
+    def _claim(self, client: Client, lease: Lease | None, probed: int) -> None:
+        """Note which addresses *client* has or is after; who was first keeps them."""
+        holders = self._holders
+        for ip in client.claims:
+            if holders.get(ip) is client:
+                del holders[ip]
+        client.claimed, client.probed = lease, probed
+        client.claims = (int(lease.ip) if lease is not None else 0, probed)
+        for ip in client.claims:
+            if ip:
+                holders.setdefault(ip, client)
 
     def due(self, now: float) -> None:
         """Let everybody act whose moment has come; who would send waits in the queue of its wire."""
@@ -71,13 +79,14 @@ class Performer:
             lease = client.state.lease
             if lease is not None and now >= lease.expires_at:
                 self.step(client, fsm.expire(client.state, now, self._rng))
-            if not client.queued and client.state.retry_at <= now:
-                if fsm.transmits(client.state):
-                    client.queued = True
-                    self.wires[client.parent].queue.append(client)
-                else:
-                    self.step(client, fsm.timer(client.state, now, self._rng))
-            self.settle(client)
+            if client.queued or client.state.retry_at > now:
+                self.settle(client)
+            elif fsm.transmits(client.state):
+                client.queued = True
+                self.wires[client.parent].queue.append(client)
+                self.settle(client)
+            else:
+                self.step(client, fsm.timer(client.state, now, self._rng))
 
     def pump(self, wire: Wire, now: float) -> None:
         """Let those at the head of the queue send, as many as the window of the wire has room for."""
@@ -104,9 +113,8 @@ class Performer:
         holder = client if reply.type == NAK else self._holders.get(reply.yiaddr, client)
         if holder is not client:
             self._counters["refused"] += 1
-            why = f"the server gave {IPv4Address(reply.yiaddr)}, which {holder.link} has"
-            client.state = client.state._replace(error=why)
             self._sink.provoked("dhcp.given_twice", link=client.link, ip=IPv4Address(reply.yiaddr), holder=holder.link)
+            self.step(client, fsm.given_twice(client.state, reply.yiaddr, holder.link, now))
             return
         ends_silence = wire.window.heard(now)
         if reply.type == NAK:

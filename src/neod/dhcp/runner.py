@@ -72,6 +72,7 @@ class DhcpService:
         self._wires = self._perform.wires
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
         self._nudged = False
         self._tick_at = 0.0
         self._ahead_s = 0.0  # CLOCK_BOOTTIME minus the loop's clock
@@ -263,6 +264,10 @@ class DhcpService:
             self._nudged = True
             self._loop.call_soon(self._wake)
 
+    def _wake_by_timer(self) -> None:
+        self._timer = None
+        self._wake()
+
     def _wake(self) -> None:
         if self._loop is None:
             return
@@ -289,8 +294,11 @@ class DhcpService:
             elif wire.queue:
                 at = min(at, wire.window.next_lapse())
         if self._timer is not None:
+            if at >= self._timer_at:
+                return  # it wakes us early enough, and then looks again
             self._timer.cancel()
-        self._timer = self._loop.call_later(max(0.0, at - self._clock.boottime()), self._wake)
+        self._timer_at = at
+        self._timer = self._loop.call_later(max(0.0, at - self._clock.boottime()), self._wake_by_timer)
 
     def _tick(self, now: float) -> None:
         self._tick_at = now + TICK_S if self._clients else FOREVER

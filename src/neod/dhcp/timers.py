@@ -15,8 +15,8 @@ MIN_LEASE_S: Final = 10.0
 """The shortest lease that is believed. Renewed at half its time that is a packet in 5 s; below it a
 server's slip of the pen would make N clients hammer it."""
 
-MIN_T1_S: Final = 5.0
-"""The earliest renewal, for the same reason."""
+MIN_T1_S: Final = 2.0
+"""The earliest renewal that is believed, for the same reason."""
 
 RETRY_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """RFC 2131, 4.1 begins with 4 s, made for a shared 10 Mbit/s wire and for each host by itself. Here at most

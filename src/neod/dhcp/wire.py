@@ -18,7 +18,7 @@ from neod.dhcp.rawsocket import PacketSocket
 from neod.dhcp.sink import Sink
 from neod.dhcp.state import State
 from neod.dhcp.window import Window
-from neod.model.facts import FOREVER
+from neod.model.facts import FOREVER, Lease
 
 DRAIN: Final = 256  # frames a turn of the loop; the rest waits for the next
 REOPEN_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -37,7 +37,10 @@ COUNTERS: Final = (
 class Client:
     """One DHCP client: its state, and where it stands in the queues."""
 
-    __slots__ = ("armed_at", "claims", "held", "link", "mac", "parent", "queued", "ready", "state", "trouble")
+    __slots__ = (
+        *("armed_at", "claimed", "claims", "held", "link", "mac", "parent", "probed", "queued", "ready"),
+        *("state", "trouble"),
+    )
 
     def __init__(self, link: str, parent: str, mac: bytes) -> None:
         self.link, self.parent, self.mac = link, parent, mac
@@ -46,6 +49,8 @@ class Client:
         self.held = 0
         self.queued = False
         self.armed_at = FOREVER
+        self.claimed: Lease | None = None  # what ``claims`` was made from
+        self.probed = 0
         self.claims: tuple[int, int] = (0, 0)  # the address of its lease, and the one being probed
         self.trouble = ""  # why it cannot even begin
 

@@ -5,9 +5,9 @@ import time
 from collections import Counter
 
 from tests.lab.campus import Campus
+from tests.lab.taps import Wire, Writes
 
 from bench.figures import figure, now, table
-from bench.taps import Wire, Writes
 
 N = 1000
 LATE_S = 3.0

@@ -1,0 +1,172 @@
+"""One thread, one epoll: the turns in which everything of neo-race happens.
+
+Watchers are edge-triggered unless they ask otherwise, so a connection costs
+two ``epoll_ctl`` in its life, and back-pressure costs none.
+
+Not for: anything that blocks.
+"""
+
+import heapq
+import select
+from collections.abc import Callable
+from itertools import count
+from socket import socket
+from typing import Final
+
+from neod.ports import Clock
+
+IN, OUT, ERR, HUP, RDHUP, PRI = (
+    select.EPOLLIN,
+    select.EPOLLOUT,
+    select.EPOLLERR,
+    select.EPOLLHUP,
+    select.EPOLLRDHUP,
+    select.EPOLLPRI,
+)
+DUPLEX: Final = IN | OUT | RDHUP | PRI | select.EPOLLET
+"""Everything a stream can say, each once when it begins to be true."""
+
+EVENTS_A_TURN: Final = 512
+WEED_AT: Final = 4096
+"""Timers, cancelled ones included, from which the heap is cleaned."""
+
+Watcher = Callable[[int], None]
+"""Gets the epoll event mask."""
+
+
+class Timer:
+    """A call that is due at ``due_s``, unless it is cancelled before."""
+
+    __slots__ = ("call", "due_s")
+
+    def __init__(self, due_s: float, call: Callable[[], None]) -> None:
+        self.due_s = due_s
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        """Never call; what the call held on to is let go at once."""
+        self.call = None
+
+
+class Loop:
+    """Calls whoever watches a file descriptor, and whoever waits for a time.
+
+    ``now_s`` is CLOCK_BOOTTIME at the start of the turn: good enough for
+    everything but measuring.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.now_s = clock.boottime()
+        self.turns = 0
+        self._epoll = select.epoll()
+        self._watchers: dict[int, Watcher] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._weed_at = WEED_AT
+        self._serial = count()
+        self._soon: list[Callable[[], None]] = []
+        self._graves: list[socket] = []
+        self._running = False
+
+    def watch(self, fd: int, watcher: Watcher, mask: int = DUPLEX) -> None:
+        """Call *watcher* with what happens on *fd*.
+
+        Raises:
+            PermissionError: *fd* is of a kind that is always ready, a regular file.
+        """
+        self._epoll.register(fd, mask)
+        self._watchers[fd] = watcher
+
+    def hand_over(self, fd: int, watcher: Watcher) -> None:
+        """Call *watcher* from now on for *fd*, which is watched already; costs no system call."""
+        self._watchers[fd] = watcher
+
+    def change(self, fd: int, mask: int) -> None:
+        """Look for other events on *fd*."""
+        self._epoll.modify(fd, mask)
+
+    def forget(self, fd: int) -> None:
+        """Watch *fd* no longer, and leave it open."""
+        if self._watchers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def bury(self, sock: socket) -> None:
+        """Watch *sock* no longer and close it when this turn ends.
+
+        Not sooner: its number could be given to a new connection, and what
+        epoll has already reported for the old would reach the new.
+        """
+        self._watchers.pop(sock.fileno(), None)
+        self._graves.append(sock)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call in the next turn, which then does not wait."""
+        self._soon.append(call)
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> Timer:
+        """Call after *delay_s*, counted from the start of this turn."""
+        timer = Timer(self.now_s + delay_s, call)
+        heapq.heappush(self._timers, (timer.due_s, next(self._serial), timer))
+        return timer
+
+    def stop(self) -> None:
+        """Let :meth:`run` return at the end of this turn."""
+        self._running = False
+
+    def run(self) -> None:
+        """Take turns until :meth:`stop`."""
+        self._running = True
+        while self._running:
+            self.turn()
+
+    def turn(self, longest_s: float | None = None) -> None:
+        """Wait for something to happen, at most *longest_s*, and do all that is due."""
+        events = self._epoll.poll(self._patience_s(longest_s), EVENTS_A_TURN)
+        self.now_s = self.clock.boottime()
+        self.turns += 1
+        watchers = self._watchers
+        for fd, mask in events:
+            watcher = watchers.get(fd)
+            if watcher is not None:
+                watcher(mask)
+        if self._soon:
+            calls, self._soon = self._soon, []
+            for call in calls:
+                call()
+        if self._timers:
+            self._ring()
+        if self._graves:
+            graves, self._graves = self._graves, []
+            for sock in graves:
+                sock.close()
+
+    def close(self) -> None:
+        """Close what was buried, and epoll itself."""
+        for sock in self._graves:
+            sock.close()
+        self._epoll.close()
+
+    def _patience_s(self, longest_s: float | None) -> float | None:
+        if self._soon:
+            return 0.0
+        while self._timers and self._timers[0][2].call is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return longest_s
+        due_s = max(0.0, self._timers[0][0] - self.clock.boottime())
+        return due_s if longest_s is None else min(due_s, longest_s)
+
+    def _ring(self) -> None:
+        while self._timers and self._timers[0][0] <= self.now_s:
+            timer = heapq.heappop(self._timers)[2]
+            if timer.call is not None:
+                timer.call()
+                timer.call = None
+        if len(self._timers) > self._weed_at:
+            self._weed()
+
+    def _weed(self) -> None:
+        """Drop cancelled timers, which are most of the heap: a race cancels nearly all of its own."""
+        self._timers = [entry for entry in self._timers if entry[2].call is not None]
+        heapq.heapify(self._timers)
+        self._weed_at = max(WEED_AT, 2 * len(self._timers))

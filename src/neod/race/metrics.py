@@ -1,0 +1,149 @@
+"""What neo-race counts, and the text in which Prometheus reads it. Pure.
+
+Written out here because it is one page: the client library would cost a
+registry, locks around every count and 8 MB for five counters and a histogram.
+
+Source: the exposition format, version 0.0.4.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+CONNECT_BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Histogram:
+    """Counts observations up to each bound; the last bucket has none."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...] = CONNECT_BOUNDS_S) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def samples(self, labels: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, str], float]]:
+        """Yield suffix, labels and value of every line of it."""
+        running = 0
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            running += count
+            yield "_bucket", {**labels, "le": number(bound)}, running
+        yield "_sum", labels, self.total
+        yield "_count", labels, running
+
+
+@dataclass(slots=True)
+class Stats:
+    """What happened in one race since the start. Dictionaries count by their keys."""
+
+    accepted: int = 0
+    refused: dict[str, int] = field(default_factory=dict)  # why
+    won: dict[tuple[str, str, str], int] = field(default_factory=dict)  # upstream, source, protocol
+    lost: dict[str, int] = field(default_factory=dict)  # reason
+    failed: dict[tuple[str, str, str], int] = field(default_factory=dict)  # upstream, source, errno name
+    closed: dict[str, int] = field(default_factory=dict)  # how
+    bytes_up: int = 0  # of closed connections
+    bytes_down: int = 0
+    connect: Histogram = field(default_factory=Histogram)
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What one race holds at this moment."""
+
+    open: int
+    candidates: int
+    live_up: int  # bytes of open connections
+    live_down: int
+
+
+def count(counts: dict[K, int], key: K) -> None:
+    """Add one to *key*."""
+    counts[key] = counts.get(key, 0) + 1
+
+
+def number(value: float) -> str:
+    """Return a number as Prometheus writes it."""
+    if value == float("inf"):
+        return "+Inf"
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def line(name: str, labels: Mapping[str, str], value: float) -> str:
+    """Return one sample."""
+    inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+    return f"{name}{{{inner}}} {number(value)}" if inner else f"{name} {number(value)}"
+
+
+def exposition(races: Mapping[str, tuple[Stats, Gauges]]) -> str:
+    """Return the page: every family with its help, then a line a race and label."""
+    lines: list[str] = []
+    for name, kind, text, samples in FAMILIES:
+        lines += (f"# HELP {name} {text}", f"# TYPE {name} {kind}")
+        for race, (stats, gauges) in sorted(races.items()):
+            lines += (
+                line(name + suffix, {"race": race, **labels}, value) for suffix, labels, value in samples(stats, gauges)
+            )
+    return "\n".join(lines) + "\n"
+
+
+Sample = tuple[str, Mapping[str, str], float]
+
+
+def _plain(value: float, **labels: str) -> Iterable[Sample]:
+    return (("", labels, value),)
+
+
+def _by(counts: Mapping[str, int], label: str) -> Iterable[Sample]:
+    return (("", {label: key}, value) for key, value in sorted(counts.items()))
+
+
+def _won(stats: Stats, _: Gauges) -> Iterable[Sample]:
+    for (upstream, source, protocol), value in sorted(stats.won.items()):
+        yield "", {"upstream": upstream, "source": source, "protocol": protocol}, value
+
+
+def _failed(stats: Stats, _: Gauges) -> Iterable[Sample]:
+    for (upstream, source, error), value in sorted(stats.failed.items()):
+        yield "", {"upstream": upstream, "source": source, "error": error}, value
+
+
+def _bytes(stats: Stats, gauges: Gauges) -> Iterable[Sample]:
+    yield from _plain(stats.bytes_up + gauges.live_up, direction="to_upstream")
+    yield from _plain(stats.bytes_down + gauges.live_down, direction="to_client")
+
+
+Samples = Callable[[Stats, Gauges], Iterable[Sample]]
+
+FAMILIES: Final[tuple[tuple[str, str, str, Samples], ...]] = (
+    ("neo_race_accepted_total", "counter", "Connections accepted.", lambda s, _: _plain(s.accepted)),
+    ("neo_race_refused_total", "counter", "Connections refused, by limit.", lambda s, _: _by(s.refused, "why")),
+    ("neo_race_won_total", "counter", "Races won, by upstream, source address and protocol.", _won),
+    ("neo_race_lost_total", "counter", "Races that nobody won.", lambda s, _: _by(s.lost, "reason")),
+    ("neo_race_attempts_failed_total", "counter", "Attempts that failed before the race was decided.", _failed),
+    ("neo_race_closed_total", "counter", "Connections ended, by how.", lambda s, _: _by(s.closed, "how")),
+    ("neo_race_bytes_total", "counter", "Bytes forwarded.", _bytes),
+    ("neo_race_connections_open", "gauge", "Connections open now, races included.", lambda _, g: _plain(g.open)),
+    ("neo_race_candidates", "gauge", "Sources times upstreams now.", lambda _, g: _plain(g.candidates)),
+    (
+        "neo_race_connect_seconds",
+        "histogram",
+        "From SYN to established, of winners.",
+        lambda s, _: s.connect.samples({}),
+    ),
+)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

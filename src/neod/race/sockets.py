@@ -1,0 +1,157 @@
+"""Sockets made, tuned and thrown away: every option that neo-race sets, and why."""
+
+import contextlib
+import errno
+import fcntl
+import socket
+import struct
+import termios
+from typing import Final
+
+from neod.intents.race import RaceSettings
+
+IPPROTO_MPTCP: Final = 262
+IP_BIND_ADDRESS_NO_PORT: Final = 24
+SOL_MPTCP: Final = 284
+MPTCP_INFO: Final = 1
+SIOCOUTQ: Final = termios.TIOCOUTQ
+BACKLOG: Final = 4096
+PROBES: Final = 6  # keepalive probes, a sixth of the idle time apart, before the kernel gives up
+
+RESET: Final = struct.pack("ii", 1, 0)  # struct linger: close sends RST and keeps nothing
+
+NO_MPTCP: Final = frozenset({errno.EPROTONOSUPPORT, errno.ENOPROTOOPT, errno.EINVAL, errno.EPERM, errno.EACCES})
+"""Kernels without it, with ``net.mptcp.enabled=0``, or behind a policy; plain TCP does then."""
+
+Wishes = tuple[tuple[int, int, int], ...]  # level, option, value
+SockAddr = tuple[str, int] | tuple[str, int, int, int]
+
+
+def address_of(host: str, port: int) -> tuple[int, SockAddr]:
+    """Return family and socket address of a numeric *host*, with its scope if it has one.
+
+    Raises:
+        OSError: it is a name, or nonsense.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    family, _, _, _, address = found[0]
+    return family, address  # type: ignore[return-value]
+
+
+def stream(family: int, mptcp: bool) -> socket.socket:
+    """Return a non-blocking stream socket: MPTCP if it is asked for and the kernel has it, else TCP.
+
+    Raises:
+        OSError: no socket can be had at all.
+    """
+    kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+    if mptcp:
+        try:
+            return socket.socket(family, kind, IPPROTO_MPTCP)
+        except OSError as error:
+            if error.errno not in NO_MPTCP:
+                raise
+    return socket.socket(family, kind, socket.IPPROTO_TCP)
+
+
+def bind_source(sock: socket.socket, address: SockAddr) -> None:
+    """Bind to an address and leave the port to ``connect``, which knows the far end.
+
+    Without that an address would run out of ports at 28 000 connections,
+    whoever they go to.
+    """
+    with contextlib.suppress(OSError):  # MPTCP before 6.8 does not know it
+        sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    sock.bind(address)
+
+
+def listener(settings: RaceSettings) -> socket.socket:
+    """Return the socket that *settings* listens on; what it accepts inherits its options.
+
+    Raises:
+        OSError: the address is taken, absent or not allowed.
+    """
+    family, address = address_of(settings.listen.host, settings.listen.port)
+    sock = stream(family, settings.listen_mptcp)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        tune(sock, wishes(settings))
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def wishes(settings: RaceSettings) -> Wishes:
+    """Return the options of both sides: forward at once, notice the dead, keep urgent bytes in the stream."""
+    wanted = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)]
+    if settings.keepalive_s:
+        idle_s = max(1, round(settings.keepalive_s))
+        wanted += [
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle_s // PROBES)),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES),
+        ]
+    if settings.user_timeout_s:
+        wanted.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(settings.user_timeout_s * 1000)))
+    return tuple(wanted)
+
+
+def tune(sock: socket.socket, wanted: Wishes) -> None:
+    """Set the options that *sock* knows; MPTCP learnt them one by one, and none is worth a connection."""
+    for level, option, value in wanted:
+        try:
+            sock.setsockopt(level, option, value)
+        except OSError:
+            continue
+
+
+def connecting(family: int, local: SockAddr | None, remote: SockAddr, mptcp: bool) -> socket.socket:
+    """Return a socket on its way to *remote*.
+
+    Raises:
+        OSError: refused at once; nothing is left open.
+    """
+    sock = stream(family, mptcp)
+    try:
+        if local is not None:
+            bind_source(sock, local)
+        code = sock.connect_ex(remote)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, errno.errorcode.get(code, str(code)))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def will_reset(sock: socket.socket) -> None:
+    """Make the coming close a reset: the far end learns of it at once and keeps nothing half open."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+
+def unacknowledged_bytes(sock: socket.socket) -> int:
+    """Return how much the far end has not confirmed yet; 0 when nobody can tell any more."""
+    try:
+        answer = fcntl.ioctl(sock.fileno(), SIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return 0
+    waiting: int = struct.unpack("i", answer)[0]
+    return waiting
+
+
+def speaks_mptcp(sock: socket.socket) -> bool:
+    """Whether the far end answered with MPTCP, too."""
+    if sock.proto != IPPROTO_MPTCP:
+        return False
+    try:
+        sock.getsockopt(SOL_MPTCP, MPTCP_INFO, 16)
+    except OSError:
+        return False
+    return True

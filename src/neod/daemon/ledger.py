@@ -52,6 +52,12 @@ class Ledger:
             return None
         return DriftKind.MISSING if change.op is Op.CREATE else DriftKind.MODIFIED
 
+    def maybe_foreign(self, key: Key) -> bool:
+        """Whether a foreign object holds *key*, or seemed to when it was to be made."""
+        trouble = self.troubles.get(key)
+        exists = trouble is not None and trouble.error is not None and trouble.error.code == errno.EEXIST
+        return exists or (trouble is not None and trouble.phase is Phase.CONFLICT)
+
     def due(self, change: Change, now: float, *, insist: bool) -> bool:
         """Whether *change* may be tried now; if not, the trouble says when. *insist* forgets refusals."""
         trouble = self.troubles.get(change.key)

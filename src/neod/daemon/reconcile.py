@@ -127,7 +127,7 @@ class Reconciler:
     async def _read_all(self, driver: Driver[Any, Any], wanted: Collection[Key]) -> dict[Key, Seen[Any]]:
         """Read a kind; what foreign objects hold is read by name, since a full read may leave them out."""
         seen = dict(await driver.observe_all(wanted))
-        if held := [key for key in wanted if self._in_conflict(key)]:
+        if held := [key for key in wanted if self.ledger.maybe_foreign(key)]:
             seen |= await driver.observe(held)
         return seen
 

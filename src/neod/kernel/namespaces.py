@@ -4,6 +4,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -35,22 +36,22 @@ def within_netns(path: Path, call: Callable[[], T]) -> T:
     Raises:
         KernelError: the namespace cannot be entered, or *call* met an OSError.
     """
-    done: list[T] = []
-    failed: list[OSError] = []
+    done: Future[T] = Future()
 
     def run() -> None:
         try:
             _enter(path)
-            done.append(call())
-        except OSError as error:
-            failed.append(error)
+            done.set_result(call())
+        except BaseException as error:  # for the caller's thread to raise
+            done.set_exception(error)
 
     thread = threading.Thread(target=run, name="netns")
     thread.start()
     thread.join()
-    if failed:
-        raise from_os_error(f"in {path}", failed[0]) from failed[0]
-    return done[0]
+    try:
+        return done.result()
+    except OSError as error:
+        raise from_os_error(f"in {path}", error) from error
 
 
 def named_elsewhere() -> Iterator[Path]:

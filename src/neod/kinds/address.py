@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
-from neod.model.key import AddressKey, Key, LinkKey
+from neod.model.key import AddressKey, Key, LinkKey, LocalKey
 from neod.model.kind import Names
 from neod.model.marks import PROTOCOL
 from neod.ports import Ports
@@ -32,6 +32,9 @@ from neod.wire import (
 __all__ = ["AddressDriver", "AddressKey", "AddressKind", "AddressSpec", "touched"]
 
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
+IFA_F_NODAD: Final = 0x02
+"""IPv6 only. While the kernel looks for duplicates, for a second or two, an address cannot be the source of a route."""
+
 IFA_F_NOPREFIXROUTE: Final = 0x200
 CACHEINFO: Final = Struct("=IIII")  # preferred, valid (seconds), created, updated
 INFINITY_S: Final = 0xFFFFFFFF
@@ -80,17 +83,18 @@ class AddressKind:
         return (LinkKey(key.netns, key.link),)
 
     def provides(self, key: AddressKey) -> Iterable[Key]:
-        """Return nothing beyond the address itself."""
-        return ()
+        """An address is a local one, on whatever link."""
+        return (LocalKey(key.netns, key.ip),)
 
 
 def to_wire(key: AddressKey, spec: AddressSpec, index: int, now: float) -> bytes:
     """Return the RTM_NEWADDR payload; *now* is CLOCK_BOOTTIME in seconds."""
     left = INFINITY_S if spec.valid_until == FOREVER else max(1, min(round(spec.valid_until - now), INFINITY_S - 1))
+    flags = (0 if spec.prefix_route else IFA_F_NOPREFIXROUTE) | (IFA_F_NODAD if key.ip.version == 6 else 0)
     return b"".join(
         (
             name_of(key, index),
-            attr_u32(IFA_FLAGS, 0 if spec.prefix_route else IFA_F_NOPREFIXROUTE),
+            attr_u32(IFA_FLAGS, flags),
             attr(IFA_PROTO, bytes((PROTOCOL,))),
             attr(IFA_CACHEINFO, CACHEINFO.pack(left, left, 0, 0)),
         )

@@ -218,7 +218,10 @@ class LinkDriver:
             index = IFINFO.unpack_from(payload)[2]
             self._rtnl.learn(index, text(attrs(payload, IFINFO.size)[IFLA_IFNAME]))
         found = by_key(self._netns, (from_wire(payload, self._rtnl.name_of) for payload in payloads))
-        self._indexes |= {key: reading.index for key, reading in found.items() if reading.seen.owned}
+        for key, reading in found.items():
+            self._rtnl.learn(reading.index, key.name)  # what is on a renamed link still belongs to its key
+            if reading.seen.owned:
+                self._indexes[key] = reading.index
         return {key: reading.seen for key, reading in found.items()}
 
     def _forget(self, name: str) -> None:

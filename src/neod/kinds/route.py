@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key, LinkKey, TableKey, within
+from neod.model.key import Key, LinkKey, LocalKey, TableKey, within
 from neod.model.kind import Names
 from neod.model.marks import PROTOCOL
 from neod.ports import Ports
@@ -96,8 +96,9 @@ class RouteKind:
         return True
 
     def requires(self, key: RouteKey, spec: RouteSpec) -> Iterable[Key]:
-        """A route needs its link; that its source is a local address the kernel itself checks."""
-        return (LinkKey(key.netns, spec.link),)
+        """A route needs its link, and its source on some link."""
+        link = LinkKey(key.netns, spec.link)
+        return (link,) if spec.source is None else (link, LocalKey(key.netns, spec.source))
 
     def provides(self, key: RouteKey) -> Iterable[Key]:
         """A table exists while it holds a route."""
@@ -191,12 +192,14 @@ class RouteDriver:
         return dict(reading for reading in readings if reading)
 
     async def put(self, items: Sequence[tuple[RouteKey, RouteSpec, RouteSpec | None]]) -> Sequence[KernelError | None]:
-        """Add every route, or replace the one that is there."""
+        """Add every route, or replace the one that is there; what a gateway is reached by comes before it."""
+        order = sorted(range(len(items)), key=lambda i: items[i][1].gateway is not None)
         requests = []
-        for key, spec, have in items:
+        for key, spec, have in (items[i] for i in order):
             flags = NLM_F_CREATE | (NLM_F_EXCL if have is None else NLM_F_REPLACE)
             requests.append((RTM_NEWROUTE, flags, to_wire(key, spec, self._rtnl.index_of(spec.link) or 0)))
-        return await self._rtnl.send(requests)
+        answers = dict(zip(order, await self._rtnl.send(requests), strict=True))
+        return [answers[i] for i in range(len(items))]
 
     async def drop(self, keys: Sequence[RouteKey]) -> Sequence[KernelError | None]:
         """Delete every route that carries our protocol; already gone counts as done."""

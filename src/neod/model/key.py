@@ -63,6 +63,18 @@ class AddressKey:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalKey:
+    """An address of this namespace, on whatever link: what a route's preferred source must be."""
+
+    kind: ClassVar[str] = "local"
+    netns: str
+    ip: IPv4Address | IPv6Address
+
+    def __str__(self) -> str:
+        return f"local:{within(self.netns)}{self.ip}"
+
+
+@dataclass(frozen=True, slots=True)
 class TableKey:
     """A routing table of one family; it exists while it holds a route of ours."""
 

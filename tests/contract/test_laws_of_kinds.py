@@ -1,0 +1,271 @@
+"""Every kind of the registry, on the kernel that is a dictionary and on the real one."""
+
+import asyncio
+
+import pytest
+
+from neod.daemon.reconcile import Reconciler
+from neod.daemon.wakeup import Hints, Wakeup
+from neod.intents.unit import Origin, Want
+from neod.kernel.clock import SystemClock
+from neod.kinds import REGISTRY
+from neod.testing import builders
+from neod.testing.kernel import FakeKernel
+
+KINDS = {entry.kind.name: entry.kind for entry in REGISTRY}
+LINK = builders.macvlan("neo1", 1)
+ADDRESS = builders.address("neo1", "10.9.0.2", 16)
+ADDRESS6 = builders.address("neo1", "fd00:9::2", 64)
+ROUTE = builders.route(7, "10.9.0.0/16", "neo1", source="10.9.0.2")
+LEASE_ENDS = SystemClock().boottime() + 3600
+
+SAMPLES = {
+    "link": ([], [LINK, builders.macvlan("neo2", 2, mode="bridge", mtu=1400), builders.macvlan("neo3", 3)]),
+    "address": (
+        [LINK],
+        [ADDRESS, builders.address("neo1", "10.9.0.3", 16, LEASE_ENDS), builders.address("neo1", "10.9.0.3", 24),
+         ADDRESS6, builders.address("neo1", "fd00:9::3", 64, LEASE_ENDS)],
+    ),
+    "route": (
+        [LINK, ADDRESS, ADDRESS6],
+        [
+            ROUTE,
+            builders.route(7, "0.0.0.0/0", "neo1", gateway="10.9.0.1", source="10.9.0.2", mtu=1300),
+            builders.route(300, "10.9.0.0/16", "neo1"),
+            builders.route(300, "10.0.0.0/8", "neo1", gateway="10.9.0.1"),
+            builders.route(300, "172.16.0.0/12", "neo1", gateway="10.77.0.1", on_link=True),
+            builders.route(7, "fd00:9::/64", "neo1"),
+            builders.route(7, "::/0", "neo1", gateway="fd00:9::1", source="fd00:9::2"),
+            builders.route(100000, "fd00:77::/32", "neo1", gateway="fe80::1", mtu=1280),
+        ],
+    ),
+    "rule": (
+        [LINK, ADDRESS, ADDRESS6, ROUTE, builders.route(7, "fd00:9::/64", "neo1"),
+         builders.route(70000, "10.9.0.0/16", "neo1")],
+        [builders.rule("10.9.0.2/32", 7), builders.rule("10.9.0.0/16", 70000), builders.rule("fd00:9::2/128", 7)],
+    ),
+    "sysctl": (
+        [LINK],
+        [
+            builders.sysctl("net/ipv4/conf/neo1/arp_ignore", "1"),
+            builders.sysctl("net/ipv4/conf/up0/arp_announce", "2"),
+            builders.sysctl("net/ipv4/ip_local_port_range", "20000 30000"),
+        ],
+    ),
+}  # fmt: skip
+
+
+def test_every_kind_has_samples():
+    assert SAMPLES.keys() == KINDS.keys()
+
+
+def fake_world():
+    kernel = FakeKernel(KINDS.values())
+    kernel.add_foreign(*builders.macvlan("up0", 200, parent=""))
+    return kernel
+
+
+async def put_all(drivers, pairs):
+    for key, spec in pairs:
+        (error,) = await drivers["", key.kind].put([(key, spec, None)])
+        assert error is None, f"{key}: {error}"
+
+
+async def round_trip(drivers, name):
+    needed, samples = SAMPLES[name]
+    await put_all(drivers, needed)
+    normal = dict(KINDS[name].normalize(key, spec) for key, spec in samples)
+    answers = await drivers["", name].put([(key, spec, None) for key, spec in normal.items()])
+    assert set(answers) == {None}
+    for seen in (await drivers["", name].observe(normal), await drivers["", name].observe_all(normal)):
+        for key, spec in normal.items():
+            assert key in seen
+            assert seen[key].owned
+            assert KINDS[name].matches(seen[key].spec, spec), (key, seen[key].spec, spec)
+    return normal
+
+
+async def drop_is_complete_and_repeatable(drivers, name, normal):
+    for _ in range(2):
+        assert set(await drivers["", name].drop(list(normal))) == {None}
+    seen = await drivers["", name].observe(normal)
+    assert not [key for key in normal if key in seen and seen[key].owned]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_put_is_observed_and_what_is_dropped_is_gone_on_the_fake(name):
+    async def go():
+        drivers = fake_world().drivers()
+        await drop_is_complete_and_repeatable(drivers, name, await round_trip(drivers, name))
+
+    asyncio.run(go())
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_put_is_observed_and_what_is_dropped_is_gone_on_the_kernel(real, name):
+    async def go(drivers, ports):
+        await drop_is_complete_and_repeatable(drivers, name, await round_trip(drivers, name))
+
+    real.run(go)
+
+
+def reconciler_on(drivers, pairs):
+    clock = SystemClock()
+    made = Reconciler(KINDS, drivers, clock, Wakeup(clock))
+    wants = {key: Want(key, spec, Origin("test", 1)) for key, spec in pairs}
+    made.desire_changed(wants, wants)
+    return made
+
+
+def every_sample():
+    return [pair for needed, samples in SAMPLES.values() for pair in (*needed, *samples)]
+
+
+async def full(reconciler):
+    return await reconciler.run(Hints(everything=True))
+
+
+@pytest.mark.kernel
+def test_a_pass_converges_a_second_and_a_restart_write_nothing(real):
+    async def go(drivers, ports):
+        reconciler = reconciler_on(drivers, every_sample())
+        first = await full(reconciler)
+        assert not [str(o.error) for o in first.outcomes if o.error]
+        assert not first.plan.blocked
+        writes = ports.rtnl.writes, ports.sysctls.writes
+        assert (await full(reconciler)).plan.changes == ()
+        assert (await full(reconciler_on(drivers, every_sample()))).plan.changes == ()
+        assert (ports.rtnl.writes, ports.sysctls.writes) == writes
+
+    real.run(go)
+
+
+def foreign_state(real):
+    links = [line.split(": ")[1] for line in real.ip("-o", "link").splitlines()]
+    rules = [line for line in real.ip("rule").splitlines() if line[:2] != "11"]
+    return (
+        [n for n in links if not n.startswith("neo")],
+        rules,
+        real.ip("-o", "-4", "addr", "show", "dev", "up0").split()[3],
+    )
+
+
+@pytest.mark.kernel
+def test_an_empty_file_removes_exactly_what_is_owned(real):
+    async def go(drivers, ports):
+        before = foreign_state(real), ports.sysctls.read("net/ipv4/conf/up0/arp_announce")
+        await full(reconciler_on(drivers, every_sample()))
+        await full(reconciler_on(drivers, []))
+        assert (foreign_state(real), ports.sysctls.read("net/ipv4/conf/up0/arp_announce")) == before
+        for table in ("7", "300", "100000"):
+            assert real.ip("route", "show", "table", table) == ""
+        assert "neo1" not in real.ip("link")
+        assert ports.sysctls.originals() == {}
+
+    real.run(go)
+
+
+DRIFTS = {
+    "link deleted": "link del neo1",
+    "link down": "link set neo1 down",
+    "link renamed": "link set neo1 name other1",
+    "mac changed": "link set neo1 address 02:aa:bb:cc:dd:ee",
+    "mtu changed": "link set neo2 mtu 1300",
+    "mode changed": "link set neo1 type macvlan mode bridge",
+    "address deleted": "addr del 10.9.0.2/16 dev neo1",
+    "address flushed": "addr flush dev neo1",
+    "route deleted": "route del default table 7",
+    "route replaced": "route replace default via 10.9.0.77 dev neo1 table 7 proto 110",
+    "table flushed": "route flush table 7",
+    "rule deleted": "rule del priority 11007",
+    "rules flushed": "rule flush protocol 110",
+    "v6 route deleted": "-6 route del default table 7",
+    "orphan rule": "rule add from 10.9.0.9 lookup 7 priority 11009 protocol 110",
+    "orphan route": "route add 10.1.0.0/16 dev neo1 table 12 proto 110",
+}
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_every_drift_that_ip_can_make_is_repaired(real, drift):
+    async def go(drivers, ports):
+        reconciler = reconciler_on(drivers, every_sample())
+        await full(reconciler)
+        real.ip(*DRIFTS[drift].split())
+        report = await full(reconciler)
+        assert report.plan.changes, "the drift was not seen"
+        assert not [f"{o.change.key}: {o.error}" for o in report.outcomes if o.error]
+        again = await full(reconciler)
+        assert again.plan.changes == ()
+        assert again.plan.blocked == {}
+        assert again.plan.conflicts == ()
+
+    real.run(go)
+
+
+CONFLICTS = {
+    "link": ("link add neo1 link up0 type macvlan mode bridge",),
+    "route": ("link add x1 link up0 type macvlan", "link set x1 up", "addr add 10.9.0.8/16 dev x1",
+              "route add default via 10.9.0.9 dev x1 table 7"),
+}  # fmt: skip
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("kind", CONFLICTS)
+def test_a_foreign_object_in_the_way_is_a_conflict_and_is_left_alone(real, kind):
+    async def go(drivers, ports):
+        for words in CONFLICTS[kind]:
+            real.ip(*words.split())
+        reconciler = reconciler_on(drivers, every_sample())
+        await full(reconciler)
+        before = real.ip("-d", "link", "show"), real.ip("route", "show", "table", "7")
+        conflicts = (await full(reconciler)).plan.conflicts
+        writes = ports.rtnl.writes
+        report = await full(reconciler)
+        assert {change.key.kind for change in conflicts} == {kind}
+        assert report.plan.conflicts == conflicts
+        assert report.plan.changes == ()
+        assert ports.rtnl.writes == writes
+        assert (real.ip("-d", "link", "show"), real.ip("route", "show", "table", "7")) == before
+
+    real.run(go)
+
+
+@pytest.mark.kernel
+def test_a_link_moved_to_another_namespace_comes_back(real):
+    async def go(drivers, ports):
+        reconciler = reconciler_on(drivers, every_sample())
+        await full(reconciler)
+        import subprocess
+
+        other = f"{real.name}-o"
+        subprocess.run(["ip", "netns", "add", other], check=True)
+        try:
+            real.ip("link", "set", "neo1", "netns", other)
+            for _ in range(3):
+                report = await full(reconciler)
+            assert not [f"{o.change.key}: {o.error}" for o in report.outcomes if o.error]
+            assert (await full(reconciler)).plan.changes == ()
+            assert "neo1" in real.ip("link", "show", "neo1")
+        finally:
+            subprocess.run(["ip", "netns", "del", other], check=False)
+
+    real.run(go)
+
+
+@pytest.mark.kernel
+def test_a_parent_that_goes_and_comes_back_brings_everything_with_it(real):
+    async def go(drivers, ports):
+        reconciler = reconciler_on(drivers, builders.campus("neo1", 1))
+        await full(reconciler)
+        real.ip("link", "del", "up0")
+        report = await full(reconciler)
+        assert report.plan.changes == ()
+        assert len(report.plan.blocked) >= 6
+        for words in ("link add up0 type veth peer name up1", "link set up0 up", "link set up1 up"):
+            real.ip(*words.split())
+        assert not [o for o in (await full(reconciler)).outcomes if o.error]
+        assert (await full(reconciler)).plan.blocked == {}
+
+    real.run(go)

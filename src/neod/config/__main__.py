@@ -1,0 +1,45 @@
+"""``python -m neod.config FILE``: read the file and write what it asks for to standard output.
+
+The daemon runs this as a child. A hostile or absurd file can then cost a
+bounded amount of time and memory, in a process that does nothing else, and
+the daemon never imports what validation needs. ``reader`` has the format.
+"""
+
+import os
+import pickle
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from neod.config.reader import HEADER
+from neod.model.errors import ConfigError
+
+MEMORY_BYTES: Final = 1 << 30
+CPU_S: Final = 10
+
+
+def answer(path: str, environ: Mapping[str, str]) -> tuple[str, object]:
+    """Return the verdict on the file at *path*, and what it asks for or what is wrong."""
+    from neod.config.load import load
+
+    try:
+        return "ok", load(path, environ)
+    except ConfigError as error:
+        return "error", error.problems
+    except MemoryError:
+        return "error", (f"{path!a}: takes more than {MEMORY_BYTES >> 20} MiB to read; make it smaller",)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Limit ourselves, read the file, write the answer."""
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # none is wanted, and looking for them is a tenth of the time
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
+    payload = pickle.dumps(answer(arguments[0], os.environ), protocol=pickle.HIGHEST_PROTOCOL)
+    sys.stdout.buffer.write(HEADER.pack(len(payload)) + payload)
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,137 @@
+"""From a path to parsed TOML: the file is there, is a text, is safe to parse, and says something."""
+
+import errno
+import os
+import re
+import stat
+import tomllib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from neod.config.positions import Positions, Unsafe, scan
+from neod.config.text import printable
+from neod.model.errors import ConfigError
+
+MAX_BYTES: Final = 1 << 20
+PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+TO_ASK_FOR_NOTHING: Final = "to remove all that neod made, write the table [daemon]"
+
+REMEDIES: Final = {
+    "Invalid value": "a text stands in quotes",
+    "Expected '=' after a key": "write key = value",
+    "Cannot declare": "a table is written once; put its keys together",
+    "Cannot overwrite a value": "a key is written once",
+    "Cannot mutate immutable": "a table in braces is complete; write it once",
+    "Expected newline or end of document after a statement": "write one key a line",
+    "Unclosed array": "close it with ]",
+    "Unterminated string": "close it with a quote",
+    "Illegal character": "a text ends on its line; remove the character",
+    "Found invalid character": "remove it",
+    "Invalid statement": "write key = value or [table]",
+    "Expected ']'": "close the name of the table",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file."""
+
+    source: str
+    data: dict[str, Any]
+    positions: Positions
+
+
+def read(path: str) -> Document:
+    """Return the parsed file.
+
+    Raises:
+        ConfigError: it cannot be read, cannot be parsed, or says nothing:
+            none of which means that nothing is desired.
+    """
+    shown = printable(path)
+    text = _decode(_content(path, shown), shown)
+    try:
+        positions = scan(text)
+    except Unsafe as unsafe:
+        line, column = _place_of(text, unsafe.offset)
+        raise ConfigError((f"{shown}:{line}:{column}: {unsafe.wrong}; {unsafe.right}",)) from None
+    data = _parse(text, shown)
+    if not data:
+        raise ConfigError((f"{shown}: asks for nothing, not even a table; {TO_ASK_FOR_NOTHING}",))
+    return Document(shown, data, positions)
+
+
+def _content(path: str, shown: str) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise ConfigError((f"{shown}: {_why_unreadable(error)}",)) from None
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise ConfigError((f"{shown}: is not a regular file; name one with --config",))
+            content = file.read(MAX_BYTES + 1)
+            after = os.fstat(descriptor)
+        except OSError as error:
+            raise ConfigError((f"{shown}: {_why_unreadable(error)}",)) from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError((f"{shown}: is larger than {MAX_BYTES >> 20} MiB; a file for neo is far smaller",))
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, len(content)):
+        raise ConfigError((f"{shown}: changed while it was read; try again when it is complete",))
+    if not content:
+        raise ConfigError((f"{shown}: is empty; {TO_ASK_FOR_NOTHING}",))
+    return content
+
+
+def _why_unreadable(error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):
+        return "is not a path; name the file with --config"
+    match error.errno:
+        case errno.ENOENT:
+            return "does not exist; write it, or name another with --config"
+        case errno.EACCES | errno.EPERM:
+            return "cannot be read: permission denied; neod has to run as root, or the file's mode to allow it"
+        case code:
+            name = errno.errorcode.get(code or 0, str(code))
+            return f"cannot be read: {name}: {error.strerror}; name a regular file with --config"
+
+
+def _decode(content: bytes, shown: str) -> str:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line, column = _place_of(content[: error.start].decode("utf-8"), error.start)
+        byte = content[error.start]
+        raise ConfigError(
+            (f"{shown}:{line}:{column}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8",)
+        ) from None
+    if text.startswith("\ufeff"):
+        raise ConfigError((f"{shown}:1:1: begins with a byte order mark; save the file as UTF-8 without one",))
+    return text
+
+
+def _place_of(text: str, offset: int) -> tuple[int, int]:
+    before = text[:offset]
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def _parse(text: str, shown: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError((_syntax(str(error), text, shown),)) from None
+    except RecursionError:
+        raise ConfigError((f"{shown}: nests too deep; write tables instead of brackets",)) from None
+    except MemoryError:
+        raise ConfigError((f"{shown}: takes more memory to parse than there is; make it smaller",)) from None
+    except ValueError as error:
+        raise ConfigError((f"{shown}: {printable(str(error))}; no number of neo is so large",)) from None
+
+
+def _syntax(message: str, text: str, shown: str) -> str:
+    match = PLACE.fullmatch(message)
+    wrong = printable(match[1] if match else message)
+    line, column = (int(match[2]), int(match[3])) if match and match[2] else _place_of(text, len(text))
+    remedy = next((remedy for start, remedy in REMEDIES.items() if wrong.startswith(start)), "see https://toml.io")
+    return f"{shown}:{line}:{column}: this is not TOML: {wrong}; {remedy}"

@@ -1,0 +1,126 @@
+"""The daemon's side of reading the file: a child process that answers with ``Intents``, or with what is wrong.
+
+Cheap to import, so that a starting daemon can spawn the child first, import
+its own heavy modules meanwhile, and collect the answer when it needs it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from neod.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from neod.intents.unit import Intents
+
+Child = subprocess.Popen[bytes]
+
+HEADER: Final = Struct(">Q")
+"""The length of the pickle that follows: ``("ok", Intents)`` or ``("error", problems)``."""
+
+PATIENCE_S: Final = 15.0
+
+BOOT: Final = (
+    "import sys, runpy; sys.path[:] = sys.argv.pop(1).splitlines(); "
+    "runpy.run_module('neod.config', run_name='__main__', alter_sys=True)"
+)
+"""The child is isolated (-I) from PYTHON* and the working directory, and imports from where we import."""
+
+
+class FileReader:
+    """Reads the file; the first time from a child that was started early, if one was."""
+
+    def __init__(self) -> None:
+        self._early: dict[str, Child] = {}
+
+    def start(self, path: str, environ: Mapping[str, str] | None = None) -> None:
+        """Start reading *path*, for the next ``read`` of it."""
+        self._early[path] = spawn(path, environ)
+
+    async def read(self, path: str, environ: Mapping[str, str] | None = None) -> Intents:
+        """Return what the file asks for, without blocking the loop.
+
+        Raises:
+            ConfigError: the file cannot be used.
+        """
+        early = self._early.pop(path, None)
+        return await _collected(early) if early else await read(path, environ)
+
+
+def spawn(path: str, environ: Mapping[str, str] | None = None) -> Child:
+    """Start the child that reads *path*; without *environ* it has ours."""
+    places = "\n".join(place for place in sys.path if place)
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", BOOT, places, path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ,
+    )
+
+
+def collect(child: Child, patience_s: float = PATIENCE_S) -> Intents:
+    """Return what the child found, once it is done; blocks until then.
+
+    Raises:
+        ConfigError: the file cannot be used; or the child died over it, or
+            took longer than *patience_s* and was killed.
+    """
+    try:
+        out, err = child.communicate(timeout=patience_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        raise ConfigError((_line(child, f"took longer than {patience_s:g} s to read", "make it smaller"),)) from None
+    size = HEADER.unpack_from(out)[0] if len(out) >= HEADER.size else -1
+    if child.returncode != 0 or len(out) != HEADER.size + size:
+        raise ConfigError((_obituary(child, err),))
+    verdict, found = pickle.loads(out[HEADER.size :])
+    if verdict != "ok":
+        raise ConfigError(found)
+    intents: Intents = found
+    return intents
+
+
+async def read(path: str, environ: Mapping[str, str] | None = None) -> Intents:
+    """Return what the file at *path* asks for, without blocking the loop.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    import asyncio
+
+    return await _collected(await asyncio.to_thread(spawn, path, environ))
+
+
+async def _collected(child: Child) -> Intents:
+    import asyncio
+
+    try:
+        return await asyncio.to_thread(collect, child)
+    except asyncio.CancelledError:
+        child.kill()
+        raise
+
+
+def _obituary(child: Child, err: bytes) -> str:
+    from signal import Signals
+
+    if child.returncode == -Signals.SIGXCPU:
+        return _line(child, "takes too much processor time to read", "make it smaller")
+    how = f"status {child.returncode}" if child.returncode >= 0 else Signals(-child.returncode).name
+    last = err.decode("utf-8", "replace").strip().rpartition("\n")[2] or "it said nothing"
+    return _line(child, f"the process that reads it ended with {how}: {last}", "this is a fault of neo or of the host")
+
+
+def _line(child: Child, wrong: str, right: str) -> str:
+    from neod.config.text import printable
+
+    path = child.args[-1] if isinstance(child.args, list) else ""
+    return printable(f"{path}: {wrong}; {right}")

@@ -1,0 +1,31 @@
+"""``[metrics]``: numbers for Prometheus."""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from neod.config.context import Context
+from neod.config.fields import Listen, Section
+from neod.config.table import Table
+from neod.intents.unit import DaemonSettings, Intents
+
+
+class Metrics(Section):
+    """The exporter."""
+
+    listen: Annotated[
+        str,
+        Listen,
+        Field(
+            description="Address and port to serve metrics at; port 0 takes a free one. Absent: none are served.",
+            examples=["127.0.0.1:9110"],
+        ),
+    ] = ""
+
+
+def intents(section: Metrics, context: Context) -> Intents:
+    """Return where to listen."""
+    return Intents(units=(), daemon=DaemonSettings(metrics_listen=section.listen))
+
+
+TABLE: Final = Table(name="metrics", about="Metrics for Prometheus.", section=Metrics, intents=intents)

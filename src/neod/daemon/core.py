@@ -174,8 +174,7 @@ class Core:
 
     def _next_due(self) -> float:
         retry = self.reconciler.ledger.next_due()
-        polls = self._polls.values()
-        return min(self._next_resync, *polls, *([] if retry is None else [retry]))
+        return min([self._next_resync, *self._polls.values(), *([] if retry is None else [retry])])
 
     def _add_what_is_due(self, hints: Hints) -> None:
         """Add retries, polls and the periodic full look whose time has come."""

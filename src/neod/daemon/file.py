@@ -5,13 +5,12 @@ promise to come back holds over kill -9 and reboot.
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from neod.config.reader import FileReader
+from neod.config.reader import read
 from neod.intents.unit import Intents
 from neod.ipc.errors import FileInvalid, NothingToConfirm
 from neod.kernel.files import write_atomically
@@ -38,7 +37,6 @@ class FileKeeper:
     def __init__(self, path: Path, state_dir: Path, clock: Clock, revert: Callable[[Intents], None]) -> None:
         self.path, self._clock, self._revert = path, clock, revert
         self._good, self._trial = state_dir / "last-good.toml", state_dir / "unconfirmed"
-        self._reader = FileReader()
         self.problems: tuple[str, ...] = ()
         self.current: Reading | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -57,7 +55,7 @@ class FileKeeper:
         """
         target = path or self.path
         try:
-            intents = await self._reader.read(target, os.environ)
+            intents = await read(str(target))
             return Reading(intents, target.read_bytes(), self._clock.wall())
         except ConfigError as error:
             if path is None:

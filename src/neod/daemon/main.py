@@ -14,7 +14,7 @@ from typing import Any, Final
 from neod.config.reader import collect, spawn
 from neod.model.errors import ConfigError, NeoError
 
-EX_USAGE, EX_CONFIG, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM = 2, 78, 69, 75, 77
+EX_UNAVAILABLE, EX_SOFTWARE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 69, 70, 75, 77, 78
 EXPLAIN: Final = (
     "Exit status: 0 stopped, 2 usage, 69 the kernel lacks something, 75 already running, 77 not root, 78 file."
 )
@@ -64,7 +64,7 @@ def _start(arguments: argparse.Namespace) -> int:
         Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links, and errors shall name what was given
         for path in (arguments.config, arguments.runtime_dir, arguments.state_dir)
     )
-    child = spawn(config)
+    child = spawn(str(config))
     try:
         from neod.daemon.lock import hold
 
@@ -79,6 +79,9 @@ def _start(arguments: argparse.Namespace) -> int:
         raise
     try:
         asyncio.run(assembly.run(child, config, runtime_dir, state_dir))
+    except BaseExceptionGroup:  # the task's own line in the log has the traceback
+        print("neod: ended by a bug of its own; the log says where. The network stays as it is.", file=sys.stderr)
+        return EX_SOFTWARE
     finally:
         os.close(held)
     return 0
@@ -104,4 +107,4 @@ def first_reading(child: Any, file: Any) -> Any:
         raise ConfigError(problems)
     for problem in problems:
         print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
-    return Reading(collect(spawn(good)), good.read_bytes(), file.wall())
+    return Reading(collect(spawn(str(good))), good.read_bytes(), file.wall())

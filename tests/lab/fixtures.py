@@ -13,7 +13,7 @@ from tests.lab.netns import exit_on_sigterm, sweep
 TOOLS = ("ip", "nsenter", "dnsmasq", "kea-dhcp4")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def laboratory() -> None:
     """Root, the programs it needs, and nothing left of crashed runs."""
     if os.geteuid():

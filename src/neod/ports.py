@@ -46,6 +46,10 @@ class Rtnl(Protocol):
         """Return the name last seen for an index."""
         ...
 
+    def known(self) -> int:
+        """Return how many links have been seen: what a full read costs."""
+        ...
+
     def learn(self, index: int, link: str | None) -> None:
         """Note what an index is called now; None forgets it."""
         ...

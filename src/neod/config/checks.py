@@ -27,7 +27,7 @@ LAST_TABLE: Final = 20_000
 MPTCP_FLAGS: Final = ("subflow", "signal", "backup", "fullmesh")
 
 MOST_INTERFACES: Final = 4000
-"""Of one group. A kernel takes more; no network hands out as many addresses to one host."""
+"""Of one file. A kernel takes more; no network hands out as many addresses to one host."""
 
 SECONDS: Final = {
     **dict.fromkeys(("usec", "us", "µs", "μs"), 1e-6),

@@ -86,7 +86,7 @@ class Context:
 
     def problem_at(self, origin: Origin, wrong: str, right: str) -> None:
         """Note an error at the place of something that was compiled."""
-        self.problem(self._paths.get(origin.path, ()), wrong, right, at_key=True)
+        self.problem(self._paths.get(origin.path, ()), wrong, right)
 
     def claim(self, what: str, value: Hashable, holder: str, path: Path, right: str) -> None:
         """Note that *holder* has *what* *value*; that two have one is an error, once all tables were read."""

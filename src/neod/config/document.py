@@ -25,7 +25,8 @@ REMEDIES: Final = {
     "Expected newline or end of document after a statement": "write one key a line",
     "Unclosed array": "close it with ]",
     "Unterminated string": "close it with a quote",
-    "Illegal character": "a text ends on its line; remove the character",
+    "Illegal character '\\n'": "close the text on its own line",
+    "Illegal character": "remove it",
     "Found invalid character": "remove it",
     "Invalid statement": "write key = value or [table]",
     "Expected ']'": "close the name of the table",
@@ -64,17 +65,16 @@ def read(path: str) -> Document:
 def _content(path: str, shown: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (OSError, ValueError) as error:
-        raise ConfigError((f"{shown}: {_why_unreadable(error)}",)) from None
-    with os.fdopen(descriptor, "rb") as file:
         try:
             before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode):
-                raise ConfigError((f"{shown}: is not a regular file; name one with --config",))
-            content = file.read(MAX_BYTES + 1)
+            content = _bytes(descriptor) if stat.S_ISREG(before.st_mode) else None
             after = os.fstat(descriptor)
-        except OSError as error:
-            raise ConfigError((f"{shown}: {_why_unreadable(error)}",)) from None
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        raise ConfigError((f"{shown}: {_why_unreadable(error)}",)) from None
+    if content is None:
+        raise ConfigError((f"{shown}: is not a regular file; name one with --config",))
     if len(content) > MAX_BYTES:
         raise ConfigError((f"{shown}: is larger than {MAX_BYTES >> 20} MiB; a file for neo is far smaller",))
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, len(content)):
@@ -82,6 +82,16 @@ def _content(path: str, shown: str) -> bytes:
     if not content:
         raise ConfigError((f"{shown}: is empty; {TO_ASK_FOR_NOTHING}",))
     return content
+
+
+def _bytes(descriptor: int) -> bytes:
+    """Return the content, or one byte more than a file may have."""
+    parts: list[bytes] = []
+    left = MAX_BYTES + 1
+    while left and (part := os.read(descriptor, left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def _why_unreadable(error: OSError | ValueError) -> str:

@@ -14,7 +14,7 @@ from neod.config.root import Closed, json_schema, root
 from neod.config.tables import REGISTRY
 from neod.config.text import Path, did_you_mean, show
 from neod.intents.desired import contradictions
-from neod.intents.unit import DaemonSettings, Intents, Want
+from neod.intents.unit import DaemonSettings, Intents, Origin, Want
 from neod.kinds.sysctl import SysctlSpec
 from neod.model.errors import ConfigError
 
@@ -92,11 +92,17 @@ def _compiled(context: Context) -> Intents:
     for table in REGISTRY:
         whole = table.whole(whole, context)
     context.settle()
-    for here, there in contradictions(whole.units):
+    for pair in contradictions(whole.units):
+        here, there = sorted(pair, key=lambda want: _blame(want.origin))
         line = f" (line {there.origin.line})" if there.origin.line else ""
-        wrong = f"{here.key} is to be {_value(here)} here, and {_value(there)} for {there.origin.path}{line}"
-        context.problem_at(here.origin, wrong, "leave one of the two out")
+        wrong = f"{here.key} would be {_value(here)} here, and {_value(there)} for {there.origin.path}{line}"
+        context.problem_at(here.origin, wrong, "leave it out here")
     return whole
+
+
+def _blame(origin: Origin) -> tuple[bool, int]:
+    """Sort first what is easier to leave out: a line of [sysctl], then what comes later in the file."""
+    return not origin.path.startswith("sysctl."), -origin.line
 
 
 def _value(want: Want) -> str:

@@ -51,7 +51,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
         centre[0].leased(link, lease)
 
     def said(event: str, fields: dict[str, object]) -> None:
-        log.info(event, **fields)
+        log.debug(event, **fields)
 
     events = EventSocket(
         lambda type_, payload, actor: centre[0].event(type_, payload, actor),

@@ -17,6 +17,7 @@ from neod.intents.desired import Desired
 from neod.intents.unit import Fact, FactKey, Intents
 from neod.kinds import REGISTRY
 from neod.kinds.link import IFLA_IFNAME
+from neod.kinds.link import from_wire as link_from_wire
 from neod.model.change import Actor, Report
 from neod.model.facts import Lease
 from neod.model.key import Key, LinkKey
@@ -105,7 +106,7 @@ class Core:
     def event(self, type_: int, payload: memoryview, actor: Actor | None) -> None:
         """Turn one netlink message into hints. Nothing in it is believed."""
         touched = self._touched.get(type_)
-        if touched is None:
+        if touched is None or (type_ == RTM_NEWLINK and self._known_already(payload)):
             return
         rtnl, reconciler = self.ports.rtnl, self.reconciler
         gone = type_ == RTM_DELADDR or (type_ in (RTM_NEWLINK, RTM_DELLINK) and self._is_down(type_, payload))
@@ -121,6 +122,15 @@ class Core:
                 self.wakeup.hint_facts("default route event")
         if type_ in (RTM_NEWLINK, RTM_DELLINK):
             self._learn_link(type_, payload)
+
+    def _known_already(self, payload: memoryview) -> bool:
+        """Whether a link event tells what was read before: a new link sends several, and its carrier more."""
+        found = attrs(payload, IFINFO.size)
+        reading = link_from_wire(payload, found, self.ports.rtnl.name_of)
+        self.leasing.carrier(reading.seen.spec.name, bool(IFINFO.unpack_from(payload)[3] & IFF_LOWER_UP))
+        seen = self.reconciler.observed.get(LinkKey("", reading.seen.spec.name))
+        same_index = self.ports.rtnl.index_of(reading.seen.spec.name) == reading.index
+        return same_index and reading.seen.spec.up and seen == reading.seen
 
     @staticmethod
     def _is_down(type_: int, payload: memoryview) -> bool:
@@ -149,7 +159,7 @@ class Core:
         report = await self.reconciler.run(hints)
         if hints.everything:
             self._next_resync = self.clock.boottime() + self.intents.daemon.resync_s
-        self._plan_polls(hints, report.duration_s)
+        self._plan_polls(hints)
         self._tell(report, hints)
         self.leasing.looked_at(self._links_of(report, hints), self.reconciler.observed)
         for waiter in hints.waiters:
@@ -190,17 +200,15 @@ class Core:
             hints.everything = True
             hints.causes.append("resync")
 
-    def _plan_polls(self, hints: Hints, cost_s: float) -> None:
+    def _plan_polls(self, hints: Hints) -> None:
         """Set when to look next at kinds without events: as often as is cheap."""
         now = self.clock.boottime()
         for name, kind in self.kinds.items():
             place = (self.ports.netns, name)
             if kind.poll_s is None:
                 continue
-            if hints.kinds == {place} and not hints.keys:
-                self._polls[place] = now + max(kind.poll_s, cost_s / POLL_SHARE)
-            elif hints.everything or place not in self._polls:
-                self._polls[place] = now + kind.poll_s
+            if hints.everything or place in hints.kinds or place not in self._polls:
+                self._polls[place] = now + max(kind.poll_s, self.reconciler.reading_s(place) / POLL_SHARE)
 
     def filter_arguments(self) -> tuple[int, Iterable[int]]:
         """Return what the event socket's filter lets through: our protocol, our tables."""

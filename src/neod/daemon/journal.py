@@ -45,13 +45,14 @@ class Journal:
         self.last = report
         wall, now = self._clock.wall(), self._clock.boottime()
         since = hints.first_at if hints.first_at is not None else now
-        many = len(report.outcomes) > MANY
+        many, when = len(report.outcomes) > MANY, iso(wall)
         for outcome in report.outcomes:
             if not outcome.skipped:
                 name = str(outcome.change.key)
                 fields = self._fields(outcome, name, drifts.get(name), actors.get(name), (now - since) * 1000, now)
-                record = self.feed.append(EventRecord(0, iso(wall), cause=report.cause, **fields), wall)
-                self._log_change(record, outcome, many=many)
+                record = self.feed.append(EventRecord(0, when, cause=report.cause, **fields), wall)
+                if outcome.error is not None or not many:
+                    self._log_change(record, outcome)
         if many:
             failed = sum(1 for outcome in report.outcomes if outcome.error or outcome.skipped)
             took_ms = round(report.duration_s * 1000, 1)
@@ -75,7 +76,7 @@ class Journal:
             "detail": in_words(change, now),
         }
 
-    def _log_change(self, record: EventRecord, outcome: Outcome, *, many: bool) -> None:
+    def _log_change(self, record: EventRecord, outcome: Outcome) -> None:
         fields = {
             "object": record.object,
             "op": record.op,
@@ -89,8 +90,6 @@ class Journal:
         told = {name: value for name, value in fields.items() if value}
         if outcome.error is not None:
             self._log.warning(record.what, **told)
-        elif many:
-            self._log.debug(record.what, **told)
         else:
             self._log.info(record.what, **told)
 

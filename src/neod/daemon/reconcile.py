@@ -53,6 +53,7 @@ class Reconciler:
         self._busy_since: float | None = None
         self.drifts: dict[str, DriftKind] = {}  # of the last pass: what its repairs repaired, by key text
         self._unread: dict[Place, KernelError] = {}
+        self._reading_s: dict[Place, float] = {}
 
     def _kind_of(self, key: Key) -> Kind[Any, Any]:
         return self._kinds[key.kind]
@@ -70,6 +71,10 @@ class Reconciler:
     def unread(self) -> Iterable[KernelError]:
         """Return why kinds could not be read; nothing is decided about those."""
         return self._unread.values()
+
+    def reading_s(self, place: Place) -> float:
+        """Return how long the last full read of a kind took."""
+        return self._reading_s.get(place, 0.0)
 
     def desire_changed(self, keys: Iterable[Key], wants: Mapping[Key, Want]) -> set[Key]:
         """Take over what is newly desired of *keys*; the caller hints at what is returned."""
@@ -113,7 +118,7 @@ class Reconciler:
         return scope | await self._look_at(learnt) | self._unblocked()
 
     async def _look_at_all(self, place: Place) -> set[Key]:
-        driver, specs = self._drivers[place], self.specs
+        driver, specs, begun = self._drivers[place], self.specs, self._clock.boottime()
         wanted = [key for key in specs if (key.netns, key.kind) == place]
         try:
             seen = await self._read_all(driver, wanted)
@@ -121,6 +126,7 @@ class Reconciler:
             self._cannot_read(place, error)
             return set()
         self._unread.pop(place, None)
+        self._reading_s[place] = self._clock.boottime() - begun
         self.observed.replace(place, seen)
         return {*wanted, *seen}
 

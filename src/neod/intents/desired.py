@@ -97,7 +97,7 @@ def _changed(before: Mapping[Key, Want], after: Mapping[Key, Want]) -> set[Key]:
 
 
 def contradictions(units: Iterable[Unit]) -> Iterator[tuple[Want, Want]]:
-    """Yield the pairs of wants with one key and different specs that the file alone leads to, the later line first."""
+    """Yield two wants with one key and different specs, for each key where the file alone leads to that."""
     first: dict[Key, Want] = {}
     told: set[Key] = set()
     for unit in units:
@@ -105,4 +105,4 @@ def contradictions(units: Iterable[Unit]) -> Iterator[tuple[Want, Want]]:
             other = first.setdefault(want.key, want)
             if other.spec != want.spec and want.key not in told:
                 told.add(want.key)
-                yield (want, other) if want.origin.line >= other.origin.line else (other, want)
+                yield other, want

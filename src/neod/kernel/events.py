@@ -38,7 +38,7 @@ def actor_of(port_id: int) -> Actor | None:
     try:
         return Actor(port_id, Path(f"/proc/{port_id}/comm").read_text().strip())
     except OSError:
-        return Actor(port_id, "a process that has ended")
+        return Actor(port_id, "")
 
 
 class EventSocket:

@@ -232,6 +232,10 @@ class NetlinkRtnl:
         """Return the name last seen for an index."""
         return self._names.get(index)
 
+    def known(self) -> int:
+        """Return how many links have been seen."""
+        return len(self._names)
+
     def learn(self, index: int, link: str | None) -> None:
         """Note what an index is called now; None forgets it."""
         before = self._names.pop(index, None)

@@ -43,7 +43,7 @@ LIFETIME_SLACK_S: Final = 5.0
 """The kernel counts whole seconds, and its ticks drift against CLOCK_BOOTTIME: a lease counts as kept within this."""
 
 ONE_BY_ONE: Final = 24
-"""More links than this are read with one dump a family."""
+"""More links than this, and than a third of all, are read with one dump a family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class AddressDriver:
     async def observe(self, keys: Collection[AddressKey]) -> Mapping[AddressKey, Seen[AddressSpec]]:
         """Read the links of *keys*: all their addresses come along."""
         links = {(key.link, key.ip.version) for key in keys}
-        if len(links) > ONE_BY_ONE:
+        if len(links) > max(ONE_BY_ONE, self._rtnl.known() // 3):
             return await self.observe_all(keys)
         found: dict[AddressKey, Seen[AddressSpec]] = {}
         for link, version in sorted(links):

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key, LinkKey, LocalKey, TableKey, within
+from neod.model.key import Hashed, Key, LinkKey, LocalKey, TableKey, within
 from neod.model.kind import Names
 from neod.model.marks import PROTOCOL
 from neod.ports import Ports
@@ -38,11 +38,11 @@ RTNH_F_ONLINK, RTM_F_CLONED = 4, 0x200
 IP6_DEFAULT_METRIC: Final = 1024
 
 ONE_BY_ONE: Final = 24
-"""More tables than this are read with one dump a family, filtered by our protocol."""
+"""More tables than this, and than a third of the links, are read with one dump a family, filtered by our protocol."""
 
 
 @dataclass(frozen=True, slots=True)
-class RouteKey:
+class RouteKey(Hashed):
     """What makes two routes *the same* route to the kernel."""
 
     kind: ClassVar[str] = "route"
@@ -50,6 +50,8 @@ class RouteKey:
     table: int
     dst: IPv4Network | IPv6Network
     metric: int = 0
+
+    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         dst = "default" if self.dst.prefixlen == 0 else str(self.dst)
@@ -169,7 +171,7 @@ class RouteDriver:
     async def observe(self, keys: Collection[RouteKey]) -> Mapping[RouteKey, Seen[RouteSpec]]:
         """Read the tables of *keys*, foreign routes and all."""
         tables = {(key.table, key.dst.version) for key in keys}
-        if len(tables) > ONE_BY_ONE:
+        if len(tables) > max(ONE_BY_ONE, self._rtnl.known() // 3):
             return await self.observe_all(keys)
         found: dict[RouteKey, Seen[RouteSpec]] = {}
         for table, version in sorted(tables):

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key, TableKey, within
+from neod.model.key import Hashed, Key, TableKey, within
 from neod.model.kind import Names
 from neod.model.marks import PROTOCOL
 from neod.ports import Ports
@@ -34,7 +34,7 @@ PLAIN: Final = {FRA_SRC, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL, FRA_SUPPRESS_PRE
 
 
 @dataclass(frozen=True, slots=True)
-class RuleKey:
+class RuleKey(Hashed):
     """All of a rule: the kernel cannot change one in place, and accepts two that differ in any of this."""
 
     kind: ClassVar[str] = "rule"
@@ -42,6 +42,8 @@ class RuleKey:
     priority: int
     source: IPv4Network | IPv6Network
     table: int
+
+    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         source = self.source.network_address if self.source.prefixlen == self.source.max_prefixlen else self.source

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key, LinkKey, within
+from neod.model.key import Hashed, Key, LinkKey, within
 from neod.model.kind import Names
 from neod.ports import Ports
 from neod.wire import attrs, u32
@@ -22,7 +22,7 @@ NOT_LINKS: Final = frozenset(("all", "default"))
 
 
 @dataclass(frozen=True, slots=True)
-class SysctlKey:
+class SysctlKey(Hashed):
     """A sysctl by its path below /proc/sys, ``net/ipv4/conf/neo1/arp_ignore``.
 
     The path form, because interface names may hold dots.
@@ -31,6 +31,8 @@ class SysctlKey:
     kind: ClassVar[str] = "sysctl"
     netns: str
     path: str
+
+    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"sysctl:{within(self.netns)}{self.path}"

@@ -55,13 +55,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The program that made a change, where the kernel told; ``name`` is its ``comm``."""
+    """The program that made a change, where the kernel told; ``name`` is its ``comm``, empty if it has ended."""
 
     pid: int
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name}[{self.pid}]"
+        return f"{self.name}[{self.pid}]" if self.name else f"pid {self.pid} (ended)"
 
 
 @dataclass(frozen=True, slots=True)

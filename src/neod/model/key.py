@@ -20,36 +20,60 @@ class Key(Protocol):
     def __hash__(self) -> int: ...
 
 
+class Hashed:
+    """A key that computes its hash once: addresses hash slowly, and a pass looks a key up dozens of times."""
+
+    __slots__ = ("_hash",)
+    _hash: int
+
+    def __hash__(self) -> int:
+        try:
+            return self._hash
+        except AttributeError:
+            names = self.__match_args__  # type: ignore[attr-defined]
+            value = hash((type(self).__name__, *(getattr(self, name) for name in names)))
+            object.__setattr__(self, "_hash", value)
+            return value
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        """Leave the hash behind: strings hash differently in every process."""
+        return type(self), tuple(getattr(self, name) for name in self.__match_args__)  # type: ignore[attr-defined]
+
+
 def within(netns: str) -> str:
     """Return the prefix that names *netns* inside a key; nothing for neod's own."""
     return f"{netns}/" if netns else ""
 
 
 @dataclass(frozen=True, slots=True)
-class NetnsKey:
+class NetnsKey(Hashed):
     """A named network namespace, as ``ip netns`` lists it."""
 
     kind: ClassVar[str] = "netns"
     netns: str
+
+    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"netns:{self.netns}"
 
 
 @dataclass(frozen=True, slots=True)
-class LinkKey:
+class LinkKey(Hashed):
     """A link by name; its index does not survive a re-creation."""
 
     kind: ClassVar[str] = "link"
     netns: str
     name: str
 
+    __hash__ = Hashed.__hash__
+
     def __str__(self) -> str:
         return f"link:{within(self.netns)}{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
-class AddressKey:
+class AddressKey(Hashed):
     """An address on a link. IPv4 tells prefix lengths apart, so the key does."""
 
     kind: ClassVar[str] = "address"
@@ -58,30 +82,36 @@ class AddressKey:
     ip: IPv4Address | IPv6Address
     prefix_length: int
 
+    __hash__ = Hashed.__hash__
+
     def __str__(self) -> str:
         return f"address:{within(self.netns)}{self.link}/{self.ip}/{self.prefix_length}"
 
 
 @dataclass(frozen=True, slots=True)
-class LocalKey:
+class LocalKey(Hashed):
     """An address of this namespace, on whatever link: what a route's preferred source must be."""
 
     kind: ClassVar[str] = "local"
     netns: str
     ip: IPv4Address | IPv6Address
 
+    __hash__ = Hashed.__hash__
+
     def __str__(self) -> str:
         return f"local:{within(self.netns)}{self.ip}"
 
 
 @dataclass(frozen=True, slots=True)
-class TableKey:
+class TableKey(Hashed):
     """A routing table of one family; it exists while it holds a route of ours."""
 
     kind: ClassVar[str] = "table"
     netns: str
     table: int
     version: int  # 4 or 6
+
+    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"table:{within(self.netns)}{self.table}/ipv{self.version}"

@@ -7,7 +7,9 @@ Not for: anything that blocks.
 """
 
 import heapq
+import os
 import select
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from socket import socket
@@ -67,6 +69,9 @@ class Loop:
         self._soon: list[Callable[[], None]] = []
         self._graves: list[socket] = []
         self._running = False
+        self._posted: deque[Callable[[], None]] = deque()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._bell, self._on_bell, IN)
 
     def watch(self, fd: int, watcher: Watcher, mask: int = DUPLEX) -> None:
         """Call *watcher* with what happens on *fd*.
@@ -102,6 +107,11 @@ class Loop:
     def soon(self, call: Callable[[], None]) -> None:
         """Call in the next turn, which then does not wait."""
         self._soon.append(call)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Call in the next turn; the only method that another thread may use."""
+        self._posted.append(call)
+        os.eventfd_write(self._bell, 1)
 
     def later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         """Call after *delay_s*, counted from the start of this turn."""
@@ -145,6 +155,12 @@ class Loop:
         for sock in self._graves:
             sock.close()
         self._epoll.close()
+        os.close(self._bell)
+
+    def _on_bell(self, _: int) -> None:
+        os.eventfd_read(self._bell)
+        while self._posted:
+            self._posted.popleft()()
 
     def _patience_s(self, longest_s: float | None) -> float | None:
         if self._soon:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any, Final
 
-from neod.config.checks import LINK_NAME_BYTES, gateway_problem, table_wrong
+from neod.config.checks import LINK_NAME_BYTES, MOST_INTERFACES, gateway_problem, table_wrong
 from neod.config.context import Context
 from neod.config.fields import GroupName
 from neod.config.table import Table
 from neod.config.tables.macvlan_section import Group, Override
-from neod.config.text import Path, did_you_mean
+from neod.config.text import Path, did_you_mean, path_text
 from neod.intents.host import HostUnit
 from neod.intents.macvlan import MacvlanUnit, ParentUnit
 from neod.intents.path import PathUnit
@@ -104,7 +104,9 @@ class Interface:
 
 def intents(section: dict[str, Group], context: Context) -> Intents:
     """Return two units and a path for each interface, and a unit for each NIC below."""
-    interfaces = [one for name, group in sorted(section.items()) for one in expand(name, group, context)]
+    interfaces: list[Interface] = []
+    for name, group in sorted(section.items()):
+        interfaces += expand(name, group, MOST_INTERFACES - len(interfaces), context)
     parent_of = {one.name: str(one.says("parent")) for one in interfaces}
     for one in interfaces:
         _claim(one, context)
@@ -130,11 +132,14 @@ def _path_info(one: Interface) -> PathInfo:
     return PathInfo(one.name, one.says("parent"), kind, one.table, one.says("mptcp"), one.origin)
 
 
-def expand(name: str, group: Group, context: Context) -> list[Interface]:
-    """Return the interfaces of a group; none if it does not say which."""
+def expand(name: str, group: Group, room: int, context: Context) -> list[Interface]:
+    """Return the interfaces of a group; none if it does not say which, or if they are more than there is *room* for."""
     place: Path = ("macvlans", name)
     numbers = _numbers(group, place, context)
-    if not numbers:
+    if len(numbers) > room:
+        wrong = f"with these there are more than {MOST_INTERFACES} interfaces in the file"
+        context.problem(place, wrong, "ask for fewer", at_key=True)
+    if not 0 < len(numbers) <= room:
         return []
     origin = context.origin(*place)
     found = [
@@ -177,7 +182,7 @@ def _check_group(found: list[Interface], group: Group, place: Path, context: Con
     elif group.mac != "auto" and number > 1:
         context.problem((*place, "mac"), f"one MAC for {number} interfaces", "write macs = [...] instead of count")
     if group.ipv4 and len(group.ipv4) != number:
-        wrong = f"{len(group.ipv4)} addresses for {number} interfaces"
+        wrong = f"{len(group.ipv4)} addresses for {number} interface{'s' if number > 1 else ''}"
         context.problem((*place, "ipv4"), wrong, "write one for each, in the order of their numbers")
     if group.gateway is not None and all(one.leased for one in found):
         wrong = "a gateway goes with static addresses, and these are leased"
@@ -197,10 +202,10 @@ def _warn(found: list[Interface], group: Group, place: Path, context: Context) -
 def _claim(one: Interface, context: Context) -> None:
     """Claim what only one interface may have."""
     name, base = one.name, one.table - one.number
-    context.claim("the name", name, name, one.group_path, "every interface has a name of its own")
+    context.claim("the interface", name, path_text(one.group_path), one.group_path, "a name is there once")
     right = f"write e.g. table_base = {(base // 1000 + 1) * 1000}"
     context.claim("the table", one.table, name, one.table_path, "write another" if one.overrides("table") else right)
-    if one.mac:
+    if one.mac and (one.index == 0 or one.from_macs or one.overrides("mac")):
         path = (*one.path("macs"), one.index) if one.from_macs else one.path("mac")
         context.claim("the MAC", one.mac, name, path, "every interface has a MAC of its own")
     if one.static is not None:

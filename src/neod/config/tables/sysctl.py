@@ -17,16 +17,17 @@ LONGEST_VALUE: Final = 1024
 
 def intents(section: dict[str, Any], context: Context) -> Intents:
     """Return one unit with every sysctl that the table asks for."""
-    values: list[tuple[str, str, Origin]] = []
+    values: dict[str, tuple[str, Origin]] = {}
     for path, key, value in _leaves(section, ("sysctl",)):
         try:
             name = proc_path(key)
-            values.append((name, proc_value(value), context.origin(*path)))
+            values.setdefault(name, (proc_value(value), context.origin(*path)))
         except Wrong as wrong:
             context.problem(path, wrong.wrong, wrong.right)
         else:
             context.claim("the sysctl", name, show(key), path, "keep one of the two")
-    return Intents(units=(SysctlUnit(tuple(sorted(values, key=lambda value: value[0]))),) if values else ())
+    unit = SysctlUnit(tuple((name, *values[name]) for name in sorted(values)))
+    return Intents(units=(unit,) if values else ())
 
 
 def _leaves(section: dict[str, Any], path: Path, slashed: str = "") -> Iterator[tuple[Path, str, object]]:

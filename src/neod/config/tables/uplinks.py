@@ -10,7 +10,7 @@ from neod.config.checks import Wrong, gateway_problem
 from neod.config.context import Context
 from neod.config.fields import CIDR_SCHEMA, Address, Checked, LinkName, Mptcp, Section, TableNumber
 from neod.config.table import Table
-from neod.config.text import Path, show
+from neod.config.text import Path, path_text, show
 from neod.intents.follow import FollowUnit
 from neod.intents.path import PathUnit
 from neod.intents.unit import Intents, PathInfo, Unit
@@ -77,7 +77,7 @@ def intents(section: dict[str, Uplink], context: Context) -> Intents:
     paths: list[PathInfo] = []
     for name, uplink in sorted(section.items()):
         place: Path = ("uplinks", name)
-        context.claim("the name", name, name, place, "each interface has one place in the file")
+        context.claim("the interface", name, path_text(place), place, "a name is there once")
         _check(uplink, place, context)
         origin = context.origin(*place)
         units.append(_unit(name, uplink, f"uplinks.{name}", context))

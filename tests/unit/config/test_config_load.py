@@ -1,0 +1,348 @@
+"""What a right file comes to."""
+
+import random
+import re
+import tomllib
+from dataclasses import fields, is_dataclass, replace
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+import pytest
+
+from neod.config.load import load
+from neod.config.tables import REGISTRY
+from neod.intents.desired import Desired
+from neod.intents.follow import FollowUnit
+from neod.intents.host import HostUnit
+from neod.intents.macvlan import MacvlanUnit, ParentUnit
+from neod.intents.path import PathUnit
+from neod.intents.sysctl import SysctlUnit
+from neod.intents.unit import DaemonSettings, FactKey, Intents, Origin
+from neod.kinds.sysctl import SysctlKey
+from neod.model.errors import ConfigError
+from neod.model.facts import DhcpClient, Host
+
+SAMPLE = Path(__file__).with_name("sample.toml").read_text(encoding="utf-8")
+GROUP = '[macvlans.neo]\nparent = "ens3"\n'
+
+
+@pytest.fixture
+def read(tmp_path):
+    def reading(text, environ=None):
+        file = tmp_path / "neo.toml"
+        file.write_text(text, encoding="utf-8")
+        return load(file, environ or {})
+
+    return reading
+
+
+def unit(intents, name):
+    (found,) = [one for one in intents.units if one.name == name]
+    return found
+
+
+def line_of(text):
+    return SAMPLE.split("\n").index(text) + 1
+
+
+def sysctls(intents):
+    (found,) = [one for one in intents.units if isinstance(one, SysctlUnit)]
+    return {path: value for path, value, _ in found.values}
+
+
+def nowhere(value):
+    """The same with every line forgotten."""
+    if isinstance(value, Origin):
+        return replace(value, line=0)
+    if isinstance(value, str):
+        return re.sub(r"neo\.toml:\d+:\d+:", "", value)
+    if isinstance(value, tuple):
+        return tuple(nowhere(item) for item in value)
+    if is_dataclass(value):
+        return replace(value, **{field.name: nowhere(getattr(value, field.name)) for field in fields(value)})
+    return value
+
+
+# ── tables ────────────────────────────────────────────────────────────────────
+
+
+def test_a_group_of_macvlans_has_a_link_and_a_path_for_each_number(read):
+    intents = read(SAMPLE)
+    origin = Origin("macvlans.neo", line_of("[macvlans.neo]"))
+    assert unit(intents, "macvlans.neo/neo1") == MacvlanUnit(
+        "macvlans.neo/neo1", "neo1", "ens3", "private", "", None, origin
+    )
+    assert unit(intents, "macvlans.neo/neo1/path") == PathUnit(
+        "macvlans.neo/neo1/path", "neo1", None, None, 1, None, False, origin
+    )
+    assert [path.name for path in intents.paths if path.origin.path.startswith("macvlans.neo")] == [
+        f"neo{number}" for number in range(1, 9)
+    ]
+
+
+def test_an_override_counts_for_its_interface_and_is_its_origin(read):
+    intents = read(SAMPLE)
+    origin = Origin("macvlans.neo.override.neo3", line_of("[macvlans.neo.override.neo3]"))
+    assert unit(intents, "macvlans.neo/neo3").mac == "02:4e:65:6f:00:03"
+    assert unit(intents, "macvlans.neo/neo3/path").table == 133
+    assert unit(intents, "macvlans.neo/neo3").origin == unit(intents, "macvlans.neo/neo3/path").origin == origin
+    assert unit(intents, "macvlans.neo/neo4").mac == ""
+
+
+def test_an_override_says_only_what_it_says(read):
+    intents = read(SAMPLE)
+    link, path = unit(intents, "macvlans.fix/fix9"), unit(intents, "macvlans.fix/fix9/path")
+    assert (link.parent, link.mode, link.mtu) == ("ens3", "vepa", 1400)
+    assert (path.ipv4, path.gateway, path.table) == (None, None, 49)
+
+
+def test_static_addresses_go_to_the_interfaces_in_the_order_of_their_numbers(read):
+    intents = read(SAMPLE)
+    path = unit(intents, "macvlans.fix/fix2/path")
+    assert (path.ipv4, path.gateway) == (IPv4Interface("10.8.0.6/16"), IPv4Address("10.8.0.1"))
+
+
+def test_macs_make_one_interface_each_and_are_written_in_lower_case(read):
+    intents = read(SAMPLE)
+    assert [unit(intents, f"macvlans.mac/mac{number}").mac for number in (1, 2)] == [
+        "02:00:00:00:00:0a",
+        "02:00:00:00:00:0b",
+    ]
+
+
+def test_every_nic_below_macvlans_has_one_unit(read):
+    parents = [one for one in read(SAMPLE).units if isinstance(one, ParentUnit)]
+    assert [one.link for one in parents] == ["ens3", "ens4"]
+
+
+def test_an_uplink_follows_by_default(read):
+    intents = read("[uplinks.ens3]\ntable = 33\n")
+    assert intents.units[0] == FollowUnit("uplinks.ens3", "ens3", 33, Origin("uplinks.ens3", 1))
+    assert intents.follow == ("ens3",)
+    assert intents.dhcp == ()
+
+
+def test_an_uplink_that_neod_configures_is_in_the_main_table_too(read):
+    intents = read(SAMPLE)
+    assert unit(intents, "uplinks.ens4").main
+    assert unit(intents, "uplinks.ens4").ipv4 == IPv4Interface("10.9.0.5/24")
+    assert unit(intents, "uplinks.eth0.100").ipv4 is None
+
+
+def test_dhcp_clients_are_the_links_that_lease_and_name_their_wire(read):
+    clients = {client.link: client for client in read(SAMPLE).dhcp}
+    assert clients["eth0.100"] == DhcpClient("eth0.100", "eth0.100", "")
+    assert clients["neo3"] == DhcpClient("neo3", "ens3", "02:4e:65:6f:00:03")
+    assert clients["fix9"] == DhcpClient("fix9", "ens3", "")
+    assert "fix1" not in clients
+    assert "ens4" not in clients
+
+
+def test_paths_say_what_status_shows(read):
+    paths = {path.name: path for path in read(SAMPLE).paths}
+    assert (paths["ens3"].parent, paths["ens3"].ipv4, paths["ens3"].table, paths["ens3"].mptcp) == (
+        "",
+        "follow",
+        33,
+        ("subflow",),
+    )
+    assert (paths["fix1"].parent, paths["fix1"].ipv4, paths["fix1"].table) == ("ens4", "static", 41)
+    assert paths["ens4"].mptcp == ()
+
+
+def test_sysctls_are_known_by_their_path_whichever_way_they_are_written(read):
+    assert sysctls(read(SAMPLE)) == {
+        "net/core/somaxconn": "4096",
+        "net/ipv4/conf/eth0.100/forwarding": "1",
+        "net/ipv4/tcp_congestion_control": "bbr",
+        "net/ipv4/tcp_rmem": "4096 131072 6291456",
+    }
+
+
+def test_a_sysctl_points_to_its_line(read):
+    (found,) = [one for one in read(SAMPLE).units if isinstance(one, SysctlUnit)]
+    lines = {path: origin.line for path, _, origin in found.values}
+    assert lines["net/core/somaxconn"] == line_of("net.core.somaxconn = 4096")
+
+
+def test_a_sysctl_that_says_what_a_role_implies_is_fine(read):
+    intents = read(GROUP + 'count = 1\n[sysctl]\n"net.ipv4.conf.ens3.arp_ignore" = 1\n')
+    key = SysctlKey("", "net/ipv4/conf/ens3/arp_ignore")
+    desired = Desired(intents)
+    desired.compile_all({FactKey("host"): Host("x")})
+    assert desired.wants[key].spec.value == "1"
+
+
+def test_a_larger_neighbour_threshold_of_the_file_stands(read):
+    intents = read(GROUP + 'count = 100\n[sysctl]\n"net.ipv4.neigh.default.gc_thresh3" = 65536\n')
+    desired = Desired(intents)
+    desired.compile_all({FactKey("host"): Host("x")})
+    wants = {key.path: want.spec for key, want in desired.wants.items() if "gc_thresh" in str(key)}
+    assert (wants["net/ipv4/neigh/default/gc_thresh3"].value, wants["net/ipv4/neigh/default/gc_thresh1"].value) == (
+        "65536",
+        "400",
+    )
+    assert not wants["net/ipv4/neigh/default/gc_thresh3"].at_least
+
+
+def test_the_host_makes_room_for_the_neighbours_of_all_paths(read):
+    (host,) = [one for one in read(SAMPLE).units if isinstance(one, HostUnit)]
+    assert host.paths == 16
+
+
+def test_settings_of_two_tables_come_together(read):
+    assert read(SAMPLE).daemon == DaemonSettings(resync_s=90.0, metrics_listen="127.0.0.1:0")
+
+
+@pytest.mark.parametrize("table", ["daemon", "metrics", "uplinks", "macvlans", "sysctl"])
+def test_a_table_alone_asks_for_nothing_and_may(read, table):
+    intents = read(f"[{table}]\n")
+    assert intents == Intents(units=(), source=intents.source)
+
+
+def test_the_defaults_of_the_file_are_those_of_the_daemon(read):
+    assert read("[daemon]\n[metrics]\n").daemon == DaemonSettings()
+
+
+def test_all_units_have_names_of_their_own(read):
+    names = [one.name for one in read(SAMPLE).units]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("60s", 60),
+        ("90", 90),
+        ("2min", 120),
+        ("1h 30min", 5400),
+        ("1h30min", 5400),
+        ("1.5 hours", 5400),
+        ("1500ms", 1.5),
+        ("2000000us", 2),
+        ("2000000µs", 2),
+        ("1d", 86400),
+        (" 5 s ", 5),
+    ],
+)
+def test_durations_are_what_systemd_writes(read, text, seconds):
+    assert read(f'[daemon]\nresync = "{text}"\n').daemon.resync_s == pytest.approx(seconds)
+
+
+def test_a_slash_thirty_two_may_have_its_gateway_anywhere(read):
+    intents = read('[uplinks.a]\ntable = 1\nipv4 = "203.0.113.5/32"\ngateway = "198.51.100.1"\n')
+    assert intents.units[0].gateway == IPv4Address("198.51.100.1")
+
+
+def test_a_slash_thirty_one_has_two_hosts(read):
+    assert read('[uplinks.a]\ntable = 1\nipv4 = "10.0.0.0/31"\ngateway = "10.0.0.1"\n').units
+
+
+def test_a_group_may_have_more_than_252_interfaces_with_another_table_base(read):
+    intents = read(GROUP + "count = 4000\ntable_base = 1000\n")
+    assert intents.paths[-1].table == 5000
+
+
+# ── warnings ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            GROUP + "count = 9\n",
+            "neo.toml:1:2: macvlans: 9 addresses ask for an MPTCP endpoint, and the kernel's path manager holds 8",
+        ),
+        (
+            GROUP + 'count = 20\nmode = "bridge"\nmptcp = []\n',
+            'neo.toml:4:1: macvlans.neo.mode: bridge copies every broadcast to all 20 interfaces; "private" does not',
+        ),
+        (
+            GROUP + "count = 251\ntable_base = 300\nmptcp = []\n",
+            "neo.toml:1:11: macvlans.neo: 251 MACs on one port are more than many switches learn, "
+            "and 251 leases more than a /24 has",
+        ),
+    ],
+)
+def test_what_works_but_is_probably_not_meant_is_a_warning(read, text, line):
+    assert read(text).warnings[0].rpartition("/neo.toml:")[2] == line.removeprefix("neo.toml:")
+
+
+def test_eight_macvlans_are_no_reason_to_warn(read):
+    assert read(GROUP + "count = 8\n").warnings == ()
+
+
+# ── variables ─────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("environ", "found"),
+    [
+        ({"NEO_DAEMON__LOG_LEVEL": "debug"}, lambda intents: intents.daemon.log_level == "debug"),
+        ({"NEO_METRICS__LISTEN": "[::1]:9110"}, lambda intents: intents.daemon.metrics_listen == "[::1]:9110"),
+        ({"NEO_MACVLANS__NEO__COUNT": "3"}, lambda intents: len(intents.dhcp) == 3),
+        ({"NEO_MACVLANS__NEO__MPTCP": '["signal"]'}, lambda intents: intents.paths[0].mptcp == ("signal",)),
+        ({"NEO_MACVLANS__NEO__OVERRIDE__NEO1__MTU": "1280"}, lambda intents: intents.units[0].mtu == 1280),
+        (
+            {
+                "NEO_MACVLANS__NEO__IPV4": '["10.0.0.2/24", "10.0.0.3/24"]',
+                "NEO_MACVLANS__NEO__GATEWAY": "10.0.0.1",
+            },
+            lambda intents: intents.paths[1].ipv4 == "static",
+        ),
+        ({"NEO_UPLINKS__ENS9__TABLE": "9"}, lambda intents: intents.follow == ("ens9",)),
+        ({"NEO_UPLINKS__ENS9": '{"table": 9, "ipv4": "dhcp"}'}, lambda intents: intents.dhcp[0].link == "ens9"),
+        (
+            {"NEO_SYSCTL": '{"net.ipv4.ip_forward": 1}'},
+            lambda intents: sysctls(intents) == {"net/ipv4/ip_forward": "1"},
+        ),
+        ({"neo_daemon__on_stop": "remove"}, lambda intents: intents.daemon.on_stop == "remove"),
+        ({"NEO_DAEMON__LOG_LEVEL": ""}, lambda intents: intents.daemon.log_level == "warning"),
+    ],
+)
+def test_a_variable_outranks_the_file(read, environ, found):
+    assert found(read(GROUP + 'count = 2\n[daemon]\nlog_level = "warning"\n', environ))
+
+
+def test_a_variable_finds_the_entry_however_the_file_spells_it(read):
+    intents = read("[uplinks.enP1s0]\ntable = 5\n", {"NEO_UPLINKS__ENP1S0__TABLE": "6"})
+    assert [(path.name, path.table) for path in intents.paths] == [("enP1s0", 6)]
+
+
+def test_what_a_variable_says_has_no_line(read):
+    intents = read("[daemon]\n", {"NEO_UPLINKS__ENS9__TABLE": "9"})
+    assert intents.paths[0].origin.line == 0
+
+
+def test_a_variable_of_somebody_else_is_a_warning(read):
+    intents = read("[daemon]\n", {"NEO_LICENSE": "x", "NEOVIM": "y"})
+    assert intents.warnings == ("NEO_LICENSE: license: there is no such table, so the variable says nothing",)
+
+
+def test_a_variable_cannot_stand_in_for_the_file(tmp_path):
+    with pytest.raises(ConfigError):
+        load(tmp_path / "neo.toml", {"NEO_DAEMON__LOG_LEVEL": "debug"})
+
+
+@pytest.mark.parametrize("key", ["_env_file", "_build_sources", "__pydantic_self__", "model_config"])
+def test_names_of_the_library_are_unknown_tables_like_any_other(read, key):
+    for environ in ({}, {"NEO_DAEMON__LOG_LEVEL": "debug"}):
+        with pytest.raises(ConfigError, match="there is no such table"):
+            read(f"{key} = 1\n[daemon]\n", environ)
+
+
+# ── laws ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_of_tables_changes_nothing(read, seed):
+    """L7. Only the line numbers may differ."""
+    tables = re.split(r"\n(?=\[)", SAMPLE)
+    random.Random(seed).shuffle(tables)
+    shuffled = "\n".join(tables) + "\n"
+    assert shuffled != SAMPLE
+    assert nowhere(read(shuffled)) == nowhere(read(SAMPLE))
+
+
+def test_the_sample_says_all_that_can_be_said():
+    assert tomllib.loads(SAMPLE).keys() >= {table.name for table in REGISTRY}

@@ -1,6 +1,6 @@
 """What neo needs from the outside, as Protocols. Nothing here touches the system."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,11 +58,11 @@ class Rtnl(Protocol):
 class Sysctls(Protocol):
     """/proc/sys of one namespace, and the values found there before our first write."""
 
-    def read(self, path: str) -> str | None:
-        """Return the value with single spaces, or None where there is no such sysctl.
+    def read(self, paths: Collection[str]) -> Mapping[str, str]:
+        """Return the values with single spaces, by path; what is absent does not exist.
 
         Raises:
-            KernelError: it exists and cannot be read.
+            KernelError: one exists and cannot be read.
         """
         ...
 

@@ -15,6 +15,7 @@ from neod.kernel.strays import NamedStrays
 from neod.kernel.sysctls import ProcSysctls
 from neod.kinds import REGISTRY
 from neod.ports import Ports
+from neod.testing.kernel import Fixed
 
 
 def ip(netns, *words):
@@ -41,7 +42,7 @@ class RealKernel:
             rtnl = NetlinkRtnl()
             sysctls = ProcSysctls(self._state_dir / "sysctls.json")
             ports = Ports("", SystemClock(), rtnl, sysctls, NamedStrays())
-            drivers = {("", entry.kind.name): entry.driver(ports) for entry in REGISTRY}
+            drivers = Fixed({("", entry.kind.name): entry.driver(ports) for entry in REGISTRY})
             try:
                 await drivers["", "link"].observe_all(())
                 return await work(drivers, ports)

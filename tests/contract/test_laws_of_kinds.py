@@ -154,10 +154,10 @@ def foreign_state(real):
 @pytest.mark.kernel
 def test_an_empty_file_removes_exactly_what_is_owned(real):
     async def go(drivers, ports):
-        before = foreign_state(real), ports.sysctls.read("net/ipv4/conf/up0/arp_announce")
+        before = foreign_state(real), ports.sysctls.read(["net/ipv4/conf/up0/arp_announce"])
         await full(reconciler_on(drivers, every_sample()))
         await full(reconciler_on(drivers, []))
-        assert (foreign_state(real), ports.sysctls.read("net/ipv4/conf/up0/arp_announce")) == before
+        assert (foreign_state(real), ports.sysctls.read(["net/ipv4/conf/up0/arp_announce"])) == before
         for table in ("7", "300", "100000"):
             assert real.ip("route", "show", "table", table) == ""
         assert "neo1" not in real.ip("link")

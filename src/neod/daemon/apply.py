@@ -2,19 +2,19 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from neod.model.change import Change, Op, Outcome, Plan
 from neod.model.errors import KernelError
 from neod.model.key import Key
-from neod.model.kind import Driver, Kind
+from neod.model.kind import Driver, Kind, needs_of
 
 Place = tuple[str, str]
-Drivers = Mapping[Place, Driver[Any, Any]]
+DriverOf = Callable[[Place], Driver[Any, Any]]
 
 
-async def apply(plan: Plan, drivers: Drivers, kinds: Mapping[str, Kind[Any, Any]]) -> tuple[Outcome, ...]:
+async def apply(plan: Plan, driver_of: DriverOf, kinds: Mapping[str, Kind[Any, Any]]) -> tuple[Outcome, ...]:
     """Carry out *plan* and return one outcome per change, in plan order.
 
     A refusal never raises: what depends on the refused object is skipped, and
@@ -30,7 +30,7 @@ async def apply(plan: Plan, drivers: Drivers, kinds: Mapping[str, Kind[Any, Any]
                 failed.add(change.key)
             else:
                 doable[change.key.netns, change.key.kind].append(change)
-        for done in await asyncio.gather(*(_run(drivers[place], batch) for place, batch in doable.items())):
+        for done in await asyncio.gather(*(_run(driver_of, place, batch) for place, batch in doable.items())):
             outcomes += done
             failed |= {outcome.change.key for outcome in done if outcome.error}
     return tuple(outcomes)
@@ -40,11 +40,15 @@ def _failed_before(change: Change, failed: set[Key], kinds: Mapping[str, Kind[An
     """Return what a write needs that could not be made. A deletion needs nothing."""
     if not failed or change.op is Op.DELETE:
         return ()
-    return tuple(need for need in kinds[change.key.kind].requires(change.key, change.after) if need in failed)
+    return tuple(need for need in needs_of(kinds[change.key.kind], change.key, change.after) if need in failed)
 
 
-async def _run(driver: Driver[Any, Any], batch: Sequence[Change]) -> list[Outcome]:
+async def _run(driver_of: DriverOf, place: Place, batch: Sequence[Change]) -> list[Outcome]:
     """Do one kind's share of a step: deletions and re-creations are dropped, then all but deletions are put."""
+    try:
+        driver = driver_of(place)
+    except KernelError as error:  # the namespace went away
+        return [Outcome(change, error) for change in batch]
     answers: dict[Key, KernelError | None] = {}
     dropped = [c.key for c in batch if c.op in (Op.DELETE, Op.RECREATE)]
     if dropped:

@@ -13,8 +13,10 @@ from neod.daemon.control import DaemonControl
 from neod.daemon.core import Core
 from neod.daemon.file import FileKeeper
 from neod.daemon.journal import Journal
+from neod.daemon.listen import Listener
 from neod.daemon.main import first_reading
 from neod.daemon.notify import Notify
+from neod.daemon.spaces import Spaces
 from neod.daemon.supervisor import Supervisor
 from neod.daemon.wakeup import Wakeup
 from neod.dhcp.runner import DhcpService
@@ -23,13 +25,10 @@ from neod.intents.unit import Fact, FactKey, Intents
 from neod.ipc.feed import Feed
 from neod.ipc.server import ControlServer
 from neod.kernel.clock import SystemClock
-from neod.kernel.events import EventSocket
 from neod.kernel.machine import machine_id
-from neod.kernel.rtnl import NetlinkRtnl
-from neod.kernel.strays import NamedStrays
-from neod.kernel.sysctls import ProcSysctls
+from neod.kinds import REGISTRY
+from neod.model.change import Actor
 from neod.model.facts import Host, Lease
-from neod.ports import Ports
 
 
 async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path, state_dir: Path) -> None:
@@ -43,9 +42,9 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     log = structlog.get_logger("neod")
     clock = SystemClock()
     wakeup = Wakeup(clock)
-    rtnl = NetlinkRtnl()
     journal = Journal(clock, Feed(), log)
     centre: list[Core] = []  # set below: the callbacks cannot fire before the loop goes on
+    listener: list[Listener] = []
 
     def leased(link: str, lease: Lease | None) -> None:
         centre[0].leased(link, lease)
@@ -53,17 +52,14 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     def said(event: str, fields: dict[str, object]) -> None:
         log.debug(event, **fields)
 
-    events = EventSocket(
-        lambda type_, payload, actor: centre[0].event(type_, payload, actor),
-        lambda: wakeup.hint_everything("lost events"),
-    )
+    def heard(netns: str, type_: int, payload: memoryview, actor: Actor | None) -> None:
+        listener[0].heard(netns, type_, payload, actor)
+
+    spaces = Spaces(REGISTRY, clock, state_dir, heard, lambda: wakeup.hint_everything("lost events"))
     dhcp = DhcpService(clock, LeaseStore(state_dir, clock), leased, log=said)
-    sysctls = ProcSysctls(state_dir / "sysctls.json")
-    facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in dhcp.stored().items()}
-    thresholds = sysctls.read("net/ipv4/neigh/default/gc_thresh1") is not None
-    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds)
-    core = Core(Ports("", clock, rtnl, sysctls, NamedStrays()), wakeup, journal, dhcp, facts)
+    core = Core(spaces, spaces.main.rtnl, clock, wakeup, journal, dhcp, _facts(dhcp, spaces, state_dir))
     centre.append(core)
+    listener.append(Listener(core.reconciler, wakeup, core.follow, core.leasing, spaces.rtnl))
 
     def revert(intents: Intents) -> None:
         journal.note("not confirmed", detail="the file before is in force again")
@@ -77,7 +73,15 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     control = DaemonControl(core, file)
     server = ControlServer(control, runtime_dir, version("neod"))
     server.bind()
-    await Supervisor(core, control, server, file, events, rtnl, Notify(clock), log).run()
+    await Supervisor(core, control, server, file, spaces, Notify(clock), log).run()
+
+
+def _facts(dhcp: DhcpService, spaces: Spaces, state_dir: Path) -> dict[FactKey, Fact]:
+    """Return what is known before the first look: leases from the disk, and what host this is."""
+    facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in dhcp.stored().items()}
+    thresholds = bool(spaces.main.ports.sysctls.read(["net/ipv4/neigh/default/gc_thresh1"]))
+    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds)
+    return facts
 
 
 def _use(file: FileKeeper, reading: Any, core: Core) -> None:

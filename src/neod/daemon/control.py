@@ -31,6 +31,7 @@ from neod.ipc.replies import (
 from neod.model.change import Report
 from neod.model.errors import KernelError
 from neod.model.key import Key
+from neod.model.kind import needs_of
 from neod.model.status import Phase
 
 APPLY_ROUNDS = 3
@@ -163,7 +164,7 @@ class DaemonControl:
         want, seen, trouble = reconciler.desire.wants.get(key), reconciler.observed.get(key), troubles.get(key)
         now = core.clock.boottime()
         spec = want.spec if want else seen.spec if seen else None
-        needs = core.kinds[key.kind].requires(key, spec) if spec is not None else ()
+        needs = needs_of(core.kinds[key.kind], key, spec) if spec is not None else ()
         if want is not None:
             reason = "the file asks for it"
         elif seen is not None and seen.owned:

@@ -10,22 +10,18 @@ from typing import Final
 from neod.daemon.follow import Follow
 from neod.daemon.journal import Journal
 from neod.daemon.leasing import Leasing
-from neod.daemon.reconcile import Reconciler
+from neod.daemon.observed import Place
+from neod.daemon.reconcile import Drivers, Reconciler
 from neod.daemon.wakeup import Hints, Wakeup
 from neod.dhcp.runner import DhcpService
 from neod.intents.desired import Desired
 from neod.intents.unit import Fact, FactKey, Intents
 from neod.kinds import REGISTRY
-from neod.kinds.link import IFLA_IFNAME
-from neod.kinds.link import from_wire as link_from_wire
-from neod.model.change import Actor, Report
+from neod.model.change import Report
 from neod.model.facts import Lease
 from neod.model.key import Key, LinkKey
-from neod.model.marks import PROTOCOL
-from neod.ports import Ports
-from neod.wire import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK, attrs, text
+from neod.ports import Clock, Rtnl
 
-IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 POLL_SHARE: Final = 0.001
 """Of a core, the most that looking for changes without events may cost: it sets how often we look."""
 
@@ -35,25 +31,24 @@ class Core:
 
     def __init__(
         self,
-        ports: Ports,
+        spaces: Drivers,
+        rtnl: Rtnl,
+        clock: Clock,
         wakeup: Wakeup,
         journal: Journal,
         dhcp: DhcpService,
         facts: dict[FactKey, Fact],
     ) -> None:
-        clock = ports.clock
         self.clock, self.wakeup, self.journal, self.dhcp = clock, wakeup, journal, dhcp
-        self.ports, self.facts = ports, facts
+        self.facts, self._spaces = facts, spaces
         self.kinds = {entry.kind.name: entry.kind for entry in REGISTRY}
-        self._touched = {type_: touched for entry in REGISTRY for type_, touched in entry.touched.items()}
-        drivers = {(ports.netns, entry.kind.name): entry.driver(ports) for entry in REGISTRY}
-        self.reconciler = Reconciler(self.kinds, drivers, clock, wakeup)
+        self.reconciler = Reconciler(self.kinds, spaces, clock, wakeup)
         self.reconciler.learn = self._learn
-        self.follow, self.leasing = Follow(ports.rtnl), Leasing(dhcp)
+        self.follow, self.leasing = Follow(rtnl), Leasing(dhcp)
         self.intents = Intents(())
         self.desired = Desired(self.intents)
         self.passed = asyncio.Condition()  # notified after every pass
-        self._polls: dict[tuple[str, str], float] = {}  # next look at what sends no event
+        self._polls: dict[Place, float] = {}  # next look at what sends no event
         self._next_resync = 0.0
 
     # ------------------------------------------------------------ desired state
@@ -100,50 +95,6 @@ class Core:
             self.facts[FactKey("followed", link)] = fact
         keys = self.desired.update([FactKey("followed", link) for link in changed], self.facts)
         return self.reconciler.desire_changed(keys, self.desired.wants)
-
-    # ------------------------------------------------------------ events
-
-    def event(self, type_: int, payload: memoryview, actor: Actor | None) -> None:
-        """Turn one netlink message into hints. Nothing in it is believed."""
-        touched = self._touched.get(type_)
-        if touched is None or (type_ == RTM_NEWLINK and self._known_already(payload)):
-            return
-        rtnl, reconciler = self.ports.rtnl, self.reconciler
-        gone = type_ == RTM_DELADDR or (type_ in (RTM_NEWLINK, RTM_DELLINK) and self._is_down(type_, payload))
-        for key, owned in touched("", payload, rtnl.name_of):
-            followed = self.follow.concerns(key)
-            self.follow.dirty |= followed
-            watched = key in reconciler.desire.specs or key in reconciler.observed or reconciler.desire.needed(key)
-            if owned or watched or (followed and key.kind != "route"):
-                self.wakeup.hint(key, f"{key.kind} event", actor, deep=gone)
-                if gone and type_ == RTM_DELADDR:
-                    self.wakeup.hint(LinkKey("", getattr(key, "link", "")), f"{key.kind} event", actor, deep=True)
-            elif followed:
-                self.wakeup.hint_facts("default route event")
-        if type_ in (RTM_NEWLINK, RTM_DELLINK):
-            self._learn_link(type_, payload)
-
-    def _known_already(self, payload: memoryview) -> bool:
-        """Whether a link event tells what was read before: a new link sends several, and its carrier more."""
-        found = attrs(payload, IFINFO.size)
-        reading = link_from_wire(payload, found, self.ports.rtnl.name_of)
-        self.leasing.carrier(reading.seen.spec.name, bool(IFINFO.unpack_from(payload)[3] & IFF_LOWER_UP))
-        seen = self.reconciler.observed.get(LinkKey("", reading.seen.spec.name))
-        same_index = self.ports.rtnl.index_of(reading.seen.spec.name) == reading.index
-        return same_index and reading.seen.spec.up and seen == reading.seen
-
-    @staticmethod
-    def _is_down(type_: int, payload: memoryview) -> bool:
-        """Whether the link lost its routes: the kernel drops them with it and tells nobody."""
-        return type_ == RTM_DELLINK or not IFINFO.unpack_from(payload)[3] & IFF_UP
-
-    def _learn_link(self, type_: int, payload: memoryview) -> None:
-        _, _, index, flags, _ = IFINFO.unpack_from(payload)
-        found = attrs(payload, IFINFO.size)
-        name = text(found[IFLA_IFNAME]) if IFLA_IFNAME in found else None
-        self.ports.rtnl.learn(index, None if type_ == RTM_DELLINK else name)
-        if name is not None:
-            self.leasing.carrier(name, type_ == RTM_NEWLINK and bool(flags & IFF_LOWER_UP))
 
     # ------------------------------------------------------------ passes
 
@@ -203,16 +154,13 @@ class Core:
     def _plan_polls(self, hints: Hints) -> None:
         """Set when to look next at kinds without events: as often as is cheap."""
         now = self.clock.boottime()
-        for name, kind in self.kinds.items():
-            place = (self.ports.netns, name)
-            if kind.poll_s is None:
-                continue
+        places = [place for place in self._spaces.places() if self.kinds[place[1]].poll_s is not None]
+        self._polls = {place: at for place, at in self._polls.items() if place in places}
+        for place in places:
             if hints.everything or place in hints.kinds or place not in self._polls:
-                self._polls[place] = now + max(kind.poll_s, self.reconciler.reading_s(place) / POLL_SHARE)
-
-    def filter_arguments(self) -> tuple[int, Iterable[int]]:
-        """Return what the event socket's filter lets through: our protocol, our tables."""
-        return PROTOCOL, self.tables
+                self._polls[place] = now + max(
+                    self.kinds[place[1]].poll_s or 0.0, self.reconciler.reading_s(place) / POLL_SHARE
+                )
 
     @property
     def converged(self) -> bool:

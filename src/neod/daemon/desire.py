@@ -1,12 +1,14 @@
 """Desired state as passes need it: canonical keys and specs, and who depends on what."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from neod.intents.unit import Want
 from neod.model.key import Key
-from neod.model.kind import Kind
+from neod.model.kind import Kind, needs_of
+
+Place = tuple[str, str]
 
 
 class Desire:
@@ -16,6 +18,7 @@ class Desire:
         self._kinds = kinds
         self.wants: dict[Key, Want] = {}
         self.specs: dict[Key, object] = {}
+        self._places: defaultdict[Place, dict[Key, None]] = defaultdict(dict)
         self._canonical: dict[Key, Key] = {}  # only where normalising changed the key
         self._dependents: defaultdict[Key, set[Key]] = defaultdict(set)
 
@@ -39,14 +42,23 @@ class Desire:
         if key != raw:
             self._canonical[raw] = key
         self.wants[key], self.specs[key] = want, spec
-        for need in kind.requires(key, spec):
+        self._places[key.netns, key.kind][key] = None
+        for need in needs_of(kind, key, spec):
             self._dependents[need].add(key)
         return key
 
     def _forget(self, key: Key) -> None:
-        for need in self._kinds[key.kind].requires(key, self.specs[key]):
+        for need in needs_of(self._kinds[key.kind], key, self.specs[key]):
             self._dependents[need].discard(key)
-        del self.wants[key], self.specs[key]
+        del self.wants[key], self.specs[key], self._places[key.netns, key.kind][key]
+
+    def of(self, place: Place) -> Collection[Key]:
+        """Return what is desired of one kind in one namespace."""
+        return self._places.get(place, {}).keys()
+
+    def namespaces(self) -> set[str]:
+        """Return the names of the namespaces in which something is desired, without neod's own."""
+        return {netns for (netns, _), keys in self._places.items() if netns and keys}
 
     def explain_anew(self, wants: Mapping[Key, Want]) -> None:
         """Take over the reasons of *wants* whose specs did not change: lines move when a file is edited."""

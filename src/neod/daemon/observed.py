@@ -72,6 +72,11 @@ class Observed(Mapping[Key, Seen[Any]]):
         for key, value in seen.items():
             self.set(key, value)
 
+    def forget(self, netns: str) -> None:
+        """Note that a namespace is gone with all that was in it."""
+        for place in [place for place in self._places if place[0] == netns]:
+            self.replace(place, {})
+
     def _count(self, key: Key, by: int) -> None:
         for provided in self._kinds(key).provides(key):
             self._provided[provided] += by

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
-from neod.daemon.apply import Drivers, apply
+from neod.daemon.apply import apply
 from neod.daemon.desire import Desire
 from neod.daemon.ledger import Ledger
 from neod.daemon.observed import Observed, Place
@@ -15,8 +15,8 @@ from neod.engine.order import World, order
 from neod.intents.unit import Want
 from neod.model.change import Actor, Change, Op, Outcome, Plan, Report, Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key, LinkKey
-from neod.model.kind import Driver, Kind
+from neod.model.key import Key, LinkKey, NetnsKey
+from neod.model.kind import Driver, Kind, needs_of
 from neod.model.status import DriftKind, Phase
 from neod.ports import Clock
 
@@ -32,6 +32,14 @@ async def nothing_to_learn() -> Iterable[Key]:
 READ_AGAIN_S = 0.25
 
 
+class Drivers(Protocol):
+    """The open namespaces and their drivers; see ``neod.daemon.spaces``."""
+
+    def places(self) -> Iterator[Place]: ...
+    def driver(self, place: Place) -> Driver[Any, Any]: ...
+    def leave_stale(self) -> Iterable[str]: ...
+
+
 class Reconciler:
     """Makes the kernel what is desired, as far as hints say to look, one pass at a time.
 
@@ -39,8 +47,9 @@ class Reconciler:
     resource; its report says what came of each.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind[Any, Any]], drivers: Drivers, clock: Clock, wakeup: Wakeup) -> None:
-        self._kinds, self._drivers, self._clock, self._wakeup = kinds, drivers, clock, wakeup
+    def __init__(self, kinds: Mapping[str, Kind[Any, Any]], spaces: Drivers, clock: Clock, wakeup: Wakeup) -> None:
+        self._kinds, self._spaces, self._clock, self._wakeup = kinds, spaces, clock, wakeup
+        self._ranks = {name: rank for rank, name in enumerate(kinds)}
         self.desire = Desire(kinds)
         self.observed = Observed(self._kind_of)
         self.ledger = Ledger()
@@ -92,7 +101,7 @@ class Reconciler:
             plan = self._plan(scope, begun, insist=bool(hints.waiters))
             outcomes: tuple[Outcome, ...] = ()
             if self.writing:
-                outcomes = await apply(plan, self._drivers, self._kinds)
+                outcomes = await apply(plan, self._spaces.driver, self._kinds)
             self._settle(scope, plan, outcomes, hints)
             self.complete = self.complete or (hints.everything and not self._unread)
             self._busy_since = None
@@ -103,25 +112,43 @@ class Reconciler:
     async def _look(self, hints: Hints) -> set[Key]:
         """Read what the hints name and return the keys that this pass decides on."""
         scope: set[Key] = set()
-        if hints.everything:
-            for place in self._drivers:
+        asked = set(hints.keys)
+        for netns in self._spaces.leave_stale():
+            self.observed.forget(netns)
+            asked |= {NetnsKey("", netns), *self._wanted_in(netns)}
+        for place in list(self._spaces.places()):
+            if hints.everything or place in hints.kinds:
                 scope |= await self._look_at_all(place)
-        else:
-            for place in self._drivers:
-                if place in hints.kinds:
-                    scope |= await self._look_at_all(place)
-            asked = set(hints.keys)
-            for key in hints.deep:
-                asked.update(dependent for dependent, _ in self.desire.hanging_on(key))
-            scope |= await self._look_at(asked)
+        if hints.everything:
+            scope |= await self._look_into_namespaces()
+        for key in hints.deep:
+            asked.update(dependent for dependent, _ in self.desire.hanging_on(key))
+        scope |= await self._look_at(asked - scope)
         learnt = {key for key in await self.learn() if key not in scope}
         return scope | await self._look_at(learnt) | self._unblocked()
 
+    def _wanted_in(self, netns: str) -> set[Key]:
+        return set() if self.down else {k for kind in self._kinds for k in self.desire.of((netns, kind))}
+
+    async def _look_into_namespaces(self) -> set[Key]:
+        """Read namespaces that are wanted, there, and not open yet; what is wanted in others is not there."""
+        scope: set[Key] = set()
+        opened = {netns for netns, _ in self._spaces.places()}
+        for netns in sorted(self.desire.namespaces() - opened):
+            if self._present(NetnsKey("", netns)):
+                for kind in self._kinds:
+                    if kind != NetnsKey.kind:
+                        scope |= await self._look_at_all((netns, kind))
+            else:
+                self.observed.forget(netns)
+                scope |= self._wanted_in(netns)
+        return scope
+
     async def _look_at_all(self, place: Place) -> set[Key]:
-        driver, specs, begun = self._drivers[place], self.specs, self._clock.boottime()
-        wanted = [key for key in specs if (key.netns, key.kind) == place]
+        begun = self._clock.boottime()
+        wanted = () if self.down else self.desire.of(place)
         try:
-            seen = await self._read_all(driver, wanted)
+            seen = await self._read_all(self._spaces.driver(place), wanted)
         except KernelError as error:
             self._cannot_read(place, error)
             return set()
@@ -147,18 +174,20 @@ class Reconciler:
                 by_place[key.netns, key.kind].add(key)
             scope |= waiting
             waiting = set()
-            for place in self._drivers:  # in registry order: links first, they name the indexes
-                if place in by_place:
-                    seen, also = await self._read(place, by_place[place])
-                    scope |= seen
-                    waiting |= also - scope
+            for place in sorted(by_place, key=self._rank):  # links first: they name the indexes
+                seen, also = await self._read(place, by_place[place])
+                scope |= seen
+                waiting |= also - scope
         return scope
 
     async def _read(self, place: Place, keys: set[Key]) -> tuple[set[Key], set[Key]]:
         """Return the keys that were read, and those that must be read because of them."""
         before = {key: self.observed.get(key) for key in keys if isinstance(key, LinkKey)}
+        if place[0] and not self._present(NetnsKey("", place[0])):
+            self.observed.forget(place[0])
+            return set(), set()
         try:
-            seen = await self._drivers[place].observe(keys)
+            seen = await self._spaces.driver(place).observe(keys)
         except KernelError as error:
             self._cannot_read(place, error)
             return set(), set()
@@ -181,6 +210,10 @@ class Reconciler:
         """Return what was blocked and is so no longer."""
         blocked = self.ledger.blocked_keys()
         return {key for key, needs in blocked.items() if any(self._present(need) for need in needs)}
+
+    def _rank(self, place: Place) -> tuple[str, int]:
+        """Order places: our own namespace first, and kinds as registered."""
+        return place[0], self._ranks[place[1]]
 
     # ------------------------------------------------------------ decide
 
@@ -209,12 +242,9 @@ class Reconciler:
                 desire.change(wants, wants)
             specs = desire.specs if wants is not None or not self.down else {}
             seen = Observed(self._kind_of)
-            for place, driver in self._drivers.items():
-                wanted = [key for key in specs if (key.netns, key.kind) == place]
-                held = [key for key in wanted if self._in_conflict(key)]
-                seen.replace(
-                    place, {**await driver.observe_all(wanted), **(await driver.observe(held) if held else {})}
-                )
+            for place in list(self._spaces.places()):
+                wanted = desire.of(place) if specs else ()
+                seen.replace(place, await self._read_all(self._spaces.driver(place), wanted))
             changes = diff({*specs, *seen}, specs, seen, self._kind_of)
             return order(changes, World(self._kind_of, seen.present, desire.hanging_on))
 
@@ -268,5 +298,5 @@ class Reconciler:
         if actor := hints.keys.get(change.key):
             return actor
         spec = change.after if change.op is not Op.DELETE else change.before
-        needs = self._kind_of(change.key).requires(change.key, spec)
+        needs = needs_of(self._kind_of(change.key), change.key, spec)
         return next((actor for need in needs if (actor := hints.keys.get(need))), None)

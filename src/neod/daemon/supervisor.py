@@ -10,10 +10,10 @@ from neod.daemon.core import Core
 from neod.daemon.file import FileKeeper
 from neod.daemon.journal import Log
 from neod.daemon.notify import Notify
+from neod.daemon.spaces import Spaces
 from neod.ipc.errors import Busy, FileInvalid
 from neod.ipc.server import ControlServer
-from neod.kernel.events import EventSocket
-from neod.kernel.rtnl import NetlinkRtnl
+from neod.model.marks import PROTOCOL
 
 TICK_S: Final = 5.0
 JUMP_S: Final = 5.0
@@ -32,13 +32,12 @@ class Supervisor:
         control: DaemonControl,
         server: ControlServer,
         file: FileKeeper,
-        events: EventSocket,
-        rtnl: NetlinkRtnl,
+        spaces: Spaces,
         notify: Notify,
         log: Log,
     ) -> None:
         self._core, self._control, self._server, self._file = core, control, server, file
-        self._events, self._rtnl, self._notify, self._log = events, rtnl, notify, log
+        self._spaces, self._notify, self._log = spaces, notify, log
         self._stop = asyncio.Event()
         self._hangups = asyncio.Event()
         self._busy_since: float | None = None
@@ -50,7 +49,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hangups.set)
         self.refilter()
-        self._events.start(loop)
+        self._spaces.main.events.start(loop)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -71,8 +70,7 @@ class Supervisor:
                 for task in tasks:
                     task.cancel()
         finally:
-            self._events.close(loop)
-            self._rtnl.close()
+            self._spaces.close()
 
     async def _for_ever(self, work: Callable[[], Awaitable[Any]]) -> None:
         try:
@@ -85,17 +83,17 @@ class Supervisor:
 
     def refilter(self) -> None:
         """Let the events of our tables through, whatever they are now."""
-        protocol, tables = self._core.filter_arguments()
-        self._events.filter(protocol, tables, self._rtnl.port_id)
+        self._spaces.main.events.filter(PROTOCOL, self._core.tables, self._spaces.main.rtnl.port_id)
 
     async def _passes(self) -> None:
         core = self._core
         core.wakeup.hint_everything("start")
-        tables, port = list(core.tables), self._rtnl.port_id
+        rtnl = self._spaces.main.rtnl
+        intents, port = core.intents, rtnl.port_id
         while True:
             await core.step()
-            if (list(core.tables), self._rtnl.port_id) != (tables, port):
-                tables, port = list(core.tables), self._rtnl.port_id
+            if core.intents is not intents or rtnl.port_id != port:
+                intents, port = core.intents, rtnl.port_id
                 self.refilter()
             self._tell_manager()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from neod.engine.diff import Kinds
 from neod.model.change import Change, Op, Plan
 from neod.model.key import Key
+from neod.model.kind import needs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _plan_again_what_falls_with_a_link(todo: dict[Key, Change], world: World) ->
 
 def _needs(change: Change, world: World) -> Iterable[Key]:
     spec = change.before if change.op is Op.DELETE else change.after
-    return world.kinds(change.key).requires(change.key, spec)
+    return needs_of(world.kinds(change.key), change.key, spec)
 
 
 def _providers(todo: Mapping[Key, Change], world: World) -> Mapping[Key, list[Key]]:

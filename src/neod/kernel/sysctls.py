@@ -3,12 +3,13 @@
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
 from neod.kernel.errors import from_os_error, refused
 from neod.kernel.files import write_atomically
+from neod.kernel.namespaces import within_netns
 
 ROOT: Final = "/proc/sys/"
 
@@ -22,8 +23,8 @@ def lifetime_of_sysctls() -> str:
 class ProcSysctls:
     """The port ``Sysctls``. *store* holds the originals; one from another boot is not used."""
 
-    def __init__(self, store: Path) -> None:
-        self._store, self._lifetime = store, lifetime_of_sysctls()
+    def __init__(self, store: Path, lifetime: str | None = None) -> None:
+        self._store, self._lifetime = store, lifetime or lifetime_of_sysctls()
         self._originals: dict[str, str] = self._load()
         self.writes = 0
 
@@ -37,8 +38,13 @@ class ProcSysctls:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}  # nothing can be restored from it; sysctls are then ours only to set
 
-    def read(self, path: str) -> str | None:
-        """Return the value with single spaces, or None where there is no such sysctl."""
+    def read(self, paths: Collection[str]) -> Mapping[str, str]:
+        """Return the values with single spaces, by path; what is absent does not exist."""
+        values = ((path, self._read(path)) for path in paths)
+        return {path: value for path, value in values if value is not None}
+
+    @staticmethod
+    def _read(path: str) -> str | None:
         try:
             fd = os.open(ROOT + path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -81,3 +87,19 @@ class ProcSysctls:
         except OSError as error:
             raise refused(f"write {self._store}", error.errno or errno.EIO) from error
         self._originals = merged
+
+
+class NetnsSysctls(ProcSysctls):
+    """The same in another namespace: each call runs in a thread that enters it and ends."""
+
+    def __init__(self, netns: Path, store: Path) -> None:
+        self._netns = netns
+        super().__init__(store, within_netns(netns, lifetime_of_sysctls))
+
+    def read(self, paths: Collection[str]) -> Mapping[str, str]:
+        """Return the values, by path."""
+        return within_netns(self._netns, lambda: ProcSysctls.read(self, paths))
+
+    def write(self, path: str, value: str) -> None:
+        """Set the value."""
+        within_netns(self._netns, lambda: ProcSysctls.write(self, path, value))

@@ -105,9 +105,9 @@ class SysctlDriver:
 
     async def observe(self, keys: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *keys*; one of ours has a value to restore."""
-        read, owned = self._sysctls.read, self._sysctls.originals()
-        values = ((key, read(key.path)) for key in keys)
-        return {key: Seen(SysctlSpec(value), key.path in owned) for key, value in values if value is not None}
+        owned = self._sysctls.originals()
+        values = self._sysctls.read([key.path for key in keys])
+        return {key: Seen(SysctlSpec(values[key.path]), key.path in owned) for key in keys if key.path in values}
 
     async def observe_all(self, wanted: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *wanted* and everything that has a value to restore."""
@@ -119,9 +119,8 @@ class SysctlDriver:
         """Set every value, once its original is safe on disk."""
         owned = self._sysctls.originals()
         try:
-            found = {key.path: self._sysctls.read(key.path) for key, _, _ in items if key.path not in owned}
-            if found:
-                self._sysctls.remember({path: value for path, value in found.items() if value is not None})
+            if found := self._sysctls.read([key.path for key, _, _ in items if key.path not in owned]):
+                self._sysctls.remember(found)
         except KernelError as error:
             return [error] * len(items)
         return [self._write(key.path, spec.value) for key, spec, _ in items]
@@ -136,12 +135,11 @@ class SysctlDriver:
     async def drop(self, keys: Sequence[SysctlKey]) -> Sequence[KernelError | None]:
         """Put back every value found before our first write; one whose link is gone is done."""
         originals = self._sysctls.originals()
-        answers = [
-            self._write(key.path, originals[key.path])
-            if key.path in originals and self._sysctls.read(key.path) is not None
-            else None
-            for key in keys
-        ]
+        try:
+            standing = self._sysctls.read([key.path for key in keys if key.path in originals])
+        except KernelError as error:
+            return [error] * len(keys)
+        answers = [self._write(key.path, originals[key.path]) if key.path in standing else None for key in keys]
         done = {key.path: None for key, error in zip(keys, answers, strict=True) if error is None}
         try:
             self._sysctls.remember(done)

@@ -47,15 +47,16 @@ def within(netns: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NetnsKey(Hashed):
-    """A named network namespace, as ``ip netns`` lists it."""
+    """A named network namespace, as ``ip netns`` lists it. What lives inside has its name as ``netns``."""
 
     kind: ClassVar[str] = "netns"
-    netns: str
+    netns: str  # where it is made from: always neod's own
+    name: str
 
     __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
-        return f"netns:{self.netns}"
+        return f"netns:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

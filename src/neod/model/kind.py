@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key
+from neod.model.key import Key, NetnsKey
 
 K = TypeVar("K", bound=Key)
 S = TypeVar("S")
@@ -70,6 +70,12 @@ class Driver(Protocol[K, S]):
     async def drop(self, keys: Sequence[K]) -> Sequence[KernelError | None]:
         """Make every key not exist; what is already gone counts as done."""
         ...
+
+
+def needs_of(kind: Kind[Any, Any], key: Key, spec: Any) -> Iterable[Key]:
+    """Return what the object needs: what its kind says, and the namespace it lives in."""
+    needs = kind.requires(key, spec)
+    return (NetnsKey("", key.netns), *needs) if key.netns else needs
 
 
 Names = Callable[[int], str | None]

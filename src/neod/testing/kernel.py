@@ -6,13 +6,13 @@ cannot drift from it.
 """
 
 import errno
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key
-from neod.model.kind import Kind
+from neod.model.kind import Kind, needs_of
 
 Fault = Callable[[str, Key | None], int]
 """(verb, key) -> errno to fail with, 0 to go on. Verbs: observe, put, drop."""
@@ -32,9 +32,9 @@ class FakeKernel:
         self.writes = 0
         self.fault: Fault = no_fault
 
-    def drivers(self, netns: str = "") -> Mapping[tuple[str, str], "FakeDriver"]:
+    def drivers(self, netns: str = "") -> "Fixed":
         """Return a driver for each kind."""
-        return {(netns, name): FakeDriver(self, netns, kind) for name, kind in self.kinds.items()}
+        return Fixed({(netns, name): FakeDriver(self, netns, kind) for name, kind in self.kinds.items()})
 
     def add_foreign(self, key: Key, spec: object) -> None:
         """Put an object there that is not ours."""
@@ -45,7 +45,7 @@ class FakeKernel:
         """Make an object go, and with it what cannot exist without it, as the kernel does."""
         self.objects.pop(key, None)
         for other, seen in list(self.objects.items()):
-            if other in self.objects and key in self.kinds[other.kind].requires(other, seen.spec):
+            if other in self.objects and key in needs_of(self.kinds[other.kind], other, seen.spec):
                 self.lose(other)
 
     def has(self, key: Key) -> bool:
@@ -90,7 +90,7 @@ class FakeDriver:
         objects, kind = self._kernel.objects, self._kind
         if have is None and key in objects:
             return KernelError(f"put {key}", errno.EEXIST, "exists")
-        if not all(self._kernel.has(need) for need in kind.requires(key, spec)):
+        if not all(self._kernel.has(need) for need in needs_of(kind, key, spec)):
             return KernelError(f"put {key}", errno.ENODEV, "needs what is not there")
         self._kernel.writes += 1
         normal_key, normal_spec = kind.normalize(key, spec)
@@ -107,6 +107,22 @@ class FakeDriver:
                 self._kernel.writes += 1
                 self._kernel.lose(key)
         return answers
+
+
+class Fixed(dict[tuple[str, str], Any]):
+    """Drivers of namespaces that neither come nor go."""
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Yield every (netns, kind)."""
+        return iter(self)
+
+    def driver(self, place: tuple[str, str]) -> Any:
+        """Return the driver of a kind."""
+        return self[place]
+
+    def leave_stale(self) -> Iterable[str]:
+        """Return nothing: none goes away."""
+        return ()
 
 
 class FakeClock:

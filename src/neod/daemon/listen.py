@@ -1,0 +1,80 @@
+"""From netlink messages to hints. Nothing in a message is believed: it only says where to look."""
+
+from collections.abc import Callable
+from typing import Final
+
+from neod.daemon.follow import Follow
+from neod.daemon.leasing import Leasing
+from neod.daemon.reconcile import Reconciler
+from neod.daemon.wakeup import Wakeup
+from neod.kinds import REGISTRY
+from neod.kinds.link import IFLA_IFNAME
+from neod.kinds.link import from_wire as link_from_wire
+from neod.model.change import Actor
+from neod.model.key import AddressKey, Key, LinkKey
+from neod.ports import Rtnl
+from neod.wire import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK, attrs, text
+
+IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
+LINK_MESSAGES: Final = (RTM_NEWLINK, RTM_DELLINK)
+
+
+class Listener:
+    """Takes the multicast of every open namespace."""
+
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        wakeup: Wakeup,
+        follow: Follow,
+        leasing: Leasing,
+        rtnl_of: Callable[[str], Rtnl],
+    ) -> None:
+        self._reconciler, self._wakeup, self._follow, self._leasing = reconciler, wakeup, follow, leasing
+        self._rtnl_of = rtnl_of
+        self._touched = {type_: touched for entry in REGISTRY for type_, touched in entry.touched.items()}
+
+    def heard(self, netns: str, type_: int, payload: memoryview, actor: Actor | None) -> None:
+        """Turn one message into hints."""
+        touched, rtnl = self._touched.get(type_), self._rtnl_of(netns)
+        if touched is None or (type_ == RTM_NEWLINK and self._known_already(netns, payload)):
+            return
+        gone = type_ == RTM_DELADDR or (type_ in LINK_MESSAGES and _is_down(type_, payload))
+        for key, owned in touched(netns, payload, rtnl.name_of):
+            self._hint(key, owned, actor, gone=gone)
+        if type_ in LINK_MESSAGES:
+            self._learn(netns, type_, payload)
+
+    def _hint(self, key: Key, owned: bool, actor: Actor | None, *, gone: bool) -> None:
+        reconciler, cause = self._reconciler, f"{key.kind} event"
+        followed = self._follow.concerns(key)
+        self._follow.dirty |= followed
+        watched = key in reconciler.desire.specs or key in reconciler.observed or reconciler.desire.needed(key)
+        if owned or watched or (followed and key.kind != "route"):
+            self._wakeup.hint(key, cause, actor, deep=gone)
+            if gone and isinstance(key, AddressKey):  # its routes go with it, and no event says so
+                self._wakeup.hint(LinkKey(key.netns, key.link), cause, actor, deep=True)
+        elif followed:
+            self._wakeup.hint_facts("default route event")
+
+    def _known_already(self, netns: str, payload: memoryview) -> bool:
+        """Whether a link event tells what was read before: a new link sends several, and its carrier more."""
+        rtnl = self._rtnl_of(netns)
+        reading = link_from_wire(payload, attrs(payload, IFINFO.size), rtnl.name_of)
+        spec = reading.seen.spec
+        if not netns:
+            self._leasing.carrier(spec.name, bool(IFINFO.unpack_from(payload)[3] & IFF_LOWER_UP))
+        seen = self._reconciler.observed.get(LinkKey(netns, spec.name))
+        return rtnl.index_of(spec.name) == reading.index and spec.up and seen == reading.seen
+
+    def _learn(self, netns: str, type_: int, payload: memoryview) -> None:
+        index, found = IFINFO.unpack_from(payload)[2], attrs(payload, IFINFO.size)
+        name = text(found[IFLA_IFNAME]) if IFLA_IFNAME in found else None
+        self._rtnl_of(netns).learn(index, None if type_ == RTM_DELLINK else name)
+        if type_ == RTM_DELLINK and name is not None and not netns:
+            self._leasing.carrier(name, False)
+
+
+def _is_down(type_: int, payload: memoryview) -> bool:
+    """Whether the link lost its routes: the kernel drops them with it and tells nobody."""
+    return type_ == RTM_DELLINK or not IFINFO.unpack_from(payload)[3] & IFF_UP

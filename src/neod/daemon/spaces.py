@@ -1,0 +1,119 @@
+"""The namespaces that neod works in: ports, drivers and events of each, opened when first needed.
+
+An open socket keeps a deleted namespace alive as a zombie that still answers;
+so a namespace is compared with what its name stands for before it is used.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neod.kernel.events import EventSocket
+from neod.kernel.namespaces import NAMED, within_netns
+from neod.kernel.rtnl import NetlinkRtnl, open_netlink
+from neod.kernel.strays import NamedStrays
+from neod.kernel.sysctls import NetnsSysctls, ProcSysctls
+from neod.model.change import Actor
+from neod.model.key import NetnsKey
+from neod.model.kind import Driver, Entry
+from neod.model.marks import PROTOCOL
+from neod.ports import Clock, Ports
+
+Place = tuple[str, str]
+Taker = Callable[[str, int, memoryview, Actor | None], None]  # netns, type, payload, who
+
+
+@dataclass(slots=True)
+class Space:
+    """One open namespace."""
+
+    ports: Ports
+    rtnl: NetlinkRtnl
+    events: EventSocket
+    drivers: Mapping[str, Driver[Any, Any]]
+    identity: tuple[int, int] | None  # (device, inode) of a named one
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let go of the namespace."""
+        self.events.close(loop)
+        self.rtnl.close()
+
+
+class Spaces:
+    """All open namespaces by name; the empty name is neod's own and always open."""
+
+    def __init__(
+        self, registry: tuple[Entry, ...], clock: Clock, state_dir: Path, take: Taker, lost: Callable[[], None]
+    ) -> None:
+        self._registry, self._clock, self._state_dir = registry, clock, state_dir
+        self._take, self._lost = take, lost
+        self._open: dict[str, Space] = {"": self._make("", open_netlink, None)}
+
+    def _make(self, netns: str, opener: Callable[[int], Any], identity: tuple[int, int] | None) -> Space:
+        rtnl = NetlinkRtnl(opener)
+        events = EventSocket(functools.partial(self._take, netns), self._lost, opener)
+        store = self._state_dir / (f"sysctls-{netns}.json" if netns else "sysctls.json")
+        sysctls = NetnsSysctls(NAMED / netns, store) if netns else ProcSysctls(store)
+        ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays())
+        kinds = [entry for entry in self._registry if not netns or entry.kind.name != NetnsKey.kind]
+        return Space(ports, rtnl, events, {entry.kind.name: entry.driver(ports) for entry in kinds}, identity)
+
+    @property
+    def main(self) -> Space:
+        """Return neod's own namespace."""
+        return self._open[""]
+
+    def rtnl(self, netns: str) -> NetlinkRtnl:
+        """Return the requests of an open namespace."""
+        return self._open[netns].rtnl
+
+    def places(self) -> Iterator[Place]:
+        """Yield every kind of every open namespace; our own first, links before what needs their index."""
+        for netns, space in list(self._open.items()):
+            for kind in space.drivers:
+                yield netns, kind
+
+    def driver(self, place: Place) -> Driver[Any, Any]:
+        """Return the driver of a kind, opening its namespace if it is not.
+
+        Raises:
+            KernelError: the namespace cannot be entered.
+        """
+        netns, kind = place
+        if netns not in self._open:
+            self._open[netns] = self._enter(netns)
+        return self._open[netns].drivers[kind]
+
+    def _enter(self, netns: str) -> Space:
+        path = NAMED / netns
+
+        def opener(size: int) -> Any:
+            return within_netns(path, functools.partial(open_netlink, size))
+
+        space = self._make(netns, opener, _identity(path))
+        space.events.filter(PROTOCOL, (), space.rtnl.port_id)
+        space.events.start(asyncio.get_running_loop())
+        return space
+
+    def leave_stale(self) -> list[str]:
+        """Close and return the namespaces whose name is gone or stands for another one now."""
+        stale = [n for n, space in self._open.items() if n and _identity(NAMED / n) != space.identity]
+        for netns in stale:
+            self._open.pop(netns).close(asyncio.get_running_loop())
+        return stale
+
+    def close(self) -> None:
+        """Let go of all."""
+        for space in self._open.values():
+            space.close(asyncio.get_running_loop())
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from neod.intents.race import RaceSettings
 from neod.model.facts import DhcpClient, Followed, Host, Lease
 from neod.model.key import Key
 
@@ -100,6 +101,7 @@ class Intents:
     paths: tuple[PathInfo, ...] = ()
     dhcp: tuple[DhcpClient, ...] = ()
     follow: tuple[str, ...] = ()  # uplinks whose foreign configuration is followed
+    races: tuple[RaceSettings, ...] = ()  # for neo-race; neod makes nothing of them
     daemon: DaemonSettings = DaemonSettings()
     warnings: tuple[str, ...] = ()  # one line each: file:line: text
     source: str = ""  # the file's path

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,12 +63,17 @@ class Defeat:
 class Dialer:
     """The candidates of one race and their scores; starts races between them."""
 
-    def __init__(self, loop: Loop, settings: RaceSettings, opener: Opener = connecting) -> None:
-        self.loop, self.open = loop, opener
+    def __init__(
+        self,
+        loop: Loop,
+        settings: RaceSettings,
+        opener: Opener = connecting,
+        note_failure: Callable[[Candidate, str], None] = lambda candidate, error: None,
+    ) -> None:
+        self.loop, self.open, self.note_failure = loop, opener, note_failure
         self.apply(settings)
         self.entrants: list[Entrant] = []
         self.turn = 0
-        self.failures: dict[tuple[str, str], int] = {}  # (candidate, errno name): how often
         self._waiting: dict[Race, None] = {}
 
     def apply(self, settings: RaceSettings) -> None:
@@ -111,11 +116,6 @@ class Dialer:
     def forget(self, race: "Race") -> None:
         """A race that waited for candidates is over."""
         self._waiting.pop(race, None)
-
-    def note_failure(self, candidate: Candidate, error: str) -> None:
-        """Count one failed attempt."""
-        key = (str(candidate), error)
-        self.failures[key] = self.failures.get(key, 0) + 1
 
 
 class Attempt:
@@ -259,15 +259,3 @@ class Race:
         self._deadline.cancel()
         if self._next is not None:
             self._next.cancel()
-
-
-def candidates(sources: Sequence[str] | None, targets: Iterable[tuple[str, int]]) -> list[Candidate]:
-    """Return source × target, of one address family each; *sources* None leaves the source to the kernel."""
-    if sources is None:
-        return [Candidate("", host, port) for host, port in targets]
-    return [
-        Candidate(source, host, port)
-        for host, port in targets
-        for source in sources
-        if (":" in source) == (":" in host)
-    ]

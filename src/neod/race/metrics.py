@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from neod.race.order import Candidate
+
 K = TypeVar("K", bound=Hashable)
 
 CONNECT_BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -56,6 +58,10 @@ class Stats:
     bytes_up: int = 0  # of closed connections
     bytes_down: int = 0
     connect: Histogram = field(default_factory=Histogram)
+
+    def note_failure(self, candidate: Candidate, error: str) -> None:
+        """Count one attempt that failed."""
+        count(self.failed, (candidate.upstream, candidate.source, error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Not for: connecting, or deciding who wins. The race decides that; this only
 says who may start when not all can.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp2, log2
 from typing import Final, Protocol, TypeVar
@@ -66,6 +66,18 @@ class Scored(Protocol):
 
 
 S = TypeVar("S", bound=Scored)
+
+
+def candidates(sources: Sequence[str] | None, targets: Iterable[tuple[str, int]]) -> list[Candidate]:
+    """Return source × target, of one address family each; *sources* None leaves the source to the kernel."""
+    if sources is None:
+        return [Candidate("", host, port) for host, port in targets]
+    return [
+        Candidate(source, host, port)
+        for host, port in targets
+        for source in sources
+        if (":" in source) == (":" in host)
+    ]
 
 
 def connected(score: Score, took_s: float, now_s: float) -> Score:

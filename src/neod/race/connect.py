@@ -1,0 +1,100 @@
+"""``neo-race connect NAME``: one race, its winner joined to standard input and output (ssh's ``ProxyCommand``).
+
+Two threads and blocking calls: there is one connection, and making standard
+input non-blocking would make it so for whoever shares it.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from neod.intents.race import RaceSettings
+from neod.kernel.clock import SystemClock
+from neod.race.contest import opener
+from neod.race.dial import Defeat, Dialer, Winner
+from neod.race.field import Field
+from neod.race.log import Log
+from neod.race.loop import Loop
+from neod.race.netns import Netns
+from neod.race.sockets import tune
+from neod.race.sources import AutoSources
+
+CHUNK_BYTES: Final = 1 << 16
+OK, FAILED, TIMED_OUT = 0, 1, 3
+
+NOT_SPLICEABLE: Final = frozenset({errno.EINVAL, errno.EBADF, errno.ESPIPE})
+"""Neither end is a pipe, or it is a file opened for appending."""
+
+
+def connect(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: Log) -> int:
+    """Race, join, and return the exit status when both ways have ended."""
+    outcome = dial(settings, paths, runtime_dir, log)
+    if isinstance(outcome, Defeat):
+        print(f"{settings.name}: no connection: {', '.join(outcome.losers) or outcome.reason}", file=sys.stderr)
+        return TIMED_OUT if outcome.reason == "timeout" else FAILED
+    log.debug("race won", winner=str(outcome.candidate), connect_ms=round(outcome.took_s * 1000, 2))
+    return join(outcome.sock)
+
+
+def dial(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: Log) -> Winner | Defeat:
+    """Return how one race ended; the winner's socket is blocking."""
+    loop = Loop(SystemClock())
+    ended: list[Winner | Defeat] = []
+    dialer = Dialer(loop, settings, opener(settings.netns, Netns))
+    enter: Callable[[], None] = lambda: field.enter()  # noqa: E731
+    auto = AutoSources(loop, runtime_dir, paths, enter) if settings.sources is None else None
+    field = Field(dialer, log, lambda: auto.addresses if auto is not None else (), enter)
+    field.enter()
+    dialer.race(ended.append, ended.append)
+    while not ended:
+        loop.turn()
+    if isinstance(ended[0], Winner):
+        loop.forget(ended[0].sock.fileno())
+        ended[0].sock.setblocking(True)
+        tune(ended[0].sock, dialer.wishes)
+    loop.turn(0)
+    return ended[0]
+
+
+def join(sock: socket.socket, stdin: int = 0, stdout: int = 1) -> int:
+    """Forward both ways until both have ended; a reset ends both at once."""
+    broken: list[OSError] = []
+
+    def send() -> None:
+        try:
+            move(stdin, sock.fileno())
+            sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            broken.append(error)
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    sender = threading.Thread(target=send, name="stdin", daemon=True)
+    sender.start()
+    try:
+        move(sock.fileno(), stdout)
+    except OSError as error:
+        print(f"connection lost: {error.strerror}", file=sys.stderr)
+        return FAILED
+    os.close(stdout)
+    sender.join()
+    return FAILED if broken else OK
+
+
+def move(source: int, sink: int) -> None:
+    """Move bytes until the source ends; through no buffer of ours where one end is a pipe."""
+    try:
+        while os.splice(source, sink, CHUNK_BYTES):
+            pass
+    except OSError as error:
+        if error.errno not in NOT_SPLICEABLE:
+            raise
+    while data := os.read(source, CHUNK_BYTES):
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(sink, rest) :]

@@ -1,0 +1,114 @@
+"""What neo-race tells: each race, as long as there are few; how many and who won, when there are many."""
+
+import logging
+import os
+import sys
+from collections import Counter
+from typing import Any, Final
+
+import structlog
+
+from neod.race.dial import Defeat, Winner
+from neod.race.loop import Loop
+
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+
+LINES_A_SECOND: Final = 20
+"""Races told one by one. A line costs as much as a fifth of a connection, and the journal drops what is too much."""
+
+Log = structlog.typing.FilteringBoundLogger
+
+
+def configure(level: str, style: str) -> Log:
+    """Return the log, which goes to standard error; *style* is auto, json or console."""
+    if style == "auto":
+        style = "journal" if "JOURNAL_STREAM" in os.environ or not sys.stderr.isatty() else "console"
+    processors: list[Any] = [structlog.processors.add_log_level]
+    if style == "json":
+        processors += [structlog.processors.TimeStamper(fmt="iso"), structlog.processors.JSONRenderer()]
+    elif style == "console":
+        processors += [_clean, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)]
+        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+    else:
+        processors.append(_journal_line)
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, logging.INFO)),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    log: Log = structlog.get_logger()
+    return log
+
+
+def _journal_line(_: Any, __: str, fields: Any) -> str:
+    priority = PRIORITY.get(fields.pop("level", "info"), 6)
+    event = fields.pop("event", "")
+    told = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
+    return f"<{priority}>{event} {told}".rstrip()
+
+
+def _quoted(value: object) -> str:
+    text = _printable(str(value))
+    return text if text and not set(text) & set(' "=') else '"' + text.replace('"', "'") + '"'
+
+
+def _clean(_: Any, __: str, fields: Any) -> Any:
+    return {k: _printable(v) if isinstance(v, str) else v for k, v in fields.items()}
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class Story:
+    """Tells how races end."""
+
+    def __init__(self, loop: Loop, log: Log) -> None:
+        self.log = log
+        self._loop = loop
+        self._second = 0.0
+        self._told = 0
+        self._untold: Counter[tuple[str, str, str]] = Counter()
+
+    def won(self, race: str, client: str, winner: Winner, mptcp: bool) -> None:
+        """Tell winner, time to connect, and losers."""
+        if not self._may_tell():
+            self._untold[race, "winner", str(winner.candidate)] += 1
+            return
+        self.log.info(
+            "race won",
+            race=race,
+            client=client,
+            winner=str(winner.candidate),
+            connect_ms=round(winner.took_s * 1000, 2),
+            protocol="mptcp" if mptcp else "tcp",
+            losers=", ".join(winner.losers) or "none",
+        )
+
+    def lost(self, race: str, client: str, defeat: Defeat) -> None:
+        """Tell why nobody won."""
+        if not self._may_tell():
+            self._untold[race, "lost", defeat.reason] += 1
+            return
+        losers = ", ".join(defeat.losers) or "no candidates"
+        self.log.warning("race lost", race=race, client=client, reason=defeat.reason, losers=losers)
+
+    def _may_tell(self) -> bool:
+        now_s = self._loop.now_s
+        if now_s - self._second >= 1.0:
+            self._second, self._told = now_s, 0
+        self._told += 1
+        if self._told == LINES_A_SECOND + 1:
+            self._loop.later(1.0, self._sum_up)
+        return self._told <= LINES_A_SECOND
+
+    def _sum_up(self) -> None:
+        """Tell in one line a race what was not told one by one."""
+        untold, self._untold = self._untold, Counter()
+        for race in sorted({key[0] for key in untold}):
+            mine = {f"{how} {what}": n for (name, how, what), n in untold.most_common() if name == race}
+            self.log.info(
+                "more races", race=race, count=sum(mine.values()), by=", ".join(f"{n} {k}" for k, n in mine.items())
+            )

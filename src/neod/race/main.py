@@ -1,0 +1,188 @@
+"""``neo-race [--config FILE] [--runtime-dir DIR] [NAME…]`` and ``neo-race connect NAME``."""
+
+import argparse
+import gc
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from socket import socketpair
+from typing import Final
+
+from neod.config.reader import collect, spawn
+from neod.intents.unit import Intents
+from neod.kernel.clock import SystemClock
+from neod.model.errors import ConfigError
+from neod.race.limits import raise_descriptor_limit
+from neod.race.log import Log, configure
+from neod.race.loop import IN, Loop
+from neod.race.netns import Lost
+from neod.race.notify import Notify
+from neod.race.service import Service
+
+OK, FAILED, USAGE, TIMED_OUT, NO_SUCH, FILE_INVALID = 0, 1, 2, 3, 10, 78
+"""Exit statuses, the same as neodctl's."""
+
+STATUS_S: Final = 10.0
+
+GC_THRESHOLD: Final = 50_000
+"""Connections leave no cycles behind; looking for some every 700 allocations costs a tenth of the rate."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run races until told to stop, or join one to standard input and output."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    connect = bool(arguments) and arguments[0] == "connect"
+    options = _parser(connect).parse_args(arguments[1:] if connect else arguments)
+    try:
+        intents = collect(spawn(options.config))
+    except ConfigError as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return FILE_INVALID
+    known = {race.name: race for race in intents.races}
+    unknown = [name for name in ([options.name] if connect else options.names) if name not in known]
+    if unknown:
+        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        print(f"{options.config}: no race {', '.join(unknown)}; {has}", file=sys.stderr)
+        return NO_SUCH
+    if connect:
+        from neod.race.connect import connect as join
+
+        paths = tuple(path.name for path in intents.paths)
+        log = configure(max_quiet(intents.daemon.log_level), intents.daemon.log_format)
+        return join(known[options.name], paths, options.runtime_dir, log)
+    return Program(options, intents).run()
+
+
+def max_quiet(level: str) -> str:
+    """Return *level*, or ``warning`` where it would say more: ssh shows a user what its ProxyCommand prints."""
+    return "warning" if level == "info" else level
+
+
+def _parser(connect: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="neo-race connect" if connect else "neo-race",
+        description="Connect over all ways at once, keep the first, join it to standard input and output."
+        if connect
+        else "Accept connections and forward each over whichever way is established first.",
+        epilog="Exit status: 0 fine, 1 no connection, 2 usage, 3 time-out, 10 no such race, 78 file invalid.",
+    )
+    parser.add_argument("--config", default="/etc/neo/neo.toml", metavar="FILE")
+    parser.add_argument("--runtime-dir", default="/run/neo", metavar="DIR", help="where neod's control socket is")
+    if connect:
+        parser.add_argument("name", metavar="NAME", help="a race of the file")
+    else:
+        parser.add_argument("names", nargs="*", metavar="NAME", help="races of the file; all of them without")
+    return parser
+
+
+class Program:
+    """The service as a process: signals, service manager, reload."""
+
+    def __init__(self, options: argparse.Namespace, intents: Intents) -> None:
+        self._config: str = options.config
+        self._log: Log = configure(intents.daemon.log_level, intents.daemon.log_format)
+        self._loop = Loop(SystemClock())
+        self._notify = Notify()
+        limit = raise_descriptor_limit()
+        self._service = Service(self._loop, self._log, limit, options.runtime_dir, options.names)
+        self._reading = False
+        self._again = False
+        self._use(intents)
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT."""
+        self._watch_signals()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 50, 100)
+        self._notify.send("READY=1", f"STATUS={self._service.status()}")
+        self._beat()
+        self._tell_status()
+        try:
+            self._loop.run()
+        except Lost as error:
+            self._log.error("ending", why=str(error))
+            return FAILED
+        return OK
+
+    def _watch_signals(self) -> None:
+        heard, told = socketpair()
+        heard.setblocking(False)
+        told.setblocking(False)
+        signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        self._sockets = heard, told  # kept open
+
+        def on_signal(_: int) -> None:
+            for number in heard.recv(64):
+                self._on_signal(number)
+
+        self._loop.watch(heard.fileno(), on_signal, IN)
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._reload()
+        else:
+            self._notify.send("STOPPING=1")
+            self._log.info("stopping", open=self._service.connections)
+            self._service.stop(self._loop.stop)
+
+    def _reload(self) -> None:
+        """Read the file in a child and a thread; a signal meanwhile leads to another reading."""
+        if self._reading:
+            self._again = True
+            return
+        self._reading = True
+        self._notify.reloading()
+        background(self._loop, lambda: collect(spawn(self._config)), self._on_read)
+
+    def _on_read(self, found: Intents | ConfigError) -> None:
+        self._reading = False
+        if isinstance(found, ConfigError):
+            for problem in found.problems:
+                self._log.error("file invalid; the races go on as they are", problem=problem)
+        else:
+            self._use(found)
+            self._log.info("reloaded", races=len(self._service.contests))
+        self._notify.send("READY=1", f"STATUS={self._service.status()}")
+        if self._again:
+            self._again = False
+            self._reload()
+
+    def _use(self, intents: Intents) -> None:
+        for warning in intents.warnings:
+            self._log.warning("file", warning=warning)
+        self._service.apply(intents)
+
+    def _beat(self) -> None:
+        """Feed the watchdog from the loop itself: a loop that hangs does not."""
+        if self._notify.watchdog_s is not None:
+            self._notify.send("WATCHDOG=1")
+            self._loop.later(self._notify.watchdog_s / 2, self._beat)
+
+    def _tell_status(self) -> None:
+        if self._notify.listening:
+            self._notify.status(self._service.status())
+            self._loop.later(STATUS_S, self._tell_status)
+
+
+def background(loop: Loop, work: Callable[[], Intents], done: Callable[[Intents | ConfigError], None]) -> None:
+    """Do *work*, which may block, in a thread, and hand what came of it to *done* on the loop."""
+
+    def run() -> None:
+        found: Intents | ConfigError
+        try:
+            found = work()
+        except ConfigError as error:
+            found = error
+        except OSError as error:
+            found = ConfigError((f"cannot start the reader: {error}",))
+        loop.post(lambda: done(found))
+
+    threading.Thread(target=run, name="read file", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""All races of one process: started, reloaded, counted and ended together."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from neod.intents.race import RaceSettings
+from neod.intents.unit import Intents
+from neod.race.circles import circular
+from neod.race.contest import Contest
+from neod.race.limits import Descriptors
+from neod.race.log import Log, Story
+from neod.race.loop import Loop
+from neod.race.metrics import Gauges, Stats, exposition
+from neod.race.netns import Netns
+from neod.race.pipes import PipePool
+from neod.race.scrape import Scrapes
+from neod.race.sources import AutoSources
+from neod.race.splice import Scratch
+
+PIPES_SHARE: Final = 8
+"""Pipes may use one in four descriptors (each has two)."""
+
+DRAIN_S: Final = 5.0
+"""How long a stop waits for open connections to end by themselves. systemd's own patience is longer."""
+
+LOOK_S: Final = 0.05
+
+
+class Service:
+    """The races of a file, as far as *names* asks for them; all of them if it is empty."""
+
+    def __init__(self, loop: Loop, log: Log, descriptors: int, runtime_dir: str, names: Iterable[str] = ()) -> None:
+        self.loop, self.story = loop, Story(loop, log)
+        self.descriptors = Descriptors(descriptors)
+        self.scratch = Scratch(PipePool(descriptors // PIPES_SHARE))
+        self.contests: dict[str, Contest] = {}
+        self._log, self._runtime_dir, self._names = log, runtime_dir, frozenset(names)
+        self._leaving: list[Contest] = []
+        self._netns: dict[str, Netns] = {}
+        self._auto: AutoSources | None = None
+        self._paths: tuple[str, ...] = ()
+        self._scrapes: Scrapes | None = None
+        self._metrics_listen = ""
+        self._retargeting = False
+        self._deadline_s: float | None = None
+
+    def apply(self, intents: Intents) -> None:
+        """Make the races of *intents* those that are on; connections of others go on until they end."""
+        wanted = {race.name: race for race in intents.races if not self._names or race.name in self._names}
+        self._follow_sources(tuple(path.name for path in intents.paths), wanted.values())
+        for name in [name for name in self.contests if name not in wanted]:
+            contest = self.contests.pop(name)
+            contest.retire()
+            self._leaving.append(contest)
+            self._log.info("race removed", race=name, open=len(contest.entrance.connections))
+        for name, settings in sorted(wanted.items()):
+            if name not in self.contests:
+                self.contests[name] = Contest(self, settings)
+            elif self.contests[name].settings != settings:
+                self.contests[name].apply(settings)
+                self._log.info("race changed", race=name)
+        self._serve_metrics(intents.daemon.metrics_listen)
+        self._retarget()
+
+    @property
+    def connections(self) -> int:
+        """How many are open, races and removed races included."""
+        return sum(len(c.entrance.connections) for c in (*self.contests.values(), *self._leaving))
+
+    def status(self) -> str:
+        """Return one line for ``systemctl status``."""
+        broken = "; ".join(f"{name}: {c.error}" for name, c in sorted(self.contests.items()) if c.error)
+        return f"{len(self.contests)} races, {self.connections} connections" + (f"; {broken}" if broken else "")
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """Let nothing more in, and call *stopped* when all connections have ended; the second call resets them."""
+        now_s = self.loop.now_s
+        if self._deadline_s is None:
+            self._deadline_s = now_s + DRAIN_S
+            for contest in self.contests.values():
+                contest.retire()
+        elif self._deadline_s > now_s:
+            self._deadline_s = now_s
+        self._drain(stopped)
+
+    def _drain(self, stopped: Callable[[], None]) -> None:
+        contests = [*self.contests.values(), *self._leaving]
+        if self._deadline_s is not None and self.loop.now_s >= self._deadline_s:
+            for contest in contests:
+                for connection in list(contest.entrance.connections):
+                    connection.abort("stopped")
+        if self.connections:
+            self.loop.later(LOOK_S, lambda: self._drain(stopped))
+        else:
+            stopped()
+
+    # ── what the races share ────────────────────────────────────────────────────────────────────
+
+    def sources(self) -> tuple[str, ...]:
+        """Return the usable addresses of the host's paths; empty: it has none, or none is usable now."""
+        return self._auto.addresses if self._auto is not None else ()
+
+    def in_netns(self, name: str) -> Netns:
+        """Return the way into a namespace."""
+        if name not in self._netns:
+            self._netns[name] = Netns(name)
+        return self._netns[name]
+
+    def retarget(self) -> None:
+        """Look at all candidates again, in the next turn: several reasons are one look."""
+        if not self._retargeting:
+            self._retargeting = True
+            self.loop.soon(self._retarget)
+
+    def _retarget(self) -> None:
+        self._retargeting = False
+        local = {address.ip for address in self._auto.local} if self._auto is not None else set()
+        circles = circular({name: contest.node() for name, contest in self.contests.items()}, local)
+        for name, contest in self.contests.items():
+            contest.enter(circles[name])
+        self._leaving = [contest for contest in self._leaving if contest.entrance.connections]
+
+    def _follow_sources(self, paths: tuple[str, ...], races: Iterable[RaceSettings]) -> None:
+        """Follow the host's addresses: for ``auto``, and to know an upstream that is this host itself."""
+        if not list(races):
+            return
+        if self._auto is not None and self._paths == paths:
+            return
+        if self._auto is not None:
+            self._auto.close()
+        self._paths = paths
+        self._auto = AutoSources(self.loop, self._runtime_dir, paths, self._on_sources)
+        self._tell_sources()
+
+    def _on_sources(self) -> None:
+        self._tell_sources()
+        self.retarget()
+
+    def _tell_sources(self) -> None:
+        if self._paths:
+            self._log.info("sources", addresses=", ".join(self.sources()) or "left to the kernel")
+
+    # ── metrics ─────────────────────────────────────────────────────────────────────────────────
+
+    def _serve_metrics(self, listen: str) -> None:
+        if listen == self._metrics_listen:
+            return
+        self._metrics_listen = listen
+        if self._scrapes is not None:
+            self._scrapes.close()
+            self._scrapes = None
+        if not listen:
+            return
+        host, _, port = listen.rpartition(":")
+        number = int(port) + 1 if int(port) else 0
+        try:
+            self._scrapes = Scrapes(self.loop, host.strip("[]"), number, self.page)
+        except OSError as error:
+            self._log.error("cannot serve metrics", address=f"{host}:{number}", why=error.strerror)
+            return
+        at = self._scrapes.address
+        self._log.info("serving metrics", address=f"{at[0]}:{at[1]}")
+
+    def page(self) -> str:
+        """Return what Prometheus reads."""
+        shown: dict[str, tuple[Stats, Gauges]] = {}
+        for name, contest in self.contests.items():
+            shown[name] = (contest.stats, contest.entrance.gauges())
+        return exposition(shown)

@@ -39,8 +39,9 @@ class Keeper:
         while True:
             await self._changed.wait()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), LATER_S)
-                await asyncio.sleep(SOON_S)
+                async with asyncio.timeout(LATER_S):  # not wait_for: in Python 3.11 it can lose a cancellation
+                    await self._urgent.wait()
+            await asyncio.sleep(SOON_S)
             self._changed.clear()
             self._urgent.clear()
             problem = await asyncio.to_thread(self._store.save, self._records())

@@ -178,4 +178,4 @@ def _from_json(link: str, entry: Mapping[str, Any], shift_s: float) -> StoredLea
 
 def _finite(instant: float) -> float | None:
     """JSON has no infinity."""
-    return None if instant == FOREVER else round(instant, 3)
+    return None if instant == FOREVER else instant

@@ -1,0 +1,462 @@
+"""The service with a wire of the test's own: who gets to send when, who is who, what is told and kept."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from ipaddress import IPv4Address
+from random import Random
+
+import pytest
+from dhcp_messages import SERVER_MAC, answer, datagram
+
+from neod.dhcp import keeper, rawsocket
+from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST
+from neod.dhcp.runner import DhcpService
+from neod.dhcp.store import LeaseStore
+from neod.kernel.clock import SystemClock
+from neod.model.facts import DhcpClient
+
+FIRST_IP = int(IPv4Address("10.77.1.0"))
+
+
+def mac_of(number):
+    return f"02:4e:00:00:{number >> 8:02x}:{number & 255:02x}"
+
+
+class Clock(SystemClock):
+    ahead_s = 0.0
+
+    def boottime(self):
+        return super().boottime() + self.ahead_s
+
+
+class Wire:
+    """Both ends of a parent: hands out what stands for packet sockets, and is the network behind."""
+
+    def __init__(self):
+        self.gone = False
+        self.index = 7
+        self.heard = []  # every DHCP request: (kind, mac, xid, requested)
+        self.outstanding = set()
+        self.most = 0
+        self.script = self.serve
+        self.opened = 0
+        self._far = None
+
+    def open_dhcp(self, link):
+        if self.gone:
+            raise OSError(19, "No such device")
+        self.opened += 1
+        near, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        return End(near, self)
+
+    def take(self, frame):
+        if frame[12:14] != b"\x08\x00":
+            return
+        payload = frame[42:]
+        options, at = {}, 240
+        while payload[at] != 255:
+            options[payload[at]] = payload[at + 2 : at + 2 + payload[at + 1]]
+            at += 2 + payload[at + 1]
+        kind, mac, xid = options[53][0], payload[28:34], struct.unpack_from("!I", payload, 4)[0]
+        wanted = int.from_bytes(options.get(50, payload[12:16]), "big")
+        self.heard.append((kind, mac, xid, wanted))
+        self.outstanding.add(mac)
+        self.most = max(self.most, len(self.outstanding))
+        self.script(kind, mac, xid, wanted)
+
+    def serve(self, kind, mac, xid, wanted):
+        """Give everybody the address that its MAC spells."""
+        if kind in (DISCOVER, REQUEST):
+            self.reply(OFFER if kind == DISCOVER else ACK, mac, xid)
+
+    def reply(self, kind, mac, xid, ip=None):
+        number = int.from_bytes(mac[-2:], "big")
+        ip = FIRST_IP + number if ip is None else ip
+        if kind in (ACK, NAK):
+            self.outstanding.discard(mac)
+        with contextlib.suppress(BlockingIOError):
+            self._far.send(datagram(answer(kind, xid=xid, ip=ip, mac=mac), dst=ip))
+
+    def kinds(self, kind):
+        return [heard for heard in self.heard if heard[0] == kind]
+
+
+class End:
+    """What the service takes for a packet socket."""
+
+    def __init__(self, near, wire):
+        self._near, self._wire = near, wire
+        self.index, self.mac = wire.index, bytes.fromhex("0200000000ee")
+        self.fileno, self.close = near.fileno, near.close
+
+    def frames(self, most):
+        for _ in range(most):
+            try:
+                yield self._near.recv(2048)
+            except BlockingIOError:
+                return
+
+    def send(self, frame):
+        self._wire.take(frame)
+
+    def dropped(self):
+        return 0
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    wire = Wire()
+    monkeypatch.setattr(rawsocket, "open_dhcp", wire.open_dhcp)
+    monkeypatch.setattr(rawsocket, "open_arp", lambda link: (_ for _ in ()).throw(OSError(1, "none here")))
+    monkeypatch.setattr(rawsocket, "open_port_68", lambda: (_ for _ in ()).throw(OSError(98, "in use")))
+    monkeypatch.setattr(rawsocket, "index_of", lambda link: 0 if wire.gone else wire.index)
+    monkeypatch.setattr(rawsocket, "name_of", lambda index: "up0" if not wire.gone and index == wire.index else "")
+    return wire
+
+
+class Host:
+    """A service that runs, and what it told."""
+
+    def __init__(self, tmp_path, wire):
+        self.wire, self.clock, self.directory = wire, Clock(), tmp_path
+        self.told, self.leases, self.logged = [], {}, []
+        self.service = self.make()
+
+    def make(self):
+        store = LeaseStore(self.directory, self.clock)
+        log = lambda event, fields: self.logged.append((event, fields))  # noqa: E731
+        return DhcpService(self.clock, store, self.publish, rng=Random(1), log=log)
+
+    def publish(self, link, lease):
+        self.told.append((link, lease))
+        if lease is None:
+            self.leases.pop(link, None)
+        else:
+            self.leases[link] = lease
+
+    def want(self, *numbers):
+        self.service.want([DhcpClient(f"m{number}", "up0", "") for number in numbers])
+
+    def ready(self, *numbers):
+        for number in numbers:
+            self.service.link_ready(f"m{number}", mac_of(number))
+
+    def status(self, number):
+        return {status.link: status for status in self.service.status()}[f"m{number}"]
+
+    @contextlib.asynccontextmanager
+    async def running(self):
+        task = asyncio.ensure_future(self.service.run())
+        try:
+            yield
+            assert not task.done()
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def until(self, condition, timeout_s=10):
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def host(tmp_path, wire):
+    return Host(tmp_path, wire)
+
+
+async def test_a_thousand_leases_with_at_most_64_exchanges_in_flight(host, wire):
+    numbers = range(1, 1001)
+    host.want(*numbers)
+    async with host.running():
+        host.ready(*numbers)
+        await host.until(lambda: len(host.leases) == 1000, 30)
+    assert wire.most == 64
+    assert len(wire.kinds(DISCOVER)) == len(wire.kinds(REQUEST)) == 1000
+    assert {link: int(lease.ip) - FIRST_IP for link, lease in host.leases.items()} == {f"m{n}": n for n in numbers}
+
+
+async def test_a_client_that_is_not_answered_holds_up_nobody(host, wire):
+    deaf = {bytes.fromhex(mac_of(number).replace(":", "")) for number in range(1, 65)}
+    wire.script = lambda kind, mac, *rest: None if mac in deaf else wire.serve(kind, mac, *rest)
+    host.want(*range(1, 101))
+    async with host.running():
+        host.ready(*range(1, 101))
+        await host.until(lambda: len(host.leases) == 36)
+
+
+async def test_a_dead_server_gets_few_packets_and_its_return_is_noticed_by_all(host, wire):
+    wire.script = lambda *_: None
+    host.want(*range(1, 201))
+    async with host.running():
+        host.ready(*range(1, 201))
+        begun = host.clock.boottime()
+        await host.until(lambda: host.clock.boottime() - begun > 4)
+        assert len(wire.heard) <= 64 + 4 * 130, "a window a half second"
+        wire.script = wire.serve
+        await host.until(lambda: len(host.leases) == 200)
+        assert host.service.counters["hurries"] == 1
+
+
+async def test_links_that_are_not_ready_send_nothing(host, wire):
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+    assert {mac for _, mac, _, _ in wire.heard} == {bytes.fromhex(mac_of(1).replace(":", ""))}
+    assert host.status(2).state == "stopped"
+
+
+async def test_a_new_process_confirms_what_the_old_one_had(host, wire):
+    host.want(1, 2, 3)
+    async with host.running():
+        host.ready(1, 2, 3)
+        await host.until(lambda: len(host.leases) == 3)
+    before, wire.heard[:], host.told[:] = dict(host.leases), [], []
+    host.service = host.make()
+    assert host.service.stored() == before
+    host.want(1, 2, 3)
+    assert host.told == [], "what is stored is asked for, not told"
+    async with host.running():
+        host.ready(1, 2, 3)
+        await host.until(lambda: len(host.told) == 3)
+    assert [kind for kind, *_ in wire.heard] == [REQUEST] * 3
+    assert {link: lease.ip for link, lease in host.leases.items()} == {k: v.ip for k, v in before.items()}
+
+
+async def test_a_stored_lease_of_a_link_no_longer_wanted_is_forgotten(host):
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1, 2)
+        await host.until(lambda: len(host.leases) == 2)
+    host.service = host.make()
+    host.want(2)
+    assert host.told[-1] == ("m1", None)
+    async with host.running():
+        await asyncio.sleep(0)
+    assert set(host.make().stored()) == {"m2"}
+
+
+async def test_a_stored_lease_of_another_mac_is_not_used(host, wire):
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+    host.service = host.make()
+    host.service.want([DhcpClient("m1", "up0", "02:4E:00:00:00:63")])
+    assert host.told[-1] == ("m1", None)
+    assert host.service.stored() == {}
+
+
+async def test_an_address_found_on_the_link_is_asked_for(host, wire):
+    host.want(1)
+    async with host.running():
+        host.service.link_ready("m1", mac_of(1), IPv4Address(FIRST_IP + 1))
+        await host.until(lambda: "m1" in host.leases)
+    assert [(kind, wanted) for kind, _, _, wanted in wire.heard] == [(REQUEST, FIRST_IP + 1)]
+
+
+async def test_another_mac_is_another_client(host, wire):
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        host.service.link_ready("m1", mac_of(9))
+        assert host.told[-1] == ("m1", None)
+        await host.until(lambda: "m1" in host.leases)
+    assert int(host.leases["m1"].ip) == FIRST_IP + 9
+    assert wire.heard[-2][0] == DISCOVER
+
+
+async def test_link_ready_again_changes_nothing(host, wire):
+    host.want(1)
+    async with host.running():
+        host.ready(1, 1)
+        await host.until(lambda: "m1" in host.leases)
+        host.ready(1)
+        host.service.link_ready("stranger", mac_of(5))
+        await asyncio.sleep(0.1)
+    assert len(wire.heard) == 2
+
+
+async def test_a_link_that_went_and_came_back_keeps_its_lease_and_confirms_it(host, wire):
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        host.service.link_gone("m1")
+        assert host.status(1).state == "stopped"
+        assert host.service.stored() == host.leases
+        host.ready(1)
+        await host.until(lambda: host.status(1).state == "bound")
+    assert [kind for kind, *_ in wire.heard] == [DISCOVER, REQUEST, REQUEST]
+    assert None not in [lease for _, lease in host.told]
+
+
+async def test_two_links_with_one_mac_do_not_share_a_lease(host):
+    host.want(1, 2)
+    async with host.running():
+        host.service.link_ready("m1", mac_of(1))
+        host.service.link_ready("m2", mac_of(1))
+        await host.until(lambda: "m1" in host.leases)
+    assert "m2" not in host.leases
+    assert "m1 has the same MAC" in host.status(2).last_error
+
+
+async def test_what_is_no_longer_wanted_is_gone_without_a_word_to_the_server(host, wire):
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1, 2)
+        await host.until(lambda: len(host.leases) == 2)
+        wire.heard.clear()
+        host.want(2)
+        assert host.told[-1] == ("m1", None)
+        assert [status.link for status in host.service.status()] == ["m2"]
+        await asyncio.sleep(0.05)
+        assert wire.heard == []
+    assert set(host.make().stored()) == {"m2"}
+
+
+async def test_one_address_for_two_of_our_links_is_taken_once(host, wire):
+    def careless(kind, mac, xid, wanted):
+        if kind in (DISCOVER, REQUEST):
+            wire.reply(OFFER if kind == DISCOVER else ACK, mac, xid, FIRST_IP)
+
+    wire.script = careless
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1, 2)
+        await host.until(lambda: len(host.leases) == 1 and host.service.counters["refused"] >= 2)
+        (winner,) = host.leases
+        loser = host.status(2 if winner == "m1" else 1)
+        assert f"which {winner} has" in loser.last_error
+        assert len(wire.kinds(REQUEST)) == 1
+        wire.script = wire.serve
+        await host.until(lambda: len(host.leases) == 2)
+
+
+async def test_answers_for_others_malformed_and_late_ones_are_counted_and_change_nothing(host, wire):
+    def confuse(kind, mac, xid, wanted):
+        reply = OFFER if kind == DISCOVER else ACK
+        for other in (b"\x02\0\0\0\0\x01", SERVER_MAC):
+            wire._far.send(datagram(answer(reply, xid=xid, ip=FIRST_IP + 7, mac=other)))
+        wire.reply(reply, mac, xid ^ 1, FIRST_IP + 7)
+        wire._far.send(datagram(answer(reply, xid=xid, ip=FIRST_IP + 7, mac=mac, o1=b"\xff")))
+        wire._far.send(datagram(answer(reply, xid=xid, ip=FIRST_IP + 7, mac=mac), checksum=0x1111))
+        wire.serve(kind, mac, xid, wanted)
+        wire.serve(kind, mac, xid, wanted)
+
+    wire.script = confuse
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+    assert int(host.leases["m1"].ip) == FIRST_IP + 1
+    counters = host.service.counters
+    assert (counters["foreign"], counters["malformed"], counters["late"]) == (4, 4, 2)
+    assert len(wire.heard) == 2
+
+
+async def test_without_carrier_nothing_is_sent_and_with_it_all_is_confirmed(host, wire):
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        host.service.carrier("up0", False)
+        assert "no carrier" in host.status(1).last_error
+        wire.heard.clear()
+        host.ready(2)
+        await asyncio.sleep(0.1)
+        assert wire.heard == []
+        assert host.service.stored() == host.leases
+        host.service.carrier("up0", True)
+        await host.until(lambda: host.status(1).state == host.status(2).state == "bound")
+        assert [kind for kind, mac, *_ in wire.heard if mac[-1] == 1] == [REQUEST]
+
+
+async def test_a_flapping_carrier_is_held_back(host, wire):
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        for _ in range(6):
+            host.service.carrier("up0", False)
+            host.service.carrier("up0", True)
+        assert host.status(1).next_at - host.clock.boottime() > 4
+
+
+async def test_after_a_sleep_every_lease_is_confirmed_or_gone(host, wire, monkeypatch):
+    monkeypatch.setattr("neod.dhcp.runner.TICK_S", 0.05)
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        wire.heard.clear()
+        host.clock.ahead_s += 60
+        await host.until(lambda: host.status(1).state == "bound" and wire.heard)
+        assert [kind for kind, *_ in wire.heard] == [REQUEST], "not yet due for renewal, asked all the same"
+        wire.script = lambda *_: None
+        host.clock.ahead_s += 4000
+        await host.until(lambda: host.told[-1] == ("m1", None))
+
+
+async def test_a_parent_that_is_replaced_is_listened_to_again(host, wire, monkeypatch):
+    monkeypatch.setattr("neod.dhcp.runner.TICK_S", 0.05)
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        host.service.link_gone("m1")
+        wire.gone = True
+        await host.until(lambda: "cannot listen on up0" in host.service.degraded)
+        host.ready(2)
+        wire.gone, wire.index = False, 8
+        await host.until(lambda: "m2" in host.leases)
+        assert wire.opened == 2
+        assert "up0" not in host.service.degraded
+
+
+async def test_a_disk_that_fails_is_shown_and_stops_nothing(host, wire, monkeypatch):
+    monkeypatch.setattr(LeaseStore, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "No space left" in host.service.degraded)
+        assert "m1" in host.leases
+
+
+async def test_a_new_lease_is_on_disk_soon_and_a_mere_extension_later(host, wire):
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases and "m1" in host.make().stored())
+        on_disk = host.make().stored()["m1"]
+        host.service.link_gone("m1")
+        host.ready(1)
+        await host.until(lambda: len(host.told) == 2)
+        await asyncio.sleep(keeper.SOON_S + keeper.PAUSE_S + 0.2)
+        assert host.make().stored()["m1"] == on_disk
+    kept = host.make().stored()["m1"]
+    assert kept == host.leases["m1"], "written at the end"
+
+
+async def test_a_port_68_that_others_hold_is_shown_and_stops_nothing(host):
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        assert "port 68" in host.service.degraded
+
+
+async def test_a_refusal_is_told_once_a_second_at_most(host, wire):
+    wire.script = lambda kind, mac, xid, wanted: wire.reply(OFFER if kind == DISCOVER else NAK, mac, xid)
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: host.service.counters["naks"] >= 2)
+    assert [event for event, _ in host.logged].count("dhcp.refused") == 2
+    assert host.status(1).attempts <= 1

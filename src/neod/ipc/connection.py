@@ -46,16 +46,25 @@ def parse(frame: bytes) -> VarlinkMethodCall:
 class Connection:
     """Answers one client until it leaves or breaks a limit. asyncvarlink knows the methods and their types."""
 
-    def __init__(self, stream: Stream, peer: Peer, registry: VarlinkInterfaceRegistry, writers: int | None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        peer: Peer,
+        registry: VarlinkInterfaceRegistry,
+        writers: int | None,
+        turn: asyncio.Lock,
+    ) -> None:
+        """Take what all connections share: *registry*, the gid of *writers*, and the *turn* to be answered."""
         self._stream, self._peer = stream, peer
-        self._registry, self._writers = registry, writers
+        self._registry, self._writers, self._turn = registry, writers, turn
 
     async def run(self) -> None:
         """Serve until the client is done; nothing but cancellation comes out of it."""
         try:
             while (frame := await self._stream.receive()) is not None:
+                async with self._turn:
+                    await asyncio.sleep(0)  # one call in a turn of the loop, of all clients together
                 await self._answer(parse(frame))
-                await asyncio.sleep(0)  # a pipelining client waits its turn
         except Dropped as exc:
             log.debug("control client dropped", uid=self._peer.uid, pid=self._peer.pid, why=str(exc))
         finally:

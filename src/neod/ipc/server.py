@@ -24,7 +24,8 @@ from neod.ipc.stream import Limits, Stream
 from neod.model.errors import NeoError
 
 GROUP: Final = "neo"  # may connect, and may write
-BACKLOG: Final = 16  # also how many asyncio accepts in one turn of the loop
+BACKLOG: Final = 64
+ACCEPT_AT_ONCE: Final = 4  # connections in one turn of the loop; asyncio takes its backlog for that
 COMPLAIN_EVERY_S: Final = 10.0  # about refused connections: whoever floods us shall not flood the log
 
 log = structlog.get_logger("neod.ipc")
@@ -48,6 +49,7 @@ class ControlServer:
         self._refused, self._complained = 0, float("-inf")
         self._socket: socket.socket | None = None
         self._group: asyncio.TaskGroup | None = None
+        self._turn = asyncio.Lock()
 
     def bind(self) -> None:
         """Make the socket file; clients that connect from now on wait for ``run``.
@@ -78,9 +80,11 @@ class ControlServer:
         assert self._socket is not None
         born = self.path.lstat().st_ino
         server = await asyncio.get_running_loop().create_unix_server(
-            lambda: Stream(self._limits, self._admit), sock=self._socket, backlog=BACKLOG, start_serving=False
+            lambda: Stream(self._limits, self._admit), sock=self._socket, backlog=ACCEPT_AT_ONCE, start_serving=False
         )
         try:
+            await server.start_serving()
+            self._socket.listen(BACKLOG)  # as start_serving() has just made it ACCEPT_AT_ONCE
             async with asyncio.TaskGroup() as self._group:
                 await server.serve_forever()
         finally:
@@ -121,7 +125,7 @@ class ControlServer:
     async def _serve(self, stream: Stream, peer: Peer) -> None:
         self._open[peer.uid] += 1
         try:
-            await Connection(stream, peer, self._registry, self._writers).run()
+            await Connection(stream, peer, self._registry, self._writers, self._turn).run()
         finally:
             self._open[peer.uid] -= 1
             if not self._open[peer.uid]:

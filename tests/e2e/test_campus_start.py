@@ -182,3 +182,10 @@ def test_wait_times_out_with_three(new_campus):
 def test_client_without_daemon_exits_eight(new_campus):
     campus = new_campus(1, None)
     assert campus.host.ctl("status").status == 8
+
+
+def test_systemd_is_told_in_utf8(quiet_host):
+    """systemd drops a STATUS= that is not."""
+    statuses = [line for line in quiet_host.host.heard() if line.startswith("STATUS=")]
+    assert statuses
+    assert not any("\ufffd" in line for line in statuses), statuses

@@ -163,7 +163,7 @@ class Campus:
         """Return what the kernel does not hold as the file says; empty when converged."""
         return self.judge().problems(self.host.look())
 
-    def wait_converged(self, timeout_s: float = 20.0, judge: Judge | None = None) -> Snapshot:
+    def wait_converged(self, timeout_s: float = 12.0, judge: Judge | None = None) -> Snapshot:
         """Wait until the kernel holds what the file says, and return what it holds."""
         judge = judge or self.judge()
         last: list[str] = ["never looked"]

@@ -98,11 +98,16 @@ class Host:
         assert self._notify is not None
         while True:
             try:
-                text = self._notify.recv(4096).decode()
+                text = self._notify.recv(4096).decode(errors="replace")
             except BlockingIOError:
                 break
             self._heard.append((time.clock_gettime(time.CLOCK_MONOTONIC_RAW), text))
         return next((at for at, text in self._heard if line in text.splitlines()), 0.0)
+
+    def heard(self) -> list[str]:
+        """Return every line the daemon told systemd since it was started."""
+        self.notified("")
+        return [line for _at, text in self._heard for line in text.splitlines()]
 
     def tail(self, lines: int = 25) -> str:
         """Return the end of the daemon's log, for messages of failures."""

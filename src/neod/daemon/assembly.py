@@ -1,6 +1,7 @@
 """Builds the daemon from its parts and runs it."""
 
 import asyncio
+import gc
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +39,8 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
         ConfigError: there is no file to start from.
         NeoError: the kernel or the control socket refuse.
     """
+    gc.freeze()  # what was imported stays: no need to look through it again and again
+    gc.set_threshold(20_000, 50, 50)
     logs.configure("info", "auto")
     log = structlog.get_logger("neod")
     clock = SystemClock()

@@ -8,14 +8,15 @@ from neod.daemon.leasing import Leasing
 from neod.daemon.reconcile import Reconciler
 from neod.daemon.wakeup import Wakeup
 from neod.kinds import REGISTRY
-from neod.kinds.link import IFLA_IFNAME
+from neod.kinds.link import LinkKind, LinkSpec, name_in
 from neod.kinds.link import from_wire as link_from_wire
-from neod.model.change import Actor
+from neod.model.change import Actor, Seen
 from neod.model.key import AddressKey, Key, LinkKey
 from neod.ports import Rtnl
-from neod.wire import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK, attrs, text
+from neod.wire import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK, attrs
 
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
+LINKS: Final = LinkKind()
 LINK_MESSAGES: Final = (RTM_NEWLINK, RTM_DELLINK)
 
 
@@ -37,7 +38,7 @@ class Listener:
     def heard(self, netns: str, type_: int, payload: memoryview, actor: Actor | None) -> None:
         """Turn one message into hints."""
         touched, rtnl = self._touched.get(type_), self._rtnl_of(netns)
-        if touched is None or (type_ == RTM_NEWLINK and self._known_already(netns, payload)):
+        if touched is None or (type_ == RTM_NEWLINK and self._known_already(netns, payload, rtnl)):
             return
         gone = type_ == RTM_DELADDR or (type_ in LINK_MESSAGES and _is_down(type_, payload))
         for key, owned in touched(netns, payload, rtnl.name_of):
@@ -57,21 +58,27 @@ class Listener:
         elif followed:
             self._wakeup.hint_facts("default route event")
 
-    def _known_already(self, netns: str, payload: memoryview) -> bool:
+    def _known_already(self, netns: str, payload: memoryview, rtnl: Rtnl) -> bool:
         """Whether a link event tells what was read before: a new link sends several, and its carrier more."""
-        rtnl = self._rtnl_of(netns)
-        reading = link_from_wire(payload, attrs(payload, IFINFO.size), rtnl.name_of)
-        spec = reading.seen.spec
+        _, _, index, flags, _ = IFINFO.unpack_from(payload)
+        name = name_in(payload)
         if not netns:
-            self._leasing.carrier(spec.name, bool(IFINFO.unpack_from(payload)[3] & IFF_LOWER_UP))
-        seen = self._reconciler.observed.get(LinkKey(netns, spec.name))
-        return rtnl.index_of(spec.name) == reading.index and spec.up and seen == reading.seen
+            self._leasing.carrier(name, bool(flags & IFF_LOWER_UP))
+        seen = self._reconciler.observed.get(LinkKey(netns, name))
+        if seen is None or not flags & IFF_UP or rtnl.index_of(name) != index:
+            return False
+        reading = link_from_wire(payload, attrs(payload, IFINFO.size), rtnl.name_of)
+        return bool(seen == reading.seen or (seen.owned and self._as_asked(LinkKey(netns, name), reading.seen)))
+
+    def _as_asked(self, key: LinkKey, told: Seen[LinkSpec]) -> bool:
+        """Whether a link of ours is what is desired; what we noted when we made it has less detail."""
+        want = self._reconciler.specs.get(key)
+        return told.owned and isinstance(want, LinkSpec) and LINKS.matches(told.spec, want)
 
     def _learn(self, netns: str, type_: int, payload: memoryview) -> None:
-        index, found = IFINFO.unpack_from(payload)[2], attrs(payload, IFINFO.size)
-        name = text(found[IFLA_IFNAME]) if IFLA_IFNAME in found else None
+        index, name = IFINFO.unpack_from(payload)[2], name_in(payload)
         self._rtnl_of(netns).learn(index, None if type_ == RTM_DELLINK else name)
-        if type_ == RTM_DELLINK and name is not None and not netns:
+        if type_ == RTM_DELLINK and not netns:
             self._leasing.carrier(name, False)
 
 

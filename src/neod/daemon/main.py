@@ -73,6 +73,7 @@ def _start(arguments: argparse.Namespace) -> int:
         held = hold(runtime_dir)
         import asyncio
 
+        sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # 0.1 s for tracebacks that we do not print
         from neod.daemon import assembly  # heavy: what it imports loads while the child reads the file
     except BaseException:
         child.kill()

@@ -112,7 +112,8 @@ class Reconciler:
     async def _look(self, hints: Hints) -> set[Key]:
         """Read what the hints name and return the keys that this pass decides on."""
         scope: set[Key] = set()
-        asked = set(hints.keys)
+        asked = {key for key in hints.keys if not self._is_news(key)}
+        scope |= hints.keys.keys() - asked
         for netns in self._spaces.leave_stale():
             self.observed.forget(netns)
             asked |= {NetnsKey("", netns), *self._wanted_in(netns)}
@@ -126,6 +127,11 @@ class Reconciler:
         scope |= await self._look_at(asked - scope)
         learnt = {key for key in await self.learn() if key not in scope}
         return scope | await self._look_at(learnt) | self._unblocked()
+
+    def _is_news(self, key: Key) -> bool:
+        """Whether *key* is desired and was not there: the kernel refuses a second one, which is better than a look."""
+        known = key in self.observed or key in self.ledger.troubles or bool(key.netns)
+        return not known and key in self.specs and self._kind_of(key).exclusive
 
     def _wanted_in(self, netns: str) -> set[Key]:
         return set() if self.down else {k for kind in self._kinds for k in self.desire.of((netns, kind))}

@@ -60,6 +60,7 @@ class AddressKind:
     name: ClassVar[str] = "address"
     frees_first: ClassVar[bool] = False
     adopts: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = True
     poll_s: ClassVar[float | None] = None
 
     def normalize(self, key: AddressKey, spec: AddressSpec) -> tuple[AddressKey, AddressSpec]:

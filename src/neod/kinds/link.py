@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from struct import Struct
 from typing import ClassVar, Final
 
 from neod.model.change import Seen
@@ -35,6 +36,7 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO = 1, 3, 4, 5, 18
 IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK = 20, 27, 29
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_MACVLAN_MODE = 1, 2, 1
 IFF_UP: Final = 1
+ATTRIBUTE: Final = Struct("=HH")
 SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
 MODES: Final = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 MODE_NAMES: Final = {number: name for name, number in MODES.items()}
@@ -63,6 +65,7 @@ class LinkKind:
     name: ClassVar[str] = "link"
     frees_first: ClassVar[bool] = True  # a name and, on one parent, a MAC can be held once
     adopts: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = True
     poll_s: ClassVar[float | None] = None
 
     def normalize(self, key: LinkKey, spec: LinkSpec) -> tuple[LinkKey, LinkSpec]:
@@ -156,6 +159,14 @@ def from_wire(payload: memoryview, found: Mapping[int, memoryview], names: Names
     )
     owned = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
     return Reading(index, text(found[IFLA_IFALIAS]) if IFLA_IFALIAS in found else "", Seen(spec, owned))
+
+
+def name_in(payload: memoryview) -> str:
+    """Return a link's name without parsing all of it: the kernel puts it first."""
+    length, type_ = ATTRIBUTE.unpack_from(payload, IFINFO.size)
+    if type_ == IFLA_IFNAME:
+        return text(payload[IFINFO.size + 4 : IFINFO.size + length])
+    return text(attrs(payload, IFINFO.size)[IFLA_IFNAME])
 
 
 def by_key(netns: str, readings: Iterable[Reading]) -> dict[LinkKey, Reading]:
@@ -262,7 +273,12 @@ class LinkDriver:
 
     async def _note(self, created: Sequence[LinkKey]) -> None:
         """Learn the new indexes and write the alias: macvlan drops an alias given at creation."""
-        await self.observe(created)
+        if len(created) > ONE_BY_ONE:
+            for _, payload in await self._rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS):
+                self._rtnl.learn(IFINFO.unpack_from(payload)[2], name_in(payload))
+            self._indexes |= {key: index for key in created if (index := self._rtnl.index_of(key.name))}
+        else:
+            await self.observe(created)
         requests = [
             (RTM_NEWLINK, 0, alias_request(index, key)) for key in created if (index := self._rtnl.index_of(key.name))
         ]

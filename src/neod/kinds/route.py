@@ -76,6 +76,7 @@ class RouteKind:
     name: ClassVar[str] = "route"
     frees_first: ClassVar[bool] = False
     adopts: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = True
     poll_s: ClassVar[float | None] = None
 
     def normalize(self, key: RouteKey, spec: RouteSpec) -> tuple[RouteKey, RouteSpec]:

@@ -29,6 +29,7 @@ from neod.wire import (
 FRA_SRC, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL = 2, 6, 15, 21
 FRA_SUPPRESS_PREFIXLEN: Final = 14
 FR_ACT_TO_TBL: Final = 1
+PRIORITY_HEADER: Final = attr_u32(FRA_PRIORITY, 0)[:4]
 PLAIN: Final = {FRA_SRC, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL, FRA_SUPPRESS_PREFIXLEN, 18, 22}
 """Attributes of a rule that selects by source alone; 18 is padding, 22 an empty port range."""
 
@@ -61,6 +62,7 @@ class RuleKind:
     name: ClassVar[str] = "rule"
     frees_first: ClassVar[bool] = False
     adopts: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = True
     poll_s: ClassVar[float | None] = None
 
     def normalize(self, key: RuleKey, spec: RuleSpec) -> tuple[RuleKey, RuleSpec]:
@@ -112,6 +114,15 @@ def from_wire(netns: str, payload: memoryview) -> tuple[RuleKey, Seen[RuleSpec]]
     return key, Seen(RuleSpec(), FRA_PROTOCOL in found and found[FRA_PROTOCOL][0] == PROTOCOL)
 
 
+def priority_of(payload: memoryview) -> int:
+    """Return a rule's priority, found by the bytes of its attribute's header; 0 when it has none."""
+    raw = bytes(payload)
+    at = raw.find(PRIORITY_HEADER, RULEHDR.size)
+    while at >= 0 and at & 3:  # inside another attribute
+        at = raw.find(PRIORITY_HEADER, at + 1)
+    return u32(payload[at + 4 :]) if at >= 0 else 0
+
+
 def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
     """Return the rule that an event is about."""
     reading = from_wire(netns, payload)
@@ -130,21 +141,21 @@ class RuleDriver:
         The kernel gives rules only all at once; looking for the priority's
         bytes costs a tenth of parsing.
         """
-        marks = {attr_u32(FRA_PRIORITY, key.priority) for key in keys}
+        priorities = {key.priority for key in keys}
         found: dict[RuleKey, Seen[RuleSpec]] = {}
         for version in sorted({key.source.version for key in keys}):
-            found |= await self._dump(version, marks if len(marks) <= 4 else None)
+            found |= await self._dump(version, priorities)
         return found
 
     async def observe_all(self, wanted: Collection[RuleKey]) -> Mapping[RuleKey, Seen[RuleSpec]]:
         """Read every rule of both families."""
         return await self._dump(4, None) | await self._dump(6, None)
 
-    async def _dump(self, version: int, marks: Collection[bytes] | None) -> dict[RuleKey, Seen[RuleSpec]]:
+    async def _dump(self, version: int, priorities: Collection[int] | None) -> dict[RuleKey, Seen[RuleSpec]]:
         dumped = await self._rtnl.dump(RTM_GETRULE, RULEHDR.pack(family_of(version), 0, 0, 0, 0, 0, 0, 0, 0))
         payloads = [payload for _, payload in dumped]
-        if marks is not None:
-            payloads = [p for p in payloads if any(mark in raw for raw in (bytes(p),) for mark in marks)]
+        if priorities is not None:
+            payloads = [payload for payload in payloads if priority_of(payload) in priorities]
         found: dict[RuleKey, Seen[RuleSpec]] = {}
         for payload in payloads:
             reading = from_wire(self._netns, payload)

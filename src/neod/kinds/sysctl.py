@@ -52,6 +52,7 @@ class SysctlKind:
     name: ClassVar[str] = "sysctl"
     frees_first: ClassVar[bool] = False
     adopts: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = False
     poll_s: ClassVar[float | None] = 1.0
 
     def normalize(self, key: SysctlKey, spec: SysctlSpec) -> tuple[SysctlKey, SysctlSpec]:

@@ -18,6 +18,9 @@ class Kind(Protocol[K, S]):
     name: ClassVar[str]
     frees_first: ClassVar[bool]  # deletes must precede creates (names, MACs and slots are exclusive)
     adopts: ClassVar[bool]  # a foreign object that differs is changed, not a conflict (sysctls exist anyway)
+    exclusive: ClassVar[
+        bool
+    ]  # ``put`` of what was not seen is refused where it exists after all: no need to read first
     poll_s: ClassVar[float | None]  # shortest time between looks at what sends no event; None where all is told
 
     def normalize(self, key: K, spec: S) -> tuple[K, S]:

@@ -1,9 +1,12 @@
 """A Control that says what it is told to, and a server for it in this process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from structlog.testing import capture_logs
 
 from neod.ipc import errors
 from neod.ipc.feed import Feed
@@ -59,6 +62,7 @@ class FakeControl:
         self.feed = Feed()
         self.endless: set[str] = set()  # verbs that never answer
         self.cancelled: list[str] = []
+        self.log: list[MutableMapping[str, Any]] = []
 
     async def _answer(self, verb, *arguments):
         self.calls.append((verb, *arguments))
@@ -123,17 +127,18 @@ class FakeControl:
 
 @asynccontextmanager
 async def serving(control: FakeControl, directory: Path, limits: Limits | None = None) -> AsyncIterator[ControlServer]:
-    """Serve *control* in *directory* for the length of the block."""
+    """Serve *control* in *directory* for the length of the block; its log goes to ``control.log``."""
     server = ControlServer(control, directory, "0.1.0", limits)
     server.bind()
-    task = asyncio.create_task(server.run())
-    await asyncio.sleep(0)  # a task that never began would not clean up
-    try:
-        yield server
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    with capture_logs() as control.log:
+        task = asyncio.create_task(server.run())
+        await asyncio.sleep(0)  # a task that never began would not clean up
+        try:
+            yield server
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def until(condition, within_s: float = 10.0) -> None:

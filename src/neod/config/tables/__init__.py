@@ -12,6 +12,10 @@ To add a table, say ``[namespaces.proxy]``:
    the whole, and ``TABLE`` itself.
 3. One line in the registry below, and its import.
 
+The tests hold a table to that: ``sample.toml`` uses every key, ``errors.txt``
+has its errors word for word, and every example of a key has to be right.
+People see it commented out in ``etc/neo.toml``.
+
 Errors that a single value does not show are found in ``intents``:
 ``context.problem(path, wrong, right)`` notes one and goes on, so that all
 come out at once. Checks across tables come in three forms:

@@ -108,6 +108,11 @@ class Override(Shared):
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     parent: Annotated[str, LinkName, Field(description="The NIC below this interface.", examples=["ens4"])] = ""
+    ipv4: Annotated[
+        tuple[IPv4Interface, ...] | str,
+        Ipv4,
+        Field(description="dhcp, or its static address in CIDR form.", examples=["dhcp", "10.8.0.5/16"]),
+    ] = ()
     table_base: Annotated[
         int,
         whole(0, checks.LAST_TABLE),

@@ -78,7 +78,7 @@ class Core:
             self.journal.note("lease lost", object=f"link:{link}")
         else:
             if self.facts.get(key) is None:
-                self.journal.note("leased", object=f"link:{link}", detail=f"{lease.ip} from {lease.server}")
+                self.journal.note("leased", object=f"link:{link}", detail=f"{lease.ip} from {lease.server}", quiet=True)
             self.facts[key] = lease
         self._take(self.desired.update([key], self.facts), "lease")
 
@@ -120,7 +120,8 @@ class Core:
             self.passed.notify_all()
 
     def _tell(self, report: Report, hints: Hints) -> None:
-        changes = [outcome.change for outcome in report.outcomes]
+        told = any(hints.keys.values())
+        changes = [outcome.change for outcome in report.outcomes] if told else []
         actors = {str(c.key): actor for c in changes if (actor := self.reconciler.actor_of(c, hints))}
         self.journal.report(report, hints, self.reconciler.drifts, actors)
         self.journal.calm(self.reconciler.ledger)

@@ -32,13 +32,17 @@ class Journal:
         self._conflicts: set[str] = set()
         self.last: Report | None = None
 
-    def note(self, what: str, *, object: str = "", detail: str = "", by: str = "") -> None:
-        """Write down something that is not a change of a pass: a lease, a reload, a pause."""
+    def note(self, what: str, *, object: str = "", detail: str = "", by: str = "", quiet: bool = False) -> None:
+        """Write down something that is not a change of a pass: a lease, a reload, a pause.
+
+        *quiet*: the log has it at level debug; what follows from it is told anyway.
+        """
         wall = self._clock.wall()
         record = EventRecord(0, iso(wall), what, object=object, detail=detail, by=by)
         self.feed.append(record, wall)
         fields = {"object": object, "detail": detail, "by": by}
-        self._log.info(what, **{name: value for name, value in fields.items() if value})
+        tell = self._log.debug if quiet else self._log.info
+        tell(what, **{name: value for name, value in fields.items() if value})
 
     def report(self, report: Report, hints: Hints, drifts: dict[str, DriftKind], actors: dict[str, Actor]) -> None:
         """Write down a pass, if it did or found anything new. *drifts* and *actors* are by key text."""

@@ -83,7 +83,7 @@ class ProcSysctls:
             return
         document = {"version": 1, "lifetime": self._lifetime, "originals": merged}
         try:
-            write_atomically(self._store, json.dumps(document, indent=0, sort_keys=True).encode())
+            write_atomically(self._store, json.dumps(document).encode())
         except OSError as error:
             raise refused(f"write {self._store}", error.errno or errno.EIO) from error
         self._originals = merged

@@ -9,7 +9,6 @@ Source: linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/fib_rules.h.
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
-from socket import AF_INET, AF_INET6
 from struct import Struct
 from typing import Final
 
@@ -40,6 +39,8 @@ _ATTR: Final = Struct("=HH")
 _ATTR_U32: Final = Struct("=HHI")
 _PAD: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 NLA_TYPE_MASK: Final = 0x3FFF
+
+AF_INET, AF_INET6 = 2, 10
 
 Ip = IPv4Address | IPv6Address
 

@@ -86,6 +86,8 @@ def _word(reply: StatusReply) -> tuple[str, str]:
         return reply.mode, "yellow"
     if reply.converged:
         return "converged", "green" if reply.file.state == "ok" else "yellow"
+    if reply.file.state != "ok" and not reply.drifts:
+        return reply.file.state, "yellow"
     worst = next((phase for phase in WORST_FIRST if any(d.phase == phase for d in reply.drifts)), "changing")
     return worst, COLOUR_OF[worst]
 

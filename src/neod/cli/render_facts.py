@@ -80,8 +80,8 @@ def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
 
 
 def _values(reply: WhyReply, screen: Screen) -> Iterator[str]:
-    if reply.desired is not None and reply.desired == reply.observed:
-        yield from _entry("is", pairs(reply.desired) or "there", screen)
+    if reply.desired is not None and reply.observed is not None and reply.desired.items() <= reply.observed.items():
+        yield from _entry("is", pairs(reply.observed) or "there", screen)
         return
     yield from _entry("desired", _spec(reply.desired, "not desired"), screen)
     whose = "" if reply.owned or reply.observed is None else " (foreign: without our mark)"

@@ -75,6 +75,35 @@ def test_an_event_fits_one_line_where_the_terminal_is_wide():
     assert text == ("12:01:07.123  repaired  rule:11003/from 10.8.0.5/32 lookup 3  deleted by ip[812]  4.1 ms\n")
 
 
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        pytest.param({}, "converged", id="converged"),
+        pytest.param({"converged": False, "file": samples.DRIFTING.file}, "stale", id="only the file is wrong"),
+        pytest.param({"converged": False, "drifts": (samples.BLOCKED,)}, "blocked", id="blocked"),
+        pytest.param({"converged": False, "drifts": (samples.BLOCKED, samples.CONFLICT)}, "conflict", id="the worst"),
+        pytest.param({"converged": False}, "changing", id="before the first pass"),
+        pytest.param({"mode": "down"}, "down", id="down"),
+    ],
+)
+def test_the_heading_says_the_worst_in_one_word(changes, word):
+    first = page(render.status, replace(samples.CONVERGED, **changes), EIGHTY).splitlines()[0]
+    assert first.startswith(f"● neod {word} · 9 paths")
+
+
+@pytest.mark.parametrize(
+    ("desired", "observed", "line"),
+    [
+        pytest.param({"a": "1"}, {"a": "1", "mtu": "1500"}, "  is            a=1 mtu=1500", id="as desired"),
+        pytest.param({"a": "1"}, {"a": "2"}, "  desired       a=1", id="differs"),
+        pytest.param(None, {"a": "2"}, "  desired       not desired", id="orphan"),
+    ],
+)
+def test_why_shows_values_twice_only_where_they_differ(desired, observed, line):
+    reply = replace(samples.WHY, desired=desired, observed=observed)
+    assert line in page(render_facts.why, reply, EIGHTY).splitlines()
+
+
 EVIL = "a\x1b]0;own\x07\n\r\x9b2Jb\u202ec\u2028d\udc80"
 
 

@@ -51,18 +51,19 @@ class Desired:
         return dict(self._waits)
 
     def _compile(self, names: Iterable[str], facts: Facts) -> set[Key]:
-        changed: set[Key] = set()
+        before: dict[Key, Want | None] = {}
         for name in names:
             unit = self._units[name]
-            changed |= self._put(name, {want.key: want for want in unit.compile(facts)})
+            for key, want in self._put(name, {want.key: want for want in unit.compile(facts)}).items():
+                before.setdefault(key, want)
             if texts := unit.waits_for(facts):
                 self._waits[name] = texts
             else:
                 self._waits.pop(name, None)
-        return changed
+        return {key for key, want in before.items() if _differ(want, self._wants.get(key))}
 
-    def _put(self, name: str, wants: dict[Key, Want]) -> set[Key]:
-        """Let the unit want exactly *wants*; return the keys for which that made a difference.
+    def _put(self, name: str, wants: dict[Key, Want]) -> Mapping[Key, Want | None]:
+        """Let the unit want exactly *wants*; return what was wanted before, by each key that this touched.
 
         The first time, and where no other unit wants any of it, the dicts
         are merged as they are: hashing keys is what a large start costs.
@@ -74,26 +75,31 @@ class Desired:
             self._wants.update(wants)
             if len(self._wants) == size:
                 self._holders.update(dict.fromkeys(wants, (name,)))
-                return set(wants)
-        return {key for key in {**before, **wants} if self._hold(key, name, before)}
+                return dict.fromkeys(wants)
+        return {key: self._hold(key, name, before) for key in {**before, **wants}}
 
-    def _hold(self, key: Key, name: str, before: Mapping[Key, Want]) -> bool:
-        """Add the unit to the holders of *key*, or take it away; return whether that changed what is wanted."""
+    def _hold(self, key: Key, name: str, before: Mapping[Key, Want]) -> Want | None:
+        """Add the unit to the holders of *key*, or take it away; return what was wanted until now."""
         had = self._holders.get(key, ())
         old = None if not had else before[key] if had[0] == name else self._of_unit[had[0]][key]
         holders = tuple(sorted({*had, name} if key in self._of_unit[name] else {*had} - {name}))
-        if not holders:
+        if holders:
+            self._wants[key] = self._of_unit[holders[0]][key]
+            self._holders[key] = holders
+        else:
             del self._wants[key], self._holders[key]
-            return True
-        new = self._wants[key] = self._of_unit[holders[0]][key]
-        self._holders[key] = holders
-        return old is None or old.spec != new.spec
+        return old
+
+
+def _differ(one: Want | None, other: Want | None) -> bool:
+    """Whether one is wanted and the other not, or with another spec. Another reason is no difference."""
+    if one is None or other is None:
+        return one is not other
+    return one.spec != other.spec
 
 
 def _changed(before: Mapping[Key, Want], after: Mapping[Key, Want]) -> set[Key]:
-    """Return the keys with another spec, or on one side only. Another reason for the same spec is no change."""
-    both = before.keys() & after.keys()
-    return (before.keys() ^ after.keys()) | {key for key in both if before[key].spec != after[key].spec}
+    return {key for key in before.keys() | after.keys() if _differ(before.get(key), after.get(key))}
 
 
 def contradictions(units: Iterable[Unit]) -> Iterator[tuple[Want, Want]]:

@@ -42,12 +42,16 @@ def json_schema() -> dict[str, Any]:
 
 
 def _tidy(schema: Any) -> Any:
-    """Return *schema* without defaults of null, which TOML cannot say, and without titles made of key names."""
+    """Return *schema* without defaults of null, which TOML cannot say, and without titles made of key names.
+
+    Entries whose name does not fit are refused, as the checks refuse them.
+    """
     if isinstance(schema, list):
         return [_tidy(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    return {key: _tidy(value) for key, value in schema.items() if not _is_noise(key, value)}
+    closed = {"additionalProperties": False} if "patternProperties" in schema else {}
+    return closed | {key: _tidy(value) for key, value in schema.items() if not _is_noise(key, value)}
 
 
 def _is_noise(key: str, value: Any) -> bool:

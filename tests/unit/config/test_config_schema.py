@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -15,6 +16,7 @@ from neod.model.errors import ConfigError
 
 INSTALLED = Path(__file__).parents[3] / "etc" / "neo.toml"
 SCHEMA = json_schema()
+SECTIONS = [table for table in REGISTRY if table.name != "sysctl"]  # whose keys are the kernel's
 
 
 def properties(schema, path=()):
@@ -53,26 +55,36 @@ def test_every_key_has_an_example_and_no_default_that_toml_cannot_say(path, key)
     assert key.get("default", 0) is not None
 
 
+def test_an_entry_whose_name_does_not_fit_is_refused_by_the_schema():
+    named = [table for table in SCHEMA["properties"].values() if "patternProperties" in table]
+    assert len(named) >= 3
+    assert all(table["additionalProperties"] is False for table in named)
+
+
+def test_the_schema_wants_exactly_one_way_to_say_how_many():
+    assert [choice["required"] for choice in SCHEMA["$defs"]["Group"]["oneOf"]] == [["count"], ["ids"], ["macs"]]
+
+
 def test_an_override_has_no_defaults_for_the_group_has_them():
     assert not any("default" in key for key in SCHEMA["$defs"]["Override"]["properties"].values())
 
 
-GIVEN = {
-    "Uplink": {"table": 5},
-    "Group": {"parent": "ens3", "count": 2},
-    "Override": {},
-    "Daemon": {},
-    "Metrics": {},
-    "Race": {"listen": "127.0.0.1:1", "upstreams": ["10.0.0.1:443"]},
-}
+def section_of(table):
+    return get_args(table.section)[1] if get_args(table.section) else table.section
+
+
+# where an example of a section is tried, and what stands there beside it
 PLACES = {
-    "Uplink": "[uplinks.ens9]",
-    "Group": "[macvlans.neo]",
-    "Override": '[macvlans.neo]\nparent = "ens3"\ncount = 1\n[macvlans.neo.override.neo1]',
-    "Daemon": "[daemon]",
-    "Metrics": "[metrics]",
-    "Race": "[races.proxy]",
+    section_of(table).__name__: f"[{table.name}{'.neo' if get_args(table.section) else ''}]" for table in SECTIONS
 }
+PLACES["Override"] = '[macvlans.neo]\nparent = "ens3"\ncount = 1\n[macvlans.neo.override.neo1]'
+GIVEN = {
+    section_of(table).__name__: {
+        name: field.examples[0] for name, field in section_of(table).model_fields.items() if field.is_required()
+    }
+    for table in SECTIONS
+}
+GIVEN |= {"Override": {}, "Group": {"parent": "ens3", "count": 2}}
 ALONG = {  # what an example needs beside it
     "ipv4": {"gateway": "10.8.0.1"},
     "gateway": {"ipv4": "10.8.0.5/16"},

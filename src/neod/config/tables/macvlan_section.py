@@ -126,6 +126,8 @@ class Override(Shared):
 class Group(Shared):
     """A group of macvlans, numbered from its name: the group neo has neo1, neo2 and so on."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [key]} for key in ("count", "ids", "macs")]})
+
     parent: Annotated[
         str,
         LinkName,

@@ -33,26 +33,6 @@ BOOT: Final = (
 """The child is isolated (-I) from PYTHON* and the working directory, and imports from where we import."""
 
 
-class FileReader:
-    """Reads the file; the first time from a child that was started early, if one was."""
-
-    def __init__(self) -> None:
-        self._early: dict[str, Child] = {}
-
-    def start(self, path: str, environ: Mapping[str, str] | None = None) -> None:
-        """Start reading *path*, for the next ``read`` of it."""
-        self._early[path] = spawn(path, environ)
-
-    async def read(self, path: str, environ: Mapping[str, str] | None = None) -> Intents:
-        """Return what the file asks for, without blocking the loop.
-
-        Raises:
-            ConfigError: the file cannot be used.
-        """
-        early = self._early.pop(path, None)
-        return await _collected(early) if early else await read(path, environ)
-
-
 def spawn(path: str, environ: Mapping[str, str] | None = None) -> Child:
     """Start the child that reads *path*; without *environ* it has ours."""
     places = "\n".join(place for place in sys.path if place)
@@ -96,12 +76,7 @@ async def read(path: str, environ: Mapping[str, str] | None = None) -> Intents:
     """
     import asyncio
 
-    return await _collected(await asyncio.to_thread(spawn, path, environ))
-
-
-async def _collected(child: Child) -> Intents:
-    import asyncio
-
+    child = await asyncio.to_thread(spawn, path, environ)
     try:
         return await asyncio.to_thread(collect, child)
     except asyncio.CancelledError:

@@ -34,17 +34,6 @@ async def test_reading_without_blocking_finds_the_same():
     assert await reader.read(str(SAMPLE), ENVIRON) == load(SAMPLE, ENVIRON)
 
 
-async def test_a_child_that_was_started_early_is_used_once(tmp_path):
-    file = tmp_path / "neo.toml"
-    file.write_text("[uplinks.a]\ntable = 1\n")
-    files = reader.FileReader()
-    files.start(str(file), ENVIRON)
-    first = await files.read(str(file), ENVIRON)
-    file.write_text("[uplinks.b]\ntable = 1\n")
-    second = await files.read(str(file), ENVIRON)
-    assert [first.follow, second.follow] == [("a",), ("b",)]
-
-
 async def test_the_loop_turns_while_the_child_reads():
     reading = asyncio.create_task(reader.read(str(SAMPLE), ENVIRON))
     turns = 0

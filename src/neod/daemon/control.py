@@ -62,8 +62,9 @@ class DaemonControl:
         keys = self._keys_of(object) if object else None
         names = {str(key) for key in keys or ()}
         belongs = words.path_keys(core)
+        waits = words.waits_by_path(core)
         rows = [
-            words.path_row(core, path, belongs[path.name])
+            words.path_row(core, path, belongs[path.name], waits.get(path.name, ()))
             for path in core.intents.paths
             if object is None or path.name == object or names & {str(key) for key in belongs[path.name]}
         ]
@@ -213,7 +214,8 @@ class DaemonControl:
         if not core.ready:
             return ()
         belongs = words.path_keys(core)
-        rows = (words.path_row(core, path, belongs[path.name]) for path in core.intents.paths)
+        waits = words.waits_by_path(core)
+        rows = (words.path_row(core, p, belongs[p.name], waits.get(p.name, ())) for p in core.intents.paths)
         return tuple(row.name for row in rows if row.state == Phase.IN_SYNC and row.address)
 
     def _missing(self) -> tuple[str, ...]:

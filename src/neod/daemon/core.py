@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from neod.daemon.belonging import path_of
 from neod.daemon.follow import Follow
 from neod.daemon.journal import Journal
 from neod.daemon.leasing import Leasing
@@ -44,6 +45,9 @@ class Core:
         self.kinds = {entry.kind.name: entry.kind for entry in REGISTRY}
         self.reconciler = Reconciler(self.kinds, spaces, clock, wakeup)
         self.reconciler.learn = self._learn
+        self.reconciler.spare = self._undecided
+        self._tables: dict[int, str] = {}
+        self._leased: frozenset[str] = frozenset()
         self.follow, self.leasing = Follow(rtnl), Leasing(dhcp)
         self.intents = Intents(())
         self.desired = Desired(self.intents)
@@ -56,6 +60,8 @@ class Core:
     def adopt(self, intents: Intents, cause: str) -> None:
         """Work from *intents* from now on."""
         self.intents = intents
+        self._tables = {path.table: path.name for path in intents.paths}
+        self._leased = frozenset(client.link for client in intents.dhcp)
         changed = self.desired.replace(intents, self.facts)
         self._take(changed, cause)
         self.reconciler.desire.explain_anew(self.desired.wants)
@@ -64,6 +70,11 @@ class Core:
         for uplink in intents.follow:
             self.wakeup.hint(LinkKey("", uplink), cause)
         self.leasing.looked_at(None, self.reconciler.observed)
+
+    def _undecided(self, key: Key) -> bool:
+        """Whether *key* is of a path whose lease is still asked for: it may be the very address that comes back."""
+        name = path_of(key, self._tables)
+        return name in self._leased and FactKey("lease", name) not in self.facts and not self.reconciler.down
 
     @property
     def tables(self) -> Iterable[int]:

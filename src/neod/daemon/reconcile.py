@@ -32,6 +32,11 @@ async def nothing_to_learn() -> Iterable[Key]:
 READ_AGAIN_S = 0.25
 
 
+def spare_nothing(key: Key) -> bool:
+    """Return False: every orphan goes."""
+    return False
+
+
 class Drivers(Protocol):
     """The open namespaces and their drivers; see ``neod.daemon.spaces``."""
 
@@ -54,6 +59,7 @@ class Reconciler:
         self.observed = Observed(self._kind_of)
         self.ledger = Ledger()
         self.learn: Learn = nothing_to_learn
+        self.spare: Callable[[Key], bool] = spare_nothing
         self.writing = True
         self.down = False  # nothing is desired, whatever the file says
         self.complete = False  # one look at everything has succeeded
@@ -237,7 +243,11 @@ class Reconciler:
         readable = [key for key in scope if (key.netns, key.kind) not in self._unread]
         changes = diff(readable, self.specs, self.observed, self._kind_of)
         due = [c for c in changes if c.op is Op.CONFLICT or self.ledger.due(c, now, insist=insist)]
-        return order(due, self._world())
+        return order([c for c in due if not self._is_spared(c)], self._world())
+
+    def _is_spared(self, change: Change) -> bool:
+        """Whether an orphan must stay until what is desired of its path is known."""
+        return change.op is Op.DELETE and self.ledger.drift_of(change) is DriftKind.ORPHAN and self.spare(change.key)
 
     async def preview(self, wants: Mapping[Key, Want] | None = None) -> Plan:
         """Return the plan of a full pass now, or of one with other *wants*; writes nothing, remembers nothing."""

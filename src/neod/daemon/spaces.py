@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from neod.kernel.events import EventSocket
+from neod.kernel.mptcp import NetlinkMptcp, open_generic
 from neod.kernel.namespaces import NAMED, within_netns
 from neod.kernel.rtnl import NetlinkRtnl, open_netlink
 from neod.kernel.strays import NamedStrays
@@ -23,6 +24,7 @@ from neod.model.marks import PROTOCOL
 from neod.ports import Clock, Ports
 
 Place = tuple[str, str]
+Enter = Callable[[Callable[[], Any]], Any]
 Taker = Callable[[str, int, memoryview, Actor | None], None]  # netns, type, payload, who
 
 
@@ -32,6 +34,8 @@ class Space:
 
     ports: Ports
     rtnl: NetlinkRtnl
+    mptcp: NetlinkMptcp
+    enter: Enter  # runs a call inside
     events: EventSocket
     drivers: Mapping[str, Driver[Any, Any]]
     identity: tuple[int, int] | None  # (device, inode) of a named one
@@ -40,6 +44,7 @@ class Space:
         """Let go of the namespace."""
         self.events.close(loop)
         self.rtnl.close()
+        self.mptcp.close()
 
 
 class Spaces:
@@ -50,16 +55,25 @@ class Spaces:
     ) -> None:
         self._registry, self._clock, self._state_dir = registry, clock, state_dir
         self._take, self._lost = take, lost
-        self._open: dict[str, Space] = {"": self._make("", open_netlink, None)}
+        self._open: dict[str, Space] = {"": self._make("", lambda call: call(), None)}
 
-    def _make(self, netns: str, opener: Callable[[int], Any], identity: tuple[int, int] | None) -> Space:
+    def _make(self, netns: str, enter: Enter, identity: tuple[int, int] | None) -> Space:
+        def opener(size: int) -> Any:
+            return enter(functools.partial(open_netlink, size))
+
+        def generic(size: int) -> Any:
+            return enter(functools.partial(open_generic, size))
+
         rtnl = NetlinkRtnl(opener)
         events = EventSocket(functools.partial(self._take, netns), self._lost, opener)
         store = self._state_dir / (f"sysctls-{netns}.json" if netns else "sysctls.json")
         sysctls = NetnsSysctls(NAMED / netns, store) if netns else ProcSysctls(store)
-        ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays())
+        mptcp = NetlinkMptcp(generic)
+        ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays(), mptcp)
         kinds = [entry for entry in self._registry if not netns or entry.kind.name != NetnsKey.kind]
-        return Space(ports, rtnl, events, {entry.kind.name: entry.driver(ports) for entry in kinds}, identity)
+        return Space(
+            ports, rtnl, mptcp, enter, events, {entry.kind.name: entry.driver(ports) for entry in kinds}, identity
+        )
 
     @property
     def main(self) -> Space:
@@ -90,10 +104,7 @@ class Spaces:
     def _enter(self, netns: str) -> Space:
         path = NAMED / netns
 
-        def opener(size: int) -> Any:
-            return within_netns(path, functools.partial(open_netlink, size))
-
-        space = self._make(netns, opener, _identity(path))
+        space = self._make(netns, functools.partial(within_netns, path), _identity(path))
         space.events.filter(PROTOCOL, (), space.rtnl.port_id)
         space.events.start(asyncio.get_running_loop())
         return space

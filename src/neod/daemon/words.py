@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from neod.daemon.belonging import path_of
 from neod.daemon.core import Core
 from neod.daemon.describe import differing, flat, iso
 from neod.intents.unit import FactKey, PathInfo
@@ -31,7 +32,7 @@ REASONS = {
     Phase.CONFLICT: "a foreign object holds this name; neod leaves it alone",
     Phase.CONTESTED: "somebody keeps undoing it; repairs slow down",
     Phase.RETRYING: "the kernel refused it for now",
-    Phase.BLOCKED: "waits for what it needs",
+    Phase.BLOCKED: "",  # what it waits for says it
     Phase.CHANGING: "differs, but neod is paused",
 }
 
@@ -124,9 +125,9 @@ def drifts(core: Core) -> list[Drift]:
     """Return everything that is not what the file says, worst first."""
     troubles = sorted(core.reconciler.ledger.troubles.items(), key=lambda kt: (RANK[kt[1].phase], str(kt[0])))
     rows = [drift_row(core, key, trouble) for key, trouble in troubles]
-    origins = {f"{path.origin.path}/{path.name}": str(path.origin) for path in core.intents.paths}
+    origins = {path.name: str(path.origin) for path in core.intents.paths}
     for unit, texts in core.waiting().items():
-        rows.append(Drift(unit, str(Phase.BLOCKED), waits_for=texts, origin=origins.get(unit, "")))
+        rows.append(Drift(unit, str(Phase.BLOCKED), waits_for=texts, origin=origins.get(path_in(unit), "")))
     return rows
 
 
@@ -147,7 +148,7 @@ def counts(core: Core) -> dict[str, int]:
 
 def object_rows(core: Core, keys: Iterable[Key]) -> tuple[ObjectRow, ...]:
     """Return the phase of each of *keys*."""
-    return tuple(ObjectRow(str(key), phase_of(core, key), origin_of(core, key)) for key in keys)
+    return tuple(ObjectRow(str(key), phase_of(core, key), origin_of(core, key)) for key in sorted(keys, key=str))
 
 
 def resource(core: Core, key: Key, spec: object, owned: bool = True) -> Resource:
@@ -166,25 +167,24 @@ def path_keys(core: Core) -> dict[str, list[Key]]:
     return found
 
 
-def path_of(key: Key, tables: dict[int, str]) -> str:
-    """Return the name of the path that *key* belongs to; empty for what belongs to none."""
-    fields: Any = key
-    if key.kind == "link":
-        return str(fields.name)
-    if key.kind == "address":
-        return str(fields.link)
-    if key.kind in ("route", "rule"):
-        return tables.get(fields.table, "")
-    if key.kind == "sysctl":
-        parts = fields.path.split("/")
-        return str(parts[3]) if len(parts) == 5 else ""
-    return ""
+def path_in(unit: str) -> str:
+    """Return the path that a unit's name tells: ``macvlans.neo/neo3/path`` is neo3's, ``uplinks.ens3`` ens3's."""
+    parts = unit.split("/")
+    return parts[1] if len(parts) > 1 else unit.partition(".")[2]
 
 
-def path_row(core: Core, path: PathInfo, keys: list[Key]) -> PathRow:
+def waits_by_path(core: Core) -> dict[str, tuple[str, ...]]:
+    """Return what the units of each path wait for."""
+    found: dict[str, tuple[str, ...]] = {}
+    for unit, texts in core.waiting().items():
+        name = path_in(unit)
+        found[name] = (*found.get(name, ()), *texts)
+    return found
+
+
+def path_row(core: Core, path: PathInfo, keys: list[Key], waits: tuple[str, ...] = ()) -> PathRow:
     """Return one row of the path table; its state is the worst among its objects."""
     troubles = core.reconciler.ledger.troubles
-    waits = core.waiting().get(f"{path.origin.path}/{path.name}") or core.waiting().get(path.origin.path, ())
     worst = min((troubles[key] for key in keys if key in troubles), key=lambda t: RANK[t.phase], default=None)
     state, detail = (str(worst.phase), _detail(worst)) if worst else (str(Phase.IN_SYNC), "")
     if waits and (worst is None or worst.phase is Phase.BLOCKED):

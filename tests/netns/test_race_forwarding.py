@@ -35,9 +35,9 @@ def test_what_is_sent_comes_back_from_an_echo(ns):
 
 
 def test_a_server_that_speaks_first_is_heard(ns):
-    with Server(ns, named("220 hello")) as server, Racer(ns, race(server)) as racer:
-        with dial(ns, racer.address("r")) as client:
-            assert read_all(client) == b"220 hello"
+    serve = named("220 hello")
+    with Server(ns, serve) as server, Racer(ns, race(server)) as racer, dial(ns, racer.address("r")) as client:
+        assert read_all(client) == b"220 hello"
 
 
 def test_one_way_may_end_long_before_the_other(ns):

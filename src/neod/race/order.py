@@ -29,7 +29,9 @@ EXPLORE_EVERY: Final = 16
 """One race in this many lets the candidate start that was not heard of for longest."""
 
 STEPS_PER_DOUBLING: Final = 4
-"""Candidates whose times differ by less than about 19 % count as equal, and take turns."""
+NOISE_S: Final = 0.004
+"""Candidates whose times differ by less than about 19 %, or by less than a busy machine adds, count as equal and
+take turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,10 @@ def failed(score: Score, now_s: float) -> Score:
     return Score(score.smoothed_s, _aged(score, now_s) + 1.0, now_s)
 
 
-def estimate_s(score: Score, now_s: float) -> float:
-    """Return how long a connection would probably take, failures priced in."""
+def estimate_s(score: Score, now_s: float, unknown_s: float = UNKNOWN_S) -> float:
+    """Return how long a connection would probably take, failures priced in; *unknown_s* where nothing is known."""
     known = _known(score, now_s)
-    return (UNKNOWN_S if known is None else known) + PENALTY_S * _aged(score, now_s)
+    return (unknown_s if known is None else known) + PENALTY_S * _aged(score, now_s)
 
 
 def arrange(entrants: Sequence[S], turn: int, now_s: float) -> list[S]:
@@ -109,12 +111,16 @@ def arrange(entrants: Sequence[S], turn: int, now_s: float) -> list[S]:
 
     Best first; between one and the next every other upstream comes once, each
     over another source, so that neither one dead upstream nor one dead source
-    holds up a race by more than one step. Equals take turns.
+    holds up a race by more than one step. Equals take turns. A source that has
+    not been tried with an upstream counts as good as those that have.
     """
     upstreams: dict[tuple[str, int], list[S]] = {}
     for entrant in entrants:
         upstreams.setdefault((entrant.candidate.host, entrant.candidate.port), []).append(entrant)
-    ranked = {id(e): _rank(estimate_s(e.score, now_s)) for e in entrants}
+    ranked: dict[int, int] = {}
+    for lane in upstreams.values():
+        unknown_s = min((s for e in lane if (s := _known(e.score, now_s)) is not None), default=UNKNOWN_S)
+        ranked |= {id(e): _rank(estimate_s(e.score, now_s, unknown_s)) for e in lane}
     lanes = [_by_rank(lane, turn + shift, ranked) for shift, lane in enumerate(upstreams.values())]
     lanes.sort(key=lambda lane: ranked[id(lane[0])])
     rounds = max(map(len, lanes), default=0)
@@ -145,7 +151,7 @@ def _by_rank(lane: list[S], shift: int, ranked: dict[int, int]) -> list[S]:
 
 
 def _rank(estimated_s: float) -> int:
-    return round(STEPS_PER_DOUBLING * log2(1.0 + estimated_s * 1000.0))
+    return round(STEPS_PER_DOUBLING * log2(1.0 + estimated_s / NOISE_S))
 
 
 def _known(score: Score, now_s: float) -> float | None:

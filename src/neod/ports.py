@@ -1,8 +1,9 @@
 """What neo needs from the outside, as Protocols. Nothing here touches the system."""
 
+import errno
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
 from neod.model.errors import KernelError
 
@@ -95,6 +96,257 @@ class Strays(Protocol):
         ...
 
 
+class Mptcp(Protocol):
+    """The kernel's MPTCP path manager in one namespace. Payloads are attributes (see ``neod.mptcp``)."""
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """Return the kernel's version: older ones take flags that they do not know, and say nothing."""
+        ...
+
+    async def send(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[KernelError | None]:
+        """Send ``(command, attributes)`` in few system calls; one answer each, in order."""
+        ...
+
+    async def dump(self, command: int) -> Sequence[memoryview]:
+        """Return the attributes of every object of a dump.
+
+        Raises:
+            KernelError: refused; EOPNOTSUPP where this kernel has no MPTCP.
+        """
+        ...
+
+    async def get(self, command: int) -> memoryview:
+        """Return the attributes of the one answer to *command*.
+
+        Raises:
+            KernelError: refused; EOPNOTSUPP where this kernel has no MPTCP.
+        """
+        ...
+
+
+class NoMptcp:
+    """The port ``Mptcp`` where there is none: every request is refused."""
+
+    release: Final = (0, 0)
+    _refusal: Final = KernelError("mptcp", errno.EOPNOTSUPP, "this kernel has no MPTCP")
+
+    async def send(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[KernelError | None]:
+        """Refuse every request."""
+        return [self._refusal] * len(requests)
+
+    async def dump(self, command: int) -> Sequence[memoryview]:
+        """Refuse."""
+        raise self._refusal
+
+    async def get(self, command: int) -> memoryview:
+        """Refuse."""
+        raise self._refusal
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyRule:
+    """One rule of a legacy table, as far as it is looked at."""
+
+    target: str  # a chain, ACCEPT, or the name of an extension
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyChain:
+    """One chain of a legacy table."""
+
+    rules: tuple[LegacyRule, ...] = ()
+    policy: str = ""  # ACCEPT | DROP; empty: not one of the table's own
+
+
+LegacyTable = Mapping[str, LegacyChain]
+
+
+class Netfilter(Protocol):
+    """Packet filter and translation of one namespace: nftables, and the legacy tables of iptables."""
+
+    async def nft_read(self) -> Sequence[Mapping[str, Any]] | None:
+        """Return what ``nft -j`` lists of the table ``inet neo``; None if there is no such table.
+
+        Raises:
+            KernelError: it could not be read.
+        """
+        ...
+
+    async def nft_replace(self, script: str) -> None:
+        """Fill the table anew with the commands of *script*, all or nothing; others cannot write in it afterwards.
+
+        Raises:
+            KernelError: refused; what was there stands.
+        """
+        ...
+
+    async def nft_remove(self) -> None:
+        """Delete the table; already gone counts as done.
+
+        Raises:
+            KernelError: refused.
+        """
+        ...
+
+    def nft_tables(self) -> Sequence[str]:
+        """Return the tables of others that hold chains, as ``inet filter``."""
+        ...
+
+    def nft_forward_drops(self) -> Sequence[str]:
+        """Return the chains of others that drop by default what is forwarded."""
+        ...
+
+    def legacy_names(self, version: int) -> Sequence[str]:
+        """Return the legacy tables that exist for IP *version*. Looking into another would make it."""
+        ...
+
+    def legacy_read(self, version: int, table: str) -> LegacyTable | None:
+        """Return the chains of a legacy table; None if it does not exist.
+
+        Raises:
+            KernelError: it could not be read.
+        """
+        ...
+
+    def legacy_forward_drops(self) -> bool:
+        """Whether a legacy table drops by default what is forwarded."""
+        ...
+
+    async def legacy_write(self, version: int, table: str, chains: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make the ``NEO-*`` chains of a table exactly *chains*, in one transaction; nothing of others is lost.
+
+        Raises:
+            KernelError: refused, or the lock stayed taken; what was there stands.
+        """
+        ...
+
+
+class NoNetfilter:
+    """The port ``Netfilter`` where nothing is translated."""
+
+    _refusal: Final = KernelError("nat", errno.EOPNOTSUPP, "there is no packet filter here")
+
+    async def nft_read(self) -> Sequence[Mapping[str, Any]] | None:
+        """Return nothing."""
+        return None
+
+    async def nft_replace(self, script: str) -> None:
+        """Refuse."""
+        raise self._refusal
+
+    async def nft_remove(self) -> None:
+        """Do nothing."""
+
+    def nft_tables(self) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    def nft_forward_drops(self) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    def legacy_names(self, version: int) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    def legacy_read(self, version: int, table: str) -> LegacyTable | None:
+        """Return nothing."""
+        return None
+
+    def legacy_forward_drops(self) -> bool:
+        """Return no."""
+        return False
+
+    async def legacy_write(self, version: int, table: str, chains: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuse."""
+        raise self._refusal
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsSeen:
+    """What a name below /run/netns stands for."""
+
+    identity: tuple[int, int] | None  # (device, inode); None: no namespace, but an empty file where one was mounted
+    made: tuple[int, int] | None  # what it stood for when we made it; None: we did not
+    inhabited: bool = False  # it is not the one we made, and somebody uses it
+
+
+class Namespaces(Protocol):
+    """Named network namespaces, as ``ip netns`` keeps them."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of those that we made."""
+        ...
+
+    async def look(self, name: str) -> NetnsSeen | None:
+        """Return what the name stands for; None if there is nothing.
+
+        Raises:
+            KernelError: it could not be read.
+        """
+        ...
+
+    async def make(self, name: str) -> None:
+        """Make the namespace, or take over the one that has its name now.
+
+        Raises:
+            KernelError: refused; EEXIST where something else has the name.
+        """
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Take the name away, and with it all that lives only there; already gone counts as done.
+
+        Raises:
+            KernelError: refused.
+        """
+        ...
+
+    async def id_of(self, netns: str) -> int | None:
+        """Return the number by which links of the calling namespace name *netns*; None if it has none."""
+        ...
+
+    def open(self, netns: str) -> int:
+        """Return a descriptor of the namespace, for the caller to close; the empty name is our own.
+
+        Raises:
+            KernelError: there is none.
+        """
+        ...
+
+
+class NoNamespaces:
+    """The port ``Namespaces`` inside of one: namespaces are made from neod's own."""
+
+    _refusal: Final = KernelError("netns", errno.EOPNOTSUPP, "namespaces are made from neod's own")
+
+    def names(self) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    async def look(self, name: str) -> NetnsSeen | None:
+        """Return nothing."""
+        return None
+
+    async def make(self, name: str) -> None:
+        """Refuse."""
+        raise self._refusal
+
+    async def remove(self, name: str) -> None:
+        """Refuse."""
+        raise self._refusal
+
+    async def id_of(self, netns: str) -> int | None:
+        """Return nothing."""
+        return None
+
+    def open(self, netns: str) -> int:
+        """Refuse."""
+        raise self._refusal
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """One namespace, as drivers see it."""
@@ -104,3 +356,6 @@ class Ports:
     rtnl: Rtnl
     sysctls: Sysctls
     strays: Strays
+    mptcp: Mptcp = field(default_factory=NoMptcp)
+    netfilter: Netfilter = field(default_factory=NoNetfilter)
+    namespaces: Namespaces = field(default_factory=NoNamespaces)

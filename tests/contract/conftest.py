@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from neod.kernel.clock import SystemClock
+from neod.kernel.mptcp import NetlinkMptcp
 from neod.kernel.namespaces import within_netns
 from neod.kernel.rtnl import NetlinkRtnl
 from neod.kernel.strays import NamedStrays
@@ -41,13 +42,15 @@ class RealKernel:
         async def go():
             rtnl = NetlinkRtnl()
             sysctls = ProcSysctls(self._state_dir / "sysctls.json")
-            ports = Ports("", SystemClock(), rtnl, sysctls, NamedStrays())
+            mptcp = NetlinkMptcp()
+            ports = Ports("", SystemClock(), rtnl, sysctls, NamedStrays(), mptcp)
             drivers = Fixed({("", entry.kind.name): entry.driver(ports) for entry in REGISTRY})
             try:
                 await drivers["", "link"].observe_all(())
                 return await work(drivers, ports)
             finally:
                 rtnl.close()
+                mptcp.close()
 
         return within_netns(Path("/run/netns") / self.name, lambda: asyncio.run(go()))
 

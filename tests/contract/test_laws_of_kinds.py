@@ -52,6 +52,18 @@ SAMPLES = {
             builders.sysctl("net/ipv4/ip_local_port_range", "20000 30000"),
         ],
     ),
+    "endpoint": (
+        [LINK, ADDRESS, ADDRESS6, ROUTE, builders.rule("10.9.0.2/32", 7), builders.address("neo1", "10.9.0.5", 16),
+         builders.address("neo1", "fd00:9::5", 64), builders.address("neo1", "10.9.0.6", 16)],
+        [
+            builders.endpoint("10.9.0.2", 200, "subflow", link="neo1", routed=True),
+            builders.endpoint("10.9.0.5", 201, "signal"),
+            builders.endpoint("10.9.0.6", 254, "subflow", "backup", "fullmesh", link="neo1"),
+            builders.endpoint("fd00:9::2", 202, "subflow", "signal", link="neo1"),
+            builders.endpoint("fd00:9::5", 203, "laminar"),
+        ],
+    ),
+    "limits": ([], [builders.limits(8, 7)]),
 }  # fmt: skip
 
 
@@ -182,6 +194,15 @@ DRIFTS = {
     "rules flushed": "rule flush protocol 110",
     "v6 route deleted": "-6 route del default table 7",
     "orphan rule": "rule add from 10.9.0.9 lookup 7 priority 11009 protocol 110",
+    "endpoints flushed": "mptcp endpoint flush",
+    "endpoint deleted": "mptcp endpoint delete id 200",
+    "endpoint changed": "mptcp endpoint change id 254 nobackup",
+    "endpoint replaced": "mptcp endpoint delete id 201; mptcp endpoint add 10.9.0.5 id 201 subflow",
+    "endpoint with another id": "mptcp endpoint delete id 201; mptcp endpoint add 10.9.0.5 id 207 signal",
+    "endpoint id taken": "mptcp endpoint delete id 201; mptcp endpoint add 10.9.0.9 id 201 signal",
+    "orphan endpoint": "mptcp endpoint add 10.9.0.9 id 240 subflow",
+    "address of an endpoint deleted": "addr del 10.9.0.5/16 dev neo1",
+    "limits changed": "mptcp limits set subflow 0 add_addr_accepted 0",
     "orphan route": "route add 10.1.0.0/16 dev neo1 table 12 proto 110",
 }
 
@@ -192,7 +213,8 @@ def test_every_drift_that_ip_can_make_is_repaired(real, drift):
     async def go(drivers, ports):
         reconciler = reconciler_on(drivers, every_sample())
         await full(reconciler)
-        real.ip(*DRIFTS[drift].split())
+        for words in DRIFTS[drift].split("; "):
+            real.ip(*words.split())
         report = await full(reconciler)
         assert report.plan.changes, "the drift was not seen"
         assert not [f"{o.change.key}: {o.error}" for o in report.outcomes if o.error]

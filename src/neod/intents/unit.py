@@ -8,10 +8,11 @@ file hands them to the daemon.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Protocol
 
 from neod.intents.race import RaceSettings
-from neod.model.facts import DhcpClient, Followed, Host, Lease
+from neod.model.facts import DhcpClient, Followed, Host, Lease, Multipath, Nic
 from neod.model.key import Key
 
 
@@ -34,7 +35,7 @@ class FactKey:
     name: str = ""
 
 
-Fact = Lease | Followed | Host
+Fact = Lease | Followed | Host | Multipath | Nic
 Facts = Mapping[FactKey, Fact]
 
 
@@ -83,6 +84,31 @@ class PathInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """An address that can be an MPTCP path: what an endpoint, or neod's own path manager, makes of it."""
+
+    name: str  # of the path, or of what the address belongs to
+    netns: str
+    link: str  # empty: wherever routing sends its packets
+    ip: IPv4Address | IPv6Address | None  # None: *fact* tells
+    fact: str  # "lease" or "followed" of the link; empty for a static address
+    flags: tuple[str, ...]
+    rank: tuple[int, int]  # the best first: uplinks (0, -), then macvlans (1, number)
+    routed: bool  # it has a table and a rule of its own
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class PathManagement:
+    """What ``[mptcp]`` says of one namespace, for neod as the path manager there."""
+
+    netns: str
+    exclude: tuple[IPv4Network | IPv6Network, ...] = ()  # peers that are left alone
+    max_subflows: int = 0  # of one connection, the first among them; 0: as many as there are addresses
+    max_total: int = 0  # of all connections; 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonSettings:
     """``[daemon]``, ``[metrics]``."""
 
@@ -102,6 +128,8 @@ class Intents:
     dhcp: tuple[DhcpClient, ...] = ()
     follow: tuple[str, ...] = ()  # uplinks whose foreign configuration is followed
     races: tuple[RaceSettings, ...] = ()  # for neo-race; neod makes nothing of them
+    candidates: tuple[Candidate, ...] = ()  # for MPTCP; [mptcp] makes endpoints of them
+    path_managers: tuple[PathManagement, ...] = ()  # one for each namespace where neod is the path manager
     daemon: DaemonSettings = DaemonSettings()
     warnings: tuple[str, ...] = ()  # one line each: file:line: text
     source: str = ""  # the file's path

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from neod.kinds import address, link, route, rule, sysctl
+from neod.kinds import address, link, mptcp, route, rule, sysctl
 from neod.model.kind import Entry
 from neod.wire import (
     RTM_DELADDR,
@@ -22,4 +22,6 @@ REGISTRY: Final = (
     Entry(route.RouteKind(), route.RouteDriver, dict.fromkeys((RTM_NEWROUTE, RTM_DELROUTE), route.touched)),
     Entry(rule.RuleKind(), rule.RuleDriver, dict.fromkeys((RTM_NEWRULE, RTM_DELRULE), rule.touched)),
     Entry(sysctl.SysctlKind(), sysctl.SysctlDriver, {RTM_NEWNETCONF: sysctl.touched}),
+    Entry(mptcp.EndpointKind(), mptcp.EndpointDriver),
+    Entry(mptcp.LimitsKind(), mptcp.LimitsDriver),
 )

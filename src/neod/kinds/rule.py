@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Hashed, Key, TableKey, within
+from neod.model.key import Hashed, Key, SourceKey, TableKey, within
 from neod.model.kind import Names
 from neod.model.marks import PROTOCOL
 from neod.ports import Ports
@@ -82,8 +82,10 @@ class RuleKind:
         return (TableKey(key.netns, key.table, key.source.version),)
 
     def provides(self, key: RuleKey) -> Iterable[Key]:
-        """Return nothing beyond the rule itself."""
-        return ()
+        """The rule of one address is what its endpoint waits for."""
+        source = key.source
+        single = source.prefixlen == source.max_prefixlen
+        return (SourceKey(key.netns, source.network_address),) if single else ()
 
 
 def to_wire(key: RuleKey) -> bytes:

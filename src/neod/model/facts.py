@@ -5,7 +5,7 @@ machine sleeps and never jumps.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 FOREVER = float("inf")
 
@@ -39,11 +39,29 @@ class Followed:
 
 
 @dataclass(frozen=True, slots=True)
+class Nic:
+    """What macvlans take from the NIC below them."""
+
+    link: str
+    mtu: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """What this kernel, or this namespace of it, has."""
 
     machine_id: str
     neighbour_thresholds: bool = True  # net.ipv4.neigh.default.gc_thresh*: only the first namespace has them
+    mptcp: tuple[str, ...] = ("enabled", "path_manager", "scheduler")  # sysctls below net/mptcp; none: no MPTCP
+
+
+@dataclass(frozen=True, slots=True)
+class Multipath:
+    """What the kernel's MPTCP path manager in one namespace leaves to us."""
+
+    netns: str
+    foreign: tuple[IPv4Address | IPv6Address, ...] = ()  # endpoints of others: they take slots
+    unmanageable: str = ""  # why neod cannot be the path manager there; empty: it can
 
 
 @dataclass(frozen=True, slots=True)

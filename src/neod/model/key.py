@@ -104,6 +104,20 @@ class LocalKey(Hashed):
 
 
 @dataclass(frozen=True, slots=True)
+class SourceKey(Hashed):
+    """The rule, whichever, that sends packets from one address into a table of its own."""
+
+    kind: ClassVar[str] = "source"
+    netns: str
+    ip: IPv4Address | IPv6Address
+
+    __hash__ = Hashed.__hash__
+
+    def __str__(self) -> str:
+        return f"source:{within(self.netns)}{self.ip}"
+
+
+@dataclass(frozen=True, slots=True)
 class TableKey(Hashed):
     """A routing table of one family; it exists while it holds a route of ours."""
 

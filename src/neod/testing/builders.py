@@ -4,6 +4,7 @@ from ipaddress import ip_address, ip_network
 
 from neod.kinds.address import AddressSpec
 from neod.kinds.link import LinkSpec
+from neod.kinds.mptcp import EndpointKey, EndpointSpec, LimitsKey, LimitsSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
@@ -44,6 +45,16 @@ def rule(source: str, table: int) -> Pair:
 def sysctl(path: str, value: str, at_least: bool = False) -> Pair:
     """Return a sysctl."""
     return SysctlKey("", path), SysctlSpec(value, at_least)
+
+
+def endpoint(ip: str, number: int, *flags: str, link: str = "", routed: bool = False) -> Pair:
+    """Return an MPTCP endpoint with the id *number*."""
+    return EndpointKey("", ip_address(ip)), EndpointSpec(number, flags, link, routed)
+
+
+def limits(subflows: int, add_addr_accepted: int) -> Pair:
+    """Return the limits of MPTCP."""
+    return LimitsKey(""), LimitsSpec(subflows, add_addr_accepted)
 
 
 def campus(name: str, number: int, parent: str = "up0") -> list[Pair]:

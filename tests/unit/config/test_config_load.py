@@ -252,7 +252,8 @@ def test_a_group_may_have_more_than_252_interfaces_with_another_table_base(read)
     [
         (
             GROUP + "count = 9\n",
-            "neo.toml:1:2: macvlans: 9 addresses ask for an MPTCP endpoint, and the kernel's path manager holds 8",
+            "neo.toml:1:2: macvlans: 9 addresses ask for an MPTCP endpoint, and the kernel's path manager holds 8: "
+            'the others wait; [mptcp] path_manager = "neod" has room for all',
         ),
         (
             GROUP + 'count = 20\nmode = "bridge"\nmptcp = []\n',

@@ -15,11 +15,8 @@ from neod.intents.host import HostUnit
 from neod.intents.macvlan import MacvlanUnit, ParentUnit
 from neod.intents.path import PathUnit
 from neod.intents.sysctl import SysctlUnit
-from neod.intents.unit import Intents, Origin, PathInfo, Unit
+from neod.intents.unit import Candidate, Intents, Origin, PathInfo, Unit
 from neod.model.facts import DhcpClient
-
-KERNEL_ENDPOINTS: Final = 8
-"""MPTCP_PM_ADDR_MAX: what the path manager in the kernel holds. Source: net/mptcp/protocol.h."""
 
 MANY: Final = 250
 """More MACs on one port than many switches learn, and more addresses than a /24 has."""
@@ -117,6 +114,7 @@ def intents(section: dict[str, Group], context: Context) -> Intents:
         units=(*units, *(parents[name] for name in sorted(parents))),
         paths=tuple(_path_info(one) for one in interfaces),
         dhcp=tuple(DhcpClient(one.name, one.says("parent"), one.mac) for one in interfaces if one.leased),
+        candidates=tuple(_candidate(one) for one in interfaces if one.says("mptcp")),
     )
 
 
@@ -130,6 +128,12 @@ def _units(one: Interface) -> Iterator[Unit]:
 def _path_info(one: Interface) -> PathInfo:
     kind = "dhcp" if one.leased else "static"
     return PathInfo(one.name, one.says("parent"), kind, one.table, one.says("mptcp"), one.origin)
+
+
+def _candidate(one: Interface) -> Candidate:
+    static = None if one.static is None else one.static.ip
+    fact = "lease" if one.leased else ""
+    return Candidate(one.name, "", one.name, static, fact, one.says("mptcp"), (1, one.number), True, one.origin)
 
 
 def expand(name: str, group: Group, room: int, context: Context) -> list[Interface]:
@@ -236,9 +240,6 @@ def _check(one: Interface, parent_of: dict[str, str], context: Context) -> None:
 def whole(all_of_it: Intents, context: Context) -> Intents:
     """Add the unit of the host, which makes room for the neighbours of all paths together."""
     paths = all_of_it.paths
-    if (ends := sum(bool(path.mptcp) for path in paths)) > KERNEL_ENDPOINTS:
-        text = f"{ends} addresses ask for an MPTCP endpoint, and the kernel's path manager holds {KERNEL_ENDPOINTS}"
-        context.warn(("macvlans",) if "macvlans" in context.sections else ("uplinks",), text)
     if not paths:
         return all_of_it
     host = HostUnit(len(paths), paths[0].origin)

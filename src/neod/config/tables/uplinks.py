@@ -13,7 +13,7 @@ from neod.config.table import Table
 from neod.config.text import Path, path_text, show
 from neod.intents.follow import FollowUnit
 from neod.intents.path import PathUnit
-from neod.intents.unit import Intents, PathInfo, Unit
+from neod.intents.unit import Candidate, Intents, PathInfo, Unit
 from neod.model.facts import DhcpClient
 
 
@@ -88,7 +88,14 @@ def intents(section: dict[str, Uplink], context: Context) -> Intents:
         paths=tuple(paths),
         dhcp=tuple(DhcpClient(path.name, path.name, "") for path in paths if path.ipv4 == "dhcp"),
         follow=tuple(path.name for path in paths if path.ipv4 == "follow"),
+        candidates=tuple(_candidate(path, section[path.name]) for path in paths if path.mptcp),
     )
+
+
+def _candidate(path: PathInfo, uplink: Uplink) -> Candidate:
+    fact = {"follow": "followed", "dhcp": "lease"}.get(path.ipv4, "")
+    static = uplink.ipv4.ip if isinstance(uplink.ipv4, IPv4Interface) else None
+    return Candidate(path.name, "", path.name, static, fact, path.mptcp, (0, path.table), True, path.origin)
 
 
 def _unit(name: str, uplink: Uplink, unit_name: str, context: Context) -> Unit:

@@ -1,0 +1,305 @@
+"""Endpoints and limits of the kernel's MPTCP path manager.
+
+The kernel tells nobody when either changes, so they are polled; it keeps an
+endpoint whose address or device is gone, so that such ghosts are collected.
+"""
+
+import errno
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from neod.model.change import Seen
+from neod.model.errors import KernelError
+from neod.model.key import Hashed, Key, LinkKey, LocalKey, SourceKey, within
+from neod.model.marks import ENDPOINT_IDS
+from neod.mptcp import (
+    ATTR_ADDR,
+    CMD_ADD_ADDR,
+    CMD_DEL_ADDR,
+    CMD_GET_ADDR,
+    CMD_GET_LIMITS,
+    CMD_SET_FLAGS,
+    CMD_SET_LIMITS,
+    IMPLICIT,
+    IN_PLACE,
+    LAMINAR_SINCE,
+    Endpoint,
+    address,
+    endpoint_of,
+    flag_bits,
+    flag_names,
+    limits,
+    limits_of,
+)
+from neod.ports import Ports
+from neod.wire import IFADDR, RTM_GETADDR, RTM_GETROUTE, RTMSG, Ip, attr, attrs, family_of
+
+RTA_DST: Final = 1
+IFA_ADDRESS, IFA_LOCAL = 1, 2
+RTN_LOCAL: Final = 2
+KERNEL_LIMITS: Final = (2, 0)
+"""What a new namespace has: subflows, addresses accepted. Source: net/mptcp/pm_kernel.c, pm_nl_init_net."""
+
+ORIGINAL: Final = "mptcp/limits"
+"""Under this name the limits found before our first write stand beside those of the sysctls."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointKey(Hashed):
+    """An endpoint by its address: the kernel has one for each. A *ghost* is what is left when the address is gone."""
+
+    kind: ClassVar[str] = "endpoint"
+    netns: str
+    ip: Ip
+    ghost: int = 0  # its id, which then tells it from the one that is wanted
+
+    __hash__ = Hashed.__hash__
+
+    def __str__(self) -> str:
+        return f"endpoint:{within(self.netns)}{self.ip}{f' (ghost {self.ghost})' if self.ghost else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """What an endpoint should be; the id is the mark, and the kernel's slot."""
+
+    id: int
+    flags: tuple[str, ...]  # subflow, signal, backup, fullmesh, laminar
+    link: str = ""  # subflows from it are bound to the device; empty: wherever routing sends them
+    routed: bool = False  # a rule of its own must be there first, or its first subflows leave by another way
+
+
+class EndpointKind:
+    """The pure half."""
+
+    name: ClassVar[str] = "endpoint"
+    frees_first: ClassVar[bool] = True  # ids, and the eight slots
+    adopts: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = False  # what is there of ours tells what must go first
+    poll_s: ClassVar[float | None] = 1.0
+
+    def normalize(self, key: EndpointKey, spec: EndpointSpec) -> tuple[EndpointKey, EndpointSpec]:
+        """Return the pair with the flags in the kernel's order."""
+        return key, EndpointSpec(spec.id, flag_names(flag_bits(spec.flags)), spec.link, spec.routed)
+
+    def matches(self, have: EndpointSpec, want: EndpointSpec) -> bool:
+        """Whether it serves the purpose: a foreign one with another id does, too."""
+        same = have.flags == want.flags and (not want.link or have.link == want.link)
+        return same and (have.id == want.id or have.id not in ENDPOINT_IDS)
+
+    def in_place(self, have: EndpointSpec, want: EndpointSpec) -> bool:
+        """Backup and fullmesh can be changed on a live endpoint."""
+        fixed = ~IN_PLACE
+        bits = flag_bits(have.flags) & fixed == flag_bits(want.flags) & fixed
+        return bits and have.id == want.id and (not want.link or have.link == want.link)
+
+    def requires(self, key: EndpointKey, spec: EndpointSpec) -> Iterable[Key]:
+        """An endpoint needs its address, the device it names, and the rule for what comes from it."""
+        yield LocalKey(key.netns, key.ip)
+        if spec.link:
+            yield LinkKey(key.netns, spec.link)
+        if spec.routed:
+            yield SourceKey(key.netns, key.ip)
+
+    def provides(self, key: EndpointKey) -> Iterable[Key]:
+        """Return nothing beyond the endpoint itself."""
+        return ()
+
+
+def refusal(spec: EndpointSpec, release: tuple[int, int]) -> KernelError | None:
+    """Return why a kernel of that release does not do what the flags say; older ones take any bit and say nothing."""
+    if "laminar" in spec.flags and release < LAMINAR_SINCE:
+        return KernelError("mptcp endpoint add", errno.EOPNOTSUPP, "the flag laminar needs Linux 6.18")
+    return None
+
+
+def _way_to(ip: Ip) -> tuple[int, bytes]:
+    head = RTMSG.pack(family_of(ip.version), ip.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    return RTM_GETROUTE, head + attr(RTA_DST, ip.packed)
+
+
+class EndpointDriver:
+    """Endpoints of one namespace; there are never more than eight, so that all are read at once."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._netns, self._rtnl, self._mptcp = ports.netns, ports.rtnl, ports.mptcp
+
+    async def observe(self, keys: Collection[EndpointKey]) -> Mapping[EndpointKey, Seen[EndpointSpec]]:
+        """Read all endpoints, foreign ones as well; of ours, those without an address or device are ghosts."""
+        try:
+            dumped = await self._mptcp.dump(CMD_GET_ADDR)
+        except KernelError as error:
+            if error.code == errno.EOPNOTSUPP:
+                return {}
+            raise
+        told = [endpoint for payload in dumped if (endpoint := endpoint_of(payload))]
+        ours = [endpoint for endpoint in told if endpoint.id in ENDPOINT_IDS]
+        alive = await self._alive(ours)
+        found: dict[EndpointKey, Seen[EndpointSpec]] = {}
+        for one in told:
+            if one.flags & IMPLICIT:
+                continue
+            ghost = one.id if one.id in ENDPOINT_IDS and one not in alive else 0
+            link = (self._rtnl.name_of(one.index) or f"if{one.index}") if one.index else ""
+            spec = EndpointSpec(one.id, flag_names(one.flags), link)
+            found[EndpointKey(self._netns, one.ip, ghost)] = Seen(spec, one.id in ENDPOINT_IDS)
+        return found
+
+    async def observe_all(self, wanted: Collection[EndpointKey]) -> Mapping[EndpointKey, Seen[EndpointSpec]]:
+        """Read all endpoints."""
+        return await self.observe(wanted)
+
+    async def _alive(self, endpoints: Sequence[Endpoint]) -> set[Endpoint]:
+        """Return those whose address and device exist.
+
+        The kernel is asked for the way to each address. A link that is down
+        has no way to its own, so that the addresses are read before an
+        endpoint counts as dead.
+        """
+        named = [e for e in endpoints if not e.index or self._rtnl.name_of(e.index) is not None]
+        answers = await self._rtnl.get([_way_to(e.ip) for e in named]) if named else ()
+        local = {
+            endpoint
+            for endpoint, answer in zip(named, answers, strict=True)
+            if not isinstance(answer, KernelError) and RTMSG.unpack_from(answer[1])[7] == RTN_LOCAL
+        }
+        for version in {e.ip.version for e in named if e not in local}:
+            dumped = await self._rtnl.dump(RTM_GETADDR, IFADDR.pack(family_of(version), 0, 0, 0, 0))
+            held = {
+                bytes(found[IFA_LOCAL if version == 4 else IFA_ADDRESS])
+                for _, payload in dumped
+                if (found := attrs(payload, IFADDR.size)) and (IFA_LOCAL if version == 4 else IFA_ADDRESS) in found
+            }
+            local |= {e for e in named if e.ip.packed in held}
+        return local
+
+    async def put(
+        self, items: Sequence[tuple[EndpointKey, EndpointSpec, EndpointSpec | None]]
+    ) -> Sequence[KernelError | None]:
+        """Add every endpoint, or change its flags."""
+        answers: list[KernelError | None] = [refusal(spec, self._mptcp.release) for _, spec, _ in items]
+        doable = [i for i, answer in enumerate(answers) if answer is None]
+        requests = [self._request(*items[i]) for i in doable]
+        for i, answer in zip(doable, await self._mptcp.send(requests), strict=True):
+            answers[i] = answer
+        return answers
+
+    def _request(self, key: EndpointKey, spec: EndpointSpec, have: EndpointSpec | None) -> tuple[int, bytes]:
+        index = (self._rtnl.index_of(spec.link) or 0) if spec.link else 0
+        said = Endpoint(key.ip, spec.id, flag_bits(spec.flags), index)
+        return CMD_ADD_ADDR if have is None else CMD_SET_FLAGS, address(ATTR_ADDR, said, full=True)
+
+    async def drop(self, keys: Sequence[EndpointKey]) -> Sequence[KernelError | None]:
+        """Delete every endpoint that has our mark; already gone counts as done."""
+        seen = await self.observe(keys)
+        targets = {key: Endpoint(key.ip, one.spec.id) for key, one in seen.items() if one.owned}
+        doable = [key for key in keys if key in targets]
+        sent = await self._mptcp.send([(CMD_DEL_ADDR, address(ATTR_ADDR, targets[k], full=True)) for k in doable])
+        answers = dict(zip(doable, sent, strict=True))
+        gone = (errno.EINVAL, errno.ENOENT)  # "address not found"
+        return [None if (e := answers.get(key)) is None or e.code in gone else e for key in keys]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsKey(Hashed):
+    """The limits of one namespace."""
+
+    kind: ClassVar[str] = "limits"
+    netns: str
+
+    __hash__ = Hashed.__hash__
+
+    def __str__(self) -> str:
+        return f"limits:{self.netns or 'mptcp'}"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSpec:
+    """How far a connection may grow in the kernel's path manager."""
+
+    subflows: int  # beside the first
+    add_addr_accepted: int  # of the addresses that a peer announces
+
+
+class LimitsKind:
+    """The pure half."""
+
+    name: ClassVar[str] = "limits"
+    frees_first: ClassVar[bool] = False
+    adopts: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = False
+    poll_s: ClassVar[float | None] = 1.0
+
+    def normalize(self, key: LimitsKey, spec: LimitsSpec) -> tuple[LimitsKey, LimitsSpec]:
+        """Return the pair unchanged."""
+        return key, spec
+
+    def matches(self, have: LimitsSpec, want: LimitsSpec) -> bool:
+        """Whether they are equal."""
+        return have == want
+
+    def in_place(self, have: LimitsSpec, want: LimitsSpec) -> bool:
+        """Limits are always written over."""
+        return True
+
+    def requires(self, key: LimitsKey, spec: LimitsSpec) -> Iterable[Key]:
+        """Limits need nothing."""
+        return ()
+
+    def provides(self, key: LimitsKey) -> Iterable[Key]:
+        """Return nothing beyond the limits themselves."""
+        return ()
+
+
+class LimitsDriver:
+    """The limits of one namespace. Like sysctls they exist anyway: what we changed has a value to restore."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._netns, self._sysctls, self._mptcp = ports.netns, ports.sysctls, ports.mptcp
+
+    async def observe(self, keys: Collection[LimitsKey]) -> Mapping[LimitsKey, Seen[LimitsSpec]]:
+        """Read the limits, where somebody wants them or has changed them."""
+        owned = ORIGINAL in self._sysctls.originals()
+        if not keys and not owned:
+            return {}
+        try:
+            subflows, accepted = limits_of(await self._mptcp.get(CMD_GET_LIMITS))
+        except KernelError as error:
+            if error.code == errno.EOPNOTSUPP:
+                return {}
+            raise
+        return {LimitsKey(self._netns): Seen(LimitsSpec(subflows, accepted), owned)}
+
+    async def observe_all(self, wanted: Collection[LimitsKey]) -> Mapping[LimitsKey, Seen[LimitsSpec]]:
+        """Read the limits."""
+        return await self.observe(wanted)
+
+    async def put(
+        self, items: Sequence[tuple[LimitsKey, LimitsSpec, LimitsSpec | None]]
+    ) -> Sequence[KernelError | None]:
+        """Set them, once the original is safe on disk."""
+        try:
+            if ORIGINAL not in self._sysctls.originals():
+                subflows, accepted = limits_of(await self._mptcp.get(CMD_GET_LIMITS))
+                self._sysctls.remember({ORIGINAL: f"{subflows} {accepted}"})
+        except KernelError as error:
+            return [error] * len(items)
+        requests = [(CMD_SET_LIMITS, limits(spec.subflows, spec.add_addr_accepted)) for _, spec, _ in items]
+        return await self._mptcp.send(requests)
+
+    async def drop(self, keys: Sequence[LimitsKey]) -> Sequence[KernelError | None]:
+        """Put back what was found before our first write."""
+        original = self._sysctls.originals().get(ORIGINAL)
+        if original is None or not keys:
+            return [None] * len(keys)
+        words = original.split()
+        before = (int(words[0]), int(words[1])) if len(words) == 2 and "".join(words).isdecimal() else KERNEL_LIMITS
+        (answer,) = await self._mptcp.send([(CMD_SET_LIMITS, limits(*before))])
+        if answer is None or answer.code == errno.EOPNOTSUPP:
+            try:
+                self._sysctls.remember({ORIGINAL: None})
+            except KernelError as error:
+                return [error] * len(keys)
+            return [None] * len(keys)
+        return [answer] * len(keys)

@@ -72,6 +72,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     reading = await asyncio.to_thread(first_reading, child, file)
     settings = reading.intents.daemon
     logs.configure(settings.log_level, settings.log_format)
+    await core.prime()
     _use(file, reading, core)
     control = DaemonControl(core, file)
     server = ControlServer(control, runtime_dir, version("neod"))

@@ -11,7 +11,7 @@ from neod.daemon.belonging import path_of
 from neod.daemon.follow import Follow
 from neod.daemon.journal import Journal
 from neod.daemon.leasing import Leasing
-from neod.daemon.observed import Place
+from neod.daemon.observed import Observed, Place
 from neod.daemon.reconcile import Drivers, Reconciler
 from neod.daemon.wakeup import Hints, Wakeup
 from neod.dhcp.runner import DhcpService
@@ -19,7 +19,7 @@ from neod.intents.desired import Desired
 from neod.intents.unit import Fact, FactKey, Intents
 from neod.kinds import REGISTRY
 from neod.model.change import Report
-from neod.model.facts import Lease
+from neod.model.facts import Lease, Nic
 from neod.model.key import Key, LinkKey
 from neod.ports import Clock, Rtnl
 
@@ -48,6 +48,7 @@ class Core:
         self.reconciler.spare = self._undecided
         self._tables: dict[int, str] = {}
         self._leased: frozenset[str] = frozenset()
+        self._parents: frozenset[str] = frozenset()
         self.follow, self.leasing = Follow(rtnl), Leasing(dhcp)
         self.intents = Intents(())
         self.desired = Desired(self.intents)
@@ -62,6 +63,7 @@ class Core:
         self.intents = intents
         self._tables = {path.table: path.name for path in intents.paths}
         self._leased = frozenset(client.link for client in intents.dhcp)
+        self._parents = frozenset(path.parent for path in intents.paths if path.parent)
         changed = self.desired.replace(intents, self.facts)
         self._take(changed, cause)
         self.reconciler.desire.explain_anew(self.desired.wants)
@@ -75,6 +77,23 @@ class Core:
         """Whether *key* is of a path whose lease is still asked for: it may be the very address that comes back."""
         name = path_of(key, self._tables)
         return name in self._leased and FactKey("lease", name) not in self.facts and not self.reconciler.down
+
+    async def prime(self) -> None:
+        """Learn what can be known before the first pass, so that desired state is not compiled twice.
+
+        Raises:
+            KernelError: the links cannot be read.
+        """
+        place = ("", LinkKey.kind)
+        self.reconciler.observed.replace(place, await self._spaces.driver(place).observe_all(()))
+        self._parents = frozenset(seen.spec.name for seen in self.reconciler.observed.of(place).values())
+        self.facts |= self._nics(self.reconciler.observed)
+
+    def _nics(self, observed: Observed) -> dict[FactKey, Fact]:
+        """Return the facts about parents that are new."""
+        seen = {link: observed.get(LinkKey("", link)) for link in self._parents}
+        found = {FactKey("nic", n): Nic(n, s.spec.mtu) for n, s in seen.items() if s and not s.owned and s.spec.mtu}
+        return {key: nic for key, nic in found.items() if self.facts.get(key) != nic}
 
     @property
     def tables(self) -> Iterable[int]:
@@ -102,9 +121,10 @@ class Core:
     async def _learn(self) -> set[Key]:
         """Turn what others configured on followed uplinks into facts; return the desired keys that changed."""
         changed = await self.follow.refresh(self.reconciler.observed)
-        for link, fact in changed.items():
-            self.facts[FactKey("followed", link)] = fact
-        keys = self.desired.update([FactKey("followed", link) for link in changed], self.facts)
+        learnt: dict[FactKey, Fact] = {FactKey("followed", link): fact for link, fact in changed.items()}
+        learnt |= self._nics(self.reconciler.observed)
+        self.facts.update(learnt)
+        keys = self.desired.update(learnt, self.facts)
         return self.reconciler.desire_changed(keys, self.desired.wants)
 
     # ------------------------------------------------------------ passes

@@ -10,7 +10,7 @@ from neod.intents.path import PROMOTE
 from neod.intents.unit import FactKey, Facts, Origin, Want
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
-from neod.model.facts import Host
+from neod.model.facts import Host, Nic
 
 HOST: Final = FactKey("host")
 
@@ -56,20 +56,22 @@ class MacvlanUnit:
     parent: str
     mode: str
     mac: str  # empty: derived from the machine id
-    mtu: int | None  # bytes; None leaves the parent's
+    mtu: int | None  # bytes; None: that of the parent
     origin: Origin
 
     @property
     def needs(self) -> tuple[FactKey, ...]:
-        """Return the host, for a derived MAC."""
-        return () if self.mac else (HOST,)
+        """Return the host, for a derived MAC, and the NIC, for its MTU."""
+        return (FactKey("nic", self.parent),) if self.mac else (HOST, FactKey("nic", self.parent))
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the link and its sysctls; nothing before its MAC is known."""
         machine_id = "" if self.mac else _machine_id(facts)
         if self.mac or machine_id:
             mac = self.mac or derived_mac(machine_id, self.link)
-            spec = LinkSpec("macvlan", self.link, self.parent, self.mode, mac, self.mtu)
+            nic = facts.get(FactKey("nic", self.parent))
+            mtu = self.mtu or (nic.mtu if isinstance(nic, Nic) else None)
+            spec = LinkSpec("macvlan", self.link, self.parent, self.mode, mac, mtu)
             yield Want(LinkKey("", self.link), spec, self.origin)
             yield from conf(self.link, MACVLAN_SYSCTLS, self.origin)
 

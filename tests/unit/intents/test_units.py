@@ -16,7 +16,7 @@ from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
-from neod.model.facts import FOREVER, Followed, Host, Lease
+from neod.model.facts import FOREVER, Followed, Host, Lease, Nic
 
 ORIGIN = Origin("macvlans.neo", 3)
 HOST = {FactKey("host"): Host("0123456789abcdef")}
@@ -81,9 +81,15 @@ def test_without_a_machine_id_there_is_no_link_for_all_hosts_would_have_the_same
     assert MACVLAN.waits_for(facts) == ("a machine id, for the MAC; see machine-id(5)",)
 
 
-def test_a_mac_of_the_file_needs_nothing():
+def test_the_mtu_is_the_parents_unless_the_file_says_otherwise():
+    facts = {FactKey("host"): Host("0123456789abcdef"), FactKey("nic", MACVLAN.parent): Nic(MACVLAN.parent, 9000)}
+    assert compiled(MACVLAN, facts)[LinkKey("", "neo3")].mtu == 9000
+    assert compiled(replace(MACVLAN, mtu=1400), facts)[LinkKey("", "neo3")].mtu == 1400
+
+
+def test_a_mac_of_the_file_needs_no_machine_id():
     unit = replace(MACVLAN, mac="02:00:00:00:00:01", mode="vepa", mtu=1400)
-    assert unit.needs == ()
+    assert FactKey("host") not in unit.needs
     assert unit.waits_for({}) == ()
     spec = compiled(unit, {})[LinkKey("", "neo3")]
     assert (spec.mac, spec.mode, spec.mtu) == ("02:00:00:00:00:01", "vepa", 1400)

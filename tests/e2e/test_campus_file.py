@@ -1,11 +1,7 @@
 """The file: what a bad one must not do, and what a good one changes."""
 
-import subprocess
-
 import pytest
 from tests.lab import Campus, poll
-from tests.lab.host import program
-from tests.lab.netns import argv_in
 from tests.lab.taps import Writes
 
 pytestmark = pytest.mark.kernel
@@ -82,26 +78,33 @@ def test_reload_of_the_same_file_writes_nothing(steady):
 
 
 @pytest.mark.parametrize("bad", ["empty", "syntax", "unknown-key"])
-def test_bad_file_at_start_removes_nothing(running, bad):
+def test_bad_file_at_start_leaves_what_the_last_good_one_asked_for(running, bad):
     campus = running(2)
     before = campus.host.look()
     campus.host.kill9()
     campus.host.write_config(BAD[bad])
     with Writes(campus.host.ns) as writes:
-        places = [
-            "--config",
-            campus.host.config,
-            "--runtime-dir",
-            campus.host.runtime,
-            "--state-dir",
-            campus.host.state,
-        ]
-        argv = argv_in(campus.host.ns, *program("neod"), *map(str, places))
-        neod = subprocess.run(argv, capture_output=True, text=True, timeout=15)
-        assert neod.returncode == 78, neod
-        assert "Traceback" not in neod.stderr + neod.stdout
+        campus.host.start_neod()
+        campus.host.ready()
+        state = campus.host.ctl("status", "--json").json["file"]
+        assert state["state"] == "stale"
+        assert state["problems"]
         assert writes.count() == {}
     assert before.difference(campus.host.look()) == []
+    campus.host.ip("link", "del", "neo1")
+    campus.wait_converged()
+
+
+@pytest.mark.parametrize("bad", ["empty", "syntax", "unknown-key"])
+def test_bad_file_at_the_first_start_exits_78(new_campus, bad):
+    campus = new_campus(2, None)
+    campus.host.write_config(BAD[bad])
+    with Writes(campus.host.ns) as writes:
+        neod = campus.host.start_neod()
+        assert neod.process.wait(15) == 78
+        assert str(campus.host.config) in neod.printed()
+        assert "Traceback" not in neod.printed()
+        assert writes.count() == {}
 
 
 def test_validate_needs_no_daemon_and_exits_78(steady, tmp_path):

@@ -98,7 +98,8 @@ def test_tables_fit_a_narrow_terminal_and_have_no_colour_in_a_pipe(quiet_host, c
     assert answer.status == 0, answer
     assert "\x1b" not in answer.out
     if command[0] not in {"show", "events"}:
-        assert max(map(len, answer.out.splitlines() or [""])) <= 80, answer.out
+        usual = answer.out.replace(str(quiet_host.host.config), "/etc/neo/neo.toml")
+        assert max(map(len, usual.splitlines() or [""])) <= 80, usual
 
 
 def test_why_names_the_line_of_the_file_and_the_lease(quiet_host):
@@ -129,9 +130,8 @@ def test_second_pass_sends_no_request_that_writes(quiet_host, tmp_path):
     trace = tmp_path / "trace"
     pid = str(quiet_host.host.neod.pid)
     what = "trace=sendto,sendmsg,openat,unlink,rename"
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-v", "-e", what, "-o", str(trace), "-p", pid], stderr=subprocess.PIPE, text=True
-    )
+    strace = argv_in(quiet_host.host.ns, "strace", "-f", "-v", "-e", what, "-o", str(trace), "-p", pid)
+    tracer = subprocess.Popen(strace, stderr=subprocess.PIPE, text=True)
     try:
         assert "attached" in tracer.stderr.readline()
         assert quiet_host.host.ctl("apply").status == 0

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from tests.lab.kernel import Snapshot, look, sysctls
 from tests.lab.netns import ip, poll
+from tests.lab.notify import NotifySocket
 from tests.lab.process import Program
 
 
@@ -53,8 +53,7 @@ class Host:
         self.log = directory / "neod.log"
         self.neod: Program | None = None
         self._started = 0
-        self._notify: socket.socket | None = None
-        self._heard: list[tuple[float, str]] = []
+        self._notify: NotifySocket | None = None
         for path in (directory, self.runtime, self.state):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -96,18 +95,12 @@ class Host:
     def notified(self, line: str) -> float:
         """Return when the daemon told systemd *line* since it was started; 0.0 if it has not."""
         assert self._notify is not None
-        while True:
-            try:
-                text = self._notify.recv(4096).decode(errors="replace")
-            except BlockingIOError:
-                break
-            self._heard.append((time.clock_gettime(time.CLOCK_MONOTONIC_RAW), text))
-        return next((at for at, text in self._heard if line in text.splitlines()), 0.0)
+        return next((at for at, heard in self._notify.lines() if heard == line), 0.0)
 
     def heard(self) -> list[str]:
         """Return every line the daemon told systemd since it was started."""
-        self.notified("")
-        return [line for _at, text in self._heard for line in text.splitlines()]
+        assert self._notify is not None
+        return [line for _at, line in self._notify.lines()]
 
     def tail(self, lines: int = 25) -> str:
         """Return the end of the daemon's log, for messages of failures."""
@@ -119,11 +112,8 @@ class Host:
         if self._notify is not None:
             self._notify.close()
         self._started += 1
-        self._heard = []
-        path = self.directory / f"notify{self._started}"
-        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._notify.bind(str(path))
-        return path
+        self._notify = NotifySocket(self.directory / f"notify{self._started}")
+        return self._notify.path
 
     def close(self) -> None:
         """End the daemon whatever its state."""

@@ -5,7 +5,6 @@ input non-blocking would make it so for whoever shares it.
 """
 
 import contextlib
-import errno
 import os
 import socket
 import sys
@@ -26,9 +25,6 @@ from neod.race.sources import AutoSources
 
 CHUNK_BYTES: Final = 1 << 16
 OK, FAILED, TIMED_OUT = 0, 1, 3
-
-NOT_SPLICEABLE: Final = frozenset({errno.EINVAL, errno.EBADF, errno.ESPIPE})
-"""Neither end is a pipe, or it is a file opened for appending."""
 
 
 def connect(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: Log) -> int:
@@ -87,13 +83,12 @@ def join(sock: socket.socket, stdin: int = 0, stdout: int = 1) -> int:
 
 
 def move(source: int, sink: int) -> None:
-    """Move bytes until the source ends; through no buffer of ours where one end is a pipe."""
-    try:
-        while os.splice(source, sink, CHUNK_BYTES):
-            pass
-    except OSError as error:
-        if error.errno not in NOT_SPLICEABLE:
-            raise
+    """Move bytes until the source ends.
+
+    Not with ``splice``: the kernel holds a pipe's lock while it waits for room
+    in the socket, and whoever shares the pipe would wait with it (seen on
+    6.18: the other end hung in ``write``).
+    """
     while data := os.read(source, CHUNK_BYTES):
         rest = memoryview(data)
         while rest:

@@ -29,6 +29,7 @@ class Ledger:
         self._settled: set[Key] = set()  # was in-sync with what is desired now
         self._retired: set[Key] = set()  # no longer desired, by the file or a fact
         self._churns: dict[Key, Churn] = {}
+        self._suspects: dict[Key, Actor] = {}  # who undid a repair last
 
     def asked(self, key: Key, wanted: bool) -> None:
         """Note that the desired state of *key* changed: what comes next is no drift."""
@@ -67,11 +68,14 @@ class Ledger:
         churn = self._churns.get(change.key)
         if churn is None or self.drift_of(change) is None or (hold := churn.hold_until(now)) <= now:
             return True
-        actor = trouble.actor if trouble else None
-        self.troubles[change.key] = Trouble(
-            Phase.CONTESTED, change, self.drift_of(change), next_at=hold, attempts=len(churn.repairs), actor=actor
-        )
+        actor, repairs = self._suspects.get(change.key), len(churn.repairs)
+        drift = self.drift_of(change)
+        self.troubles[change.key] = Trouble(Phase.CONTESTED, change, drift, next_at=hold, attempts=repairs, actor=actor)
         return False
+
+    def suspect(self, actors: Mapping[Key, Actor | None]) -> None:
+        """Note who touched what, for the case that it becomes a fight."""
+        self._suspects.update({key: actor for key, actor in actors.items() if actor is not None})
 
     def in_sync(self, key: Key, now: float) -> None:
         """Note that *key* is as desired. A fight stays visible until it has been quiet for a while."""
@@ -125,8 +129,8 @@ class Ledger:
         if drift is not None:
             churn = self._churns[change.key] = self._churns.get(change.key, Churn()).repaired(now)
             if churn.contested(now):
-                repairs = len(churn.repairs)
-                self.troubles[change.key] = Trouble(Phase.CONTESTED, change, drift, attempts=repairs, actor=actor)
+                repairs, suspect = len(churn.repairs), self._suspects.get(change.key, actor)
+                self.troubles[change.key] = Trouble(Phase.CONTESTED, change, drift, attempts=repairs, actor=suspect)
         if change.op is Op.DELETE:
             self._retired.discard(change.key)
         else:
@@ -140,6 +144,7 @@ class Ledger:
             trouble = self.troubles.get(key)
             if trouble is not None and trouble.phase is Phase.CONTESTED and trouble.next_at is None:
                 del self.troubles[key]
+        self._suspects = {key: actor for key, actor in self._suspects.items() if key in self._churns}
 
     def next_due(self) -> float | None:
         """Return the CLOCK_BOOTTIME of the earliest attempt; None when none is planned."""

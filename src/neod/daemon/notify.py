@@ -47,7 +47,7 @@ class Notify:
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """Set the line that ``systemctl status`` shows, if it changed."""
+        """Set the line that ``systemctl status`` shows, if it changed. ASCII only: sdnotify spoils the rest."""
         if text != self._status:
             self._status = text
             self._send(f"STATUS={text}")

@@ -103,6 +103,7 @@ class Reconciler:
         async with self._turn:
             begun, wall = self._clock.boottime(), self._clock.wall()
             self._busy_since, self.number = begun, self.number + 1
+            self.ledger.suspect(hints.keys)
             scope = await self._look(hints)
             plan = self._plan(scope, begun, insist=bool(hints.waiters))
             outcomes: tuple[Outcome, ...] = ()

@@ -108,8 +108,8 @@ class Supervisor:
         troubles = len(core.reconciler.ledger.troubles)
         paths = len(core.intents.paths)
         state = "converged" if core.converged else f"{troubles} drifts, {len(core.waiting())} waiting"
-        stale = " · file on disk has errors" if self._file.problems else ""
-        self._notify.status(f"{paths} paths · {state}{stale}")
+        stale = "; file on disk has errors" if self._file.problems else ""
+        self._notify.status(f"{paths} paths: {state}{stale}")
 
     _said_ready = False
 

@@ -4,6 +4,9 @@ Keys that several kinds depend on live here, so that kinds need not import
 each other. The empty ``netns`` is the namespace neod itself runs in.
 """
 
+import functools
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import ClassVar, Protocol
@@ -20,6 +23,11 @@ class Key(Protocol):
     def __hash__(self) -> int: ...
 
 
+@functools.cache
+def _fields_of(kind: type) -> Callable[[object], object]:
+    return operator.attrgetter(*kind.__match_args__)  # type: ignore[attr-defined]
+
+
 class Hashed:
     """A key that computes its hash once: addresses hash slowly, and a pass looks a key up dozens of times."""
 
@@ -30,8 +38,7 @@ class Hashed:
         try:
             return self._hash
         except AttributeError:
-            names = self.__match_args__  # type: ignore[attr-defined]
-            value = hash((type(self).__name__, *(getattr(self, name) for name in names)))
+            value = hash((type(self).__name__, _fields_of(type(self))(self)))
             object.__setattr__(self, "_hash", value)
             return value
 

@@ -48,7 +48,10 @@ def neod(campus: Campus) -> Run:
     watch = Stopwatch(campus)
     started = now()
     pid = campus.host.start_neod().pid
-    wall_s = watch.stopped_at() - started
+    try:
+        wall_s = watch.stopped_at() - started
+    except TimeoutError as late:
+        raise TimeoutError(f"{late}\n{campus.host.tail()}") from None
     return Run(wall_s, usage.cpu_s(pid), usage.peak_rss_mb(pid), usage.pss_mb(pid))
 
 

@@ -38,7 +38,8 @@ class Hashed:
         try:
             return self._hash
         except AttributeError:
-            value = hash((type(self).__name__, _fields_of(type(self))(self)))
+            kind: type = type(self)
+            value = hash((kind.__name__, _fields_of(kind)(self)))
             object.__setattr__(self, "_hash", value)
             return value
 

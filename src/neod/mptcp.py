@@ -213,3 +213,45 @@ def flag_names(bits: int) -> tuple[str, ...]:
 def flag_bits(names: tuple[str, ...]) -> int:
     """Return the bits of *names*."""
     return sum(FLAGS[name] for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSeen:
+    """One subflow as its TCP socket tells it. Times are in ms, rates in bytes a second."""
+
+    token: int
+    local: Ip
+    local_port: int
+    remote: Ip
+    remote_port: int
+    local_id: int = 0
+    remote_id: int = 0
+    flags: int = 0  # MPTCP_SUBFLOW_FLAG_*
+    state: int = 1  # TCP_ESTABLISHED and so on
+    rtt_ms: float = 0.0
+    sent: int = 0  # bytes that the peer has acknowledged
+    received: int = 0  # bytes
+    rate: int = 0  # what the kernel delivered last
+    retransmitted: int = 0  # bytes
+    backoff: int = 0  # time-outs in a row
+    unsent_ms: int = 0  # since data was sent last
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSeen:
+    """One MPTCP connection with its subflows, as the sockets tell it."""
+
+    token: int
+    local: Ip
+    local_port: int
+    remote: Ip
+    remote_port: int
+    server: bool
+    state: int
+    flows: tuple[FlowSeen, ...] = ()
+    fallback: bool = False  # something on the way does not let MPTCP through
+    sent: int = 0  # bytes that the peer has acknowledged, over all subflows
+    received: int = 0
+
+
+FLOW_MCAP_LOC, FLOW_JOIN_LOC, FLOW_BACKUP_REM, FLOW_BACKUP_LOC = 2, 8, 16, 32

@@ -1,0 +1,266 @@
+"""neod as the path manager of one namespace: events in, commands out, at a pace.
+
+The kernel stays the authority: what is known here comes from its events, and
+after a restart or an overrun from a census of the sockets.
+"""
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from neod.model.errors import KernelError
+from neod.mptcp import (
+    CMD_ANNOUNCE,
+    CMD_REMOVE,
+    CMD_SUBFLOW_CREATE,
+    CMD_SUBFLOW_DESTROY,
+    EVENT_CLOSED,
+    FLAGS,
+    ConnectionSeen,
+    Endpoint,
+    Event,
+    announce,
+    remove,
+    subflow_create,
+    subflow_destroy,
+)
+from neod.paths.connection import Connection, from_census, from_event
+from neod.paths.policy import Announce, Create, Destroy, Policy, Step, Withdraw, concerns, steps
+from neod.ports import Clock, Mptcp
+
+BATCH: Final = 8
+"""Commands a turn of the loop: the kernel takes about 0.1 ms for a subflow, and others wait meanwhile."""
+
+ANNOUNCE_AGAIN_S: Final = 0.05
+"""One ADD_ADDR can be under way a connection; the kernel refuses the next until it has left."""
+
+FORGOTTEN: Final = frozenset({errno.ESRCH, errno.ENOENT, errno.ENOTCONN})
+"""The token is known no longer. Source: net/mptcp/pm_userspace.c, mptcp_userspace_pm_get_sock."""
+
+Census = Callable[[], Awaitable[Sequence[ConnectionSeen]]]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What was done since the start."""
+
+    created: int = 0
+    refused: int = 0
+    destroyed: int = 0
+    announced: int = 0
+    rebuilt: int = 0
+
+
+class PathManager:
+    """Gives every connection of one namespace as many subflows as the policy says.
+
+    ``want`` may be called at any time; ``take`` and ``lost`` are for the
+    event socket; ``run`` does the work and never ends.
+    """
+
+    def __init__(self, commands: Mptcp, census: Census, clock: Clock) -> None:
+        self._commands, self._census, self._clock = commands, census, clock
+        self.connections: dict[int, Connection] = {}
+        self.counters = Counters()
+        self._policy = Policy()
+        self._max_total = 0
+        self._dirty: dict[int, None] = {}
+        self._due: dict[int, float] = {}  # token -> when to look again
+        self._rebuild = True
+        self._woken = asyncio.Event()
+
+    # ------------------------------------------------------------ in
+
+    def want(self, policy: Policy, max_total: int) -> None:
+        """Manage connections by *policy* from now on; *max_total* subflows over all of them, 0 without limit."""
+        if (policy, max_total) == (self._policy, self._max_total):
+            return
+        came = policy.here - self._policy.here
+        self._policy, self._max_total = policy, max_total
+        for connection in self.connections.values():
+            for pair in [pair for pair in connection.failures if pair[0] in came]:
+                del connection.failures[pair]  # an address that came back starts anew
+        self._dirty |= dict.fromkeys(self.connections)
+        self._woken.set()
+
+    def take(self, event: Event) -> None:
+        """Note what the kernel told of one connection."""
+        if event.what == EVENT_CLOSED:
+            self._forget(event.token)
+            return
+        connection = self.connections.get(event.token) or from_event(event)
+        if connection is None:
+            return
+        self.connections[event.token] = connection
+        connection.take(event, self._clock.boottime())
+        self._dirty[event.token] = None
+        self._woken.set()
+
+    def lost(self) -> None:
+        """Look at all connections anew: events were lost."""
+        self._rebuild = True
+        self._woken.set()
+
+    @property
+    def subflows(self) -> int:
+        """Return how many subflows there are, over all connections."""
+        return sum(len(one.flows) + len(one.pending) for one in self.connections.values())
+
+    @property
+    def managed(self) -> int:
+        """Return how many connections are ours to manage."""
+        return sum(concerns(one, self._policy) for one in self.connections.values())
+
+    def _forget(self, token: int) -> None:
+        self.connections.pop(token, None)
+        self._dirty.pop(token, None)
+        self._due.pop(token, None)
+
+    # ------------------------------------------------------------ out
+
+    async def run(self) -> None:
+        """Work for ever."""
+        while True:
+            if self._rebuild:
+                await self.rebuild()
+            self._add_what_is_due()
+            if not self._dirty:
+                await self._sleep()
+                continue
+            await self.turn()
+            await asyncio.sleep(0)
+
+    async def _sleep(self) -> None:
+        self._woken.clear()
+        due = min(self._due.values(), default=None)
+        timeout_s = None if due is None else max(0.0, due - self._clock.boottime())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    def _add_what_is_due(self) -> None:
+        now = self._clock.boottime()
+        for token in [token for token, at in self._due.items() if at <= now]:
+            del self._due[token]
+            if connection := self.connections.get(token):
+                connection.overdue(now)
+                self._dirty[token] = None
+
+    async def rebuild(self) -> None:
+        """Learn all connections from their sockets, keeping what no socket tells: refusals, announcements."""
+        self._rebuild = False
+        try:
+            seen = {one.token: one for one in await self._census()}
+        except KernelError:
+            self._rebuild = True
+            await asyncio.sleep(1.0)
+            return
+        for token in [token for token in self.connections if token not in seen]:
+            self._forget(token)
+        for token, one in seen.items():
+            known = self.connections.get(token)
+            if known is None:
+                self.connections[token] = from_census(one)
+            else:
+                known.see(one)
+            self._dirty[token] = None
+        self.counters.rebuilt += 1
+
+    async def turn(self) -> None:
+        """Bring the next connections closer to what they should be: one batch of commands."""
+        now, batch = self._clock.boottime(), list[tuple[Connection, Step]]()
+        room = self._max_total - self.subflows if self._max_total else BATCH
+        while self._dirty and len(batch) < BATCH:
+            token = next(iter(self._dirty))
+            del self._dirty[token]
+            connection = self.connections.get(token)
+            if connection is None:
+                continue
+            todo = _one_announcement(steps(connection, self._policy, now, max(0, min(room, BATCH))))
+            fits = todo[: BATCH - len(batch)]
+            room -= sum(isinstance(step, Create) for step in fits)
+            batch += [(connection, step) for step in fits]
+            if len(fits) < len(todo) or len(fits) == BATCH:
+                self._dirty[token] = None
+            self._plan_next(connection)
+        if batch:
+            await self._carry_out(batch, now)
+
+    def _plan_next(self, connection: Connection) -> None:
+        due = connection.next_due()
+        if due is None:
+            self._due.pop(connection.token, None)
+        else:
+            self._due[connection.token] = due
+
+    async def _carry_out(self, batch: Sequence[tuple[Connection, Step]], now: float) -> None:
+        for connection, step in batch:
+            if isinstance(step, Create):  # before the answer: the event may be quicker
+                connection.pending[step.pair] = now
+                connection.ids[step.pair[0]] = step.local_id
+        answers = await self._commands.send([request(connection.token, step) for connection, step in batch])
+        for (connection, step), error in zip(batch, answers, strict=True):
+            self._settle(connection, step, error, now)
+            if connection.token in self.connections:
+                self._plan_next(connection)
+
+    def _settle(self, connection: Connection, step: Step, error: KernelError | None, now: float) -> None:
+        """Note what came of a command. What an event will tell is left to the event."""
+        if error is not None and error.code in FORGOTTEN and not isinstance(step, Destroy):
+            self._forget(connection.token)
+        elif isinstance(step, Create):
+            self._created(connection, step, error, now)
+        elif isinstance(step, Announce):
+            self._announced(connection, step, error, now)
+        elif isinstance(step, Withdraw):
+            connection.told.pop(step.ip, None)
+        else:
+            connection.flows.pop(step.flow.quad, None)
+            self.counters.destroyed += 1
+            if error is None and all(flow.local != step.flow.local for flow in connection.flows.values()):
+                connection.ids.pop(step.flow.local, None)
+
+    def _created(self, connection: Connection, step: Create, error: KernelError | None, now: float) -> None:
+        if error is None:
+            self.counters.created += 1
+            return
+        self.counters.refused += 1
+        if error.code == errno.EINVAL and step.local_id:
+            connection.burnt.add(step.local_id)
+        if error.code != errno.EEXIST and all(flow.local != step.pair[0] for flow in connection.flows.values()):
+            connection.ids.pop(step.pair[0], None)
+        connection.failed(step.pair, now)
+
+    def _announced(self, connection: Connection, step: Announce, error: KernelError | None, now: float) -> None:
+        if error is None:
+            connection.told[step.ip] = step.id
+            connection.ids[step.ip] = step.id
+            self.counters.announced += 1
+        self._due[connection.token] = now + ANNOUNCE_AGAIN_S
+
+
+def _one_announcement(todo: list[Step]) -> list[Step]:
+    """Return *todo* with the first announcement only."""
+    first = next((step for step in todo if isinstance(step, Announce)), None)
+    return [step for step in todo if not isinstance(step, Announce) or step is first]
+
+
+def request(token: int, step: Step) -> tuple[int, bytes]:
+    """Return the command and attributes of one step."""
+    match step:
+        case Create((local, remote, port), local_id, index, backup):
+            flags = FLAGS["subflow"] | (FLAGS["backup"] if backup else 0)
+            said = Endpoint(local, local_id, flags, index)
+            return CMD_SUBFLOW_CREATE, subflow_create(token, said, Endpoint(remote, port=port))
+        case Destroy(flow):
+            here = Endpoint(flow.local, flow.local_id, port=flow.local_port)
+            return CMD_SUBFLOW_DESTROY, subflow_destroy(token, here, Endpoint(flow.remote, port=flow.remote_port))
+        case Announce(ip, number, index, backup):
+            flags = FLAGS["signal"] | (FLAGS["backup"] if backup else 0)
+            return CMD_ANNOUNCE, announce(token, Endpoint(ip, number, flags, index))
+        case Withdraw(_, number):
+            return CMD_REMOVE, remove(token, number)

@@ -34,7 +34,7 @@ SHUN_S: Final = 300.0  # a declined address is not taken again for so long
 SHUN_MOST: Final = 8
 NAK_GRACE_S: Final = 10.0
 REBOOT_GIVE_UP_S: Final = 10.0  # RFC 2131, 3.2 leaves it open; then the gateway decides
-REQUEST_TRIES: Final = 4
+REQUEST_TRIES: Final = 5
 PREFER_S: Final = 2.0
 """How long the server of the last lease keeps another one's offer waiting: against rogue
 servers, which are usually the faster ones."""

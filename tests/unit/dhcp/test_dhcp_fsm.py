@@ -140,14 +140,15 @@ def test_the_lease_counts_from_the_first_request(world):
 def test_discover_is_repeated_with_one_xid_and_growing_pauses(world):
     world.start()
     sent, times = [], []
-    for _ in range(9):
+    for _ in range(13):
         world.timer()
         sent.append(world.sent().request)
         times.append(world.now)
     gaps = [b - a for a, b in pairwise(times)]
     assert len({request.xid for request in sent}) == 1, "a late answer still counts"
-    assert all(a < b for a, b in pairwise(gaps[:7]))
-    assert all(63 <= gap <= 65 for gap in gaps[6:])
+    assert sum(gaps[:5]) < 12.5, "the first tries come early"
+    assert all(1.5 * a < b for a, b in pairwise(gaps[7:11]))
+    assert all(63 <= gap <= 65 for gap in gaps[10:])
     assert [request.secs for request in sent] == [int(at - times[0]) for at in times]
 
 
@@ -165,10 +166,10 @@ def test_a_server_that_offers_but_does_not_confirm_is_left(world):
     world.timer()
     world.reply(OFFER)
     kinds = []
-    while len(kinds) < 4:
+    while len(kinds) < fsm.REQUEST_TRIES:
         world.timer()
         kinds.append(world.sent().request.type)
-    assert kinds == [REQUEST, REQUEST, REQUEST, DISCOVER]
+    assert kinds == [REQUEST] * (fsm.REQUEST_TRIES - 1) + [DISCOVER]
     assert "does not confirm" in world.state.error
 
 
@@ -418,7 +419,7 @@ def test_an_address_that_another_link_of_ours_has_is_asked_about_again_soon_but_
         world.take(fsm.given_twice(world.state, IP, "m2", world.now))
         pauses.append(world.state.retry_at - world.now)
     assert pauses[0] == pytest.approx(0.1)
-    assert pauses[-1] > 20
+    assert pauses[-1] > 3
     assert "m2" in world.state.error
 
 
@@ -525,7 +526,7 @@ def test_an_answer_to_a_stopped_client_is_ignored(world):
 
 def test_after_a_silence_what_waits_goes_out_at_once(world):
     world.start()
-    for _ in range(6):
+    for _ in range(8):
         world.timer()
     world.take(fsm.hurry(world.state, world.now))
     assert world.state.retry_at == world.now
@@ -695,4 +696,4 @@ def test_a_silent_network_gets_few_packets(world):
     while world.now < begun + 3600:
         world.timer()
         sent += sum(isinstance(action, Send) for action in world.done)
-    assert sent <= 65
+    assert sent <= 70

@@ -16,6 +16,7 @@ from neod.daemon.file import FileKeeper
 from neod.daemon.journal import Journal
 from neod.daemon.listen import Listener
 from neod.daemon.main import first_reading
+from neod.daemon.multipath import Multipathing
 from neod.daemon.notify import Notify
 from neod.daemon.spaces import Spaces
 from neod.daemon.supervisor import Supervisor
@@ -61,6 +62,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     spaces = Spaces(REGISTRY, clock, state_dir, heard, lambda: wakeup.hint_everything("lost events"))
     dhcp = DhcpService(clock, LeaseStore(state_dir, clock), leased, log=said)
     core = Core(spaces, spaces.main.rtnl, clock, wakeup, journal, dhcp, _facts(dhcp, spaces, state_dir))
+    core.multipath = Multipathing(spaces, clock, wakeup, journal)
     centre.append(core)
     listener.append(Listener(core.reconciler, wakeup, core.follow, core.leasing, spaces.rtnl))
 
@@ -84,7 +86,10 @@ def _facts(dhcp: DhcpService, spaces: Spaces, state_dir: Path) -> dict[FactKey, 
     """Return what is known before the first look: leases from the disk, and what host this is."""
     facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in dhcp.stored().items()}
     thresholds = bool(spaces.main.ports.sysctls.read(["net/ipv4/neigh/default/gc_thresh1"]))
-    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds)
+    tried = {name: f"net/mptcp/{name}" for name in ("enabled", "path_manager", "pm_type", "scheduler")}
+    there = spaces.main.ports.sysctls.read(tried.values())
+    mptcp = tuple(name for name, path in tried.items() if path in there)
+    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds, mptcp)
     return facts
 
 

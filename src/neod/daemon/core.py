@@ -11,6 +11,7 @@ from neod.daemon.belonging import path_of
 from neod.daemon.follow import Follow
 from neod.daemon.journal import Journal
 from neod.daemon.leasing import Leasing
+from neod.daemon.multipath import Multipathing
 from neod.daemon.observed import Observed, Place
 from neod.daemon.reconcile import Drivers, Reconciler
 from neod.daemon.wakeup import Hints, Wakeup
@@ -55,6 +56,7 @@ class Core:
         self.passed = asyncio.Condition()  # notified after every pass
         self._polls: dict[Place, float] = {}  # next look at what sends no event
         self._next_resync = 0.0
+        self.multipath: Multipathing | None = None
 
     # ------------------------------------------------------------ desired state
 
@@ -69,6 +71,8 @@ class Core:
         self.reconciler.desire.explain_anew(self.desired.wants)
         self.follow.want(intents.follow)
         self.leasing.want(intents.dhcp)
+        if self.multipath:
+            self.multipath.want(intents)
         for uplink in intents.follow:
             self.wakeup.hint(LinkKey("", uplink), cause)
         self.leasing.looked_at(None, self.reconciler.observed)
@@ -123,6 +127,8 @@ class Core:
         changed = await self.follow.refresh(self.reconciler.observed)
         learnt: dict[FactKey, Fact] = {FactKey("followed", link): fact for link, fact in changed.items()}
         learnt |= self._nics(self.reconciler.observed)
+        if self.multipath:
+            learnt |= self.multipath.refresh(self.reconciler.observed, self.facts)
         self.facts.update(learnt)
         keys = self.desired.update(learnt, self.facts)
         return self.reconciler.desire_changed(keys, self.desired.wants)
@@ -144,6 +150,8 @@ class Core:
         self._plan_polls(hints)
         self._tell(report, hints)
         self.leasing.looked_at(self._links_of(report, hints), self.reconciler.observed)
+        if self.multipath:
+            self.multipath.looked_at(report, hints, self.reconciler.observed, self.facts)
         for waiter in hints.waiters:
             if not waiter.done():
                 waiter.set_result(None)

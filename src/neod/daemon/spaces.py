@@ -6,6 +6,7 @@ so a namespace is compared with what its name stands for before it is used.
 
 import asyncio
 import functools
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class Space:
     ports: Ports
     rtnl: NetlinkRtnl
     mptcp: NetlinkMptcp
+    generic: Callable[[int], socket.socket]  # opens a socket of generic netlink inside
     enter: Enter  # runs a call inside
     events: EventSocket
     drivers: Mapping[str, Driver[Any, Any]]
@@ -61,8 +63,7 @@ class Spaces:
         def opener(size: int) -> Any:
             return enter(functools.partial(open_netlink, size))
 
-        def generic(size: int) -> Any:
-            return enter(functools.partial(open_generic, size))
+        generic = functools.partial(self._generic, enter)
 
         rtnl = NetlinkRtnl(opener)
         events = EventSocket(functools.partial(self._take, netns), self._lost, opener)
@@ -72,13 +73,29 @@ class Spaces:
         ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays(), mptcp)
         kinds = [entry for entry in self._registry if not netns or entry.kind.name != NetnsKey.kind]
         return Space(
-            ports, rtnl, mptcp, enter, events, {entry.kind.name: entry.driver(ports) for entry in kinds}, identity
+            ports,
+            rtnl,
+            mptcp,
+            generic,
+            enter,
+            events,
+            {entry.kind.name: entry.driver(ports) for entry in kinds},
+            identity,
         )
+
+    @staticmethod
+    def _generic(enter: Enter, size: int) -> socket.socket:
+        opened: socket.socket = enter(functools.partial(open_generic, size))
+        return opened
 
     @property
     def main(self) -> Space:
         """Return neod's own namespace."""
         return self._open[""]
+
+    def opened(self, netns: str) -> Space | None:
+        """Return a namespace if it is open."""
+        return self._open.get(netns)
 
     def rtnl(self, netns: str) -> NetlinkRtnl:
         """Return the requests of an open namespace."""

@@ -57,6 +57,7 @@ class Supervisor:
                     for name, work in (
                         ("passes", self._passes),
                         ("dhcp", self._core.dhcp.run),
+                        *((("paths", self._core.multipath.run),) if self._core.multipath else ()),
                         ("control", self._server.run),
                         ("hangups", self._reload_on_hangup),
                         ("ticks", self._ticks),

@@ -20,6 +20,8 @@ def flat(spec: object, now: float) -> dict[str, str]:
 def _text(name: str, value: object, now: float) -> str:
     if value is None or value == "":
         return ""
+    if name == "slack_s":
+        return ""
     if name == "valid_until" and isinstance(value, float):
         return "forever" if value == FOREVER else f"{max(0, round(value - now))} s from now"
     if isinstance(value, bool):

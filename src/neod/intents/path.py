@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Final
 
 from neod.intents.unit import FactKey, Facts, Origin, Want
-from neod.kinds.address import AddressKey, AddressSpec
+from neod.kinds.address import AddressKey, AddressSpec, slack
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
@@ -43,6 +43,7 @@ class Addressing:
     routes: tuple[tuple[IPv4Network, IPv4Address], ...] = ()
     mtu: int | None = None  # bytes, of what leaves through the routes; None leaves the link's
     valid_until: float = FOREVER
+    slack_s: float = 0.0
     lease: str = ""  # in words; empty where no lease told it
 
     def holds(self, ip: IPv4Address) -> bool:
@@ -80,7 +81,7 @@ class PathUnit:
         if given is None:
             return []
         key = AddressKey("", self.link, given.ip, given.prefix_length)
-        spec = AddressSpec(given.valid_until, prefix_route=self.main)
+        spec = AddressSpec(given.valid_until, prefix_route=self.main, slack_s=given.slack_s)
         wants = [Want(key, spec, self.origin, given.lease), *table(self.link, self.table, (given,), self.origin)]
         return [*wants, *self._reachable(given)] if self.main else wants
 
@@ -112,7 +113,8 @@ def leased(lease: Lease, link_mtu: int) -> Addressing:
     gateway = routes.pop(EVERYWHERE, lease.gateway) if routes else lease.gateway
     mtu = route_mtu(lease.mtu, link_mtu)
     rest = tuple(routes.items()) if routes else ()
-    return Addressing(lease.ip, lease.prefix_length, gateway, rest, mtu, lease.expires_at, _words(lease.server))
+    until, slack_s = lease.expires_at, slack(lease.expires_at - lease.bound_at)
+    return Addressing(lease.ip, lease.prefix_length, gateway, rest, mtu, until, slack_s, _words(lease.server))
 
 
 @lru_cache(maxsize=256)

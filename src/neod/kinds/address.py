@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import ClassVar, Final
 
@@ -52,6 +52,17 @@ class AddressSpec:
 
     valid_until: float = FOREVER  # seconds of CLOCK_BOOTTIME
     prefix_route: bool = False  # False: IFA_F_NOPREFIXROUTE, no route in the main table
+    slack_s: float = field(default=0.0, compare=False)  # how much earlier the kernel's end may be: see ``slack``
+
+
+def slack(granted_s: float) -> float:
+    """Return how much earlier than the lease the kernel's lifetime may end before it is written again.
+
+    The kernel's is the net below us, for when nobody renews. A sixteenth of
+    what was granted: each renewal (at half time) writes it, and asking again
+    after a restart, which moves the end by seconds, does not.
+    """
+    return 0.0 if granted_s == FOREVER else granted_s / 16
 
 
 class AddressKind:
@@ -73,7 +84,8 @@ class AddressKind:
             return False
         if have.valid_until == want.valid_until:
             return True
-        return abs(have.valid_until - want.valid_until) <= LIFETIME_SLACK_S
+        early_s = want.valid_until - have.valid_until
+        return -LIFETIME_SLACK_S <= early_s <= max(LIFETIME_SLACK_S, want.slack_s)
 
     def in_place(self, have: AddressSpec, want: AddressSpec) -> bool:
         """A lifetime can be replaced; IPv4 keeps the flags an address was made with."""

@@ -214,6 +214,10 @@ class Netfilter(Protocol):
         """Whether a legacy table drops by default what is forwarded."""
         ...
 
+    async def legacy_warm(self) -> None:
+        """Be ready to write legacy tables without delay."""
+        ...
+
     async def legacy_write(self, version: int, table: str, chains: Mapping[str, Mapping[str, Any]]) -> None:
         """Make the ``NEO-*`` chains of a table exactly *chains*, in one transaction; nothing of others is lost.
 
@@ -258,6 +262,9 @@ class NoNetfilter:
     def legacy_forward_drops(self) -> bool:
         """Return no."""
         return False
+
+    async def legacy_warm(self) -> None:
+        """Do nothing."""
 
     async def legacy_write(self, version: int, table: str, chains: Mapping[str, Mapping[str, Any]]) -> None:
         """Refuse."""

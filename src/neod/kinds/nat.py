@@ -1,0 +1,158 @@
+"""The whole of neo's address translation in one namespace: one resource, replaced in one transaction.
+
+Two backends can hold it, nftables and the legacy tables of iptables. Neither
+gives back what was written, so a digest of what was asked is kept beside the
+rules, and everything is verified to be whole against that.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, Protocol
+
+from neod.kinds.nat_legacy import LegacyNat
+from neod.kinds.nat_nft import NftNat
+from neod.model.change import Seen
+from neod.model.errors import KernelError
+from neod.model.key import Hashed, Key
+from neod.model.nat import Ruleset
+from neod.ports import Ports
+
+NFTABLES: Final = "nftables"
+IPTABLES: Final = "iptables"
+AUTO: Final = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class NatKey(Hashed):
+    """The translation of one namespace."""
+
+    kind: ClassVar[str] = "nat"
+    netns: str
+
+    __hash__ = Hashed.__hash__
+
+    def __str__(self) -> str:
+        return f"nat:{self.netns or 'main'}"
+
+
+@dataclass(frozen=True, slots=True)
+class NatSpec:
+    """What is translated, and who keeps it."""
+
+    ruleset: Ruleset
+    backend: str = AUTO  # auto | nftables | iptables; as observed, never auto
+
+
+class NatKind:
+    """The pure half."""
+
+    name: ClassVar[str] = "nat"
+    frees_first: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = False
+    adopts: ClassVar[bool] = False
+    poll_s: ClassVar[float | None] = 0.4  # the legacy tables tell nobody what happens to them
+
+    def normalize(self, key: NatKey, spec: NatSpec) -> tuple[NatKey, NatSpec]:
+        """Return the rules sorted, each once."""
+        return key, replace(spec, ruleset=Ruleset.of(spec.ruleset.rules) if spec.ruleset.rules else spec.ruleset)
+
+    def matches(self, have: NatSpec, want: NatSpec) -> bool:
+        """Whether the same was asked for, in the right place."""
+        return have.ruleset.digest == want.ruleset.digest and want.backend in (AUTO, have.backend)
+
+    def in_place(self, have: NatSpec, want: NatSpec) -> bool:
+        """All is replaced in one transaction; another backend takes over before the first lets go."""
+        return True
+
+    def requires(self, key: NatKey, spec: NatSpec) -> Iterable[Key]:
+        """Rules name interfaces that need not exist."""
+        return ()
+
+    def provides(self, key: NatKey) -> Iterable[Key]:
+        """Return nothing beyond the rules themselves."""
+        return ()
+
+
+class Backend(Protocol):
+    """One of the two."""
+
+    async def read(self) -> str | None: ...
+    async def replace(self, ruleset: Ruleset) -> None: ...
+    async def remove(self) -> None: ...
+    async def obstacles(self) -> tuple[str, ...]: ...
+
+
+class NatDriver:
+    """The translation of one namespace, on whichever backend."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._key = NatKey(ports.netns)
+        self._port = ports.netfilter
+        self._backends: Mapping[str, Backend] = {
+            NFTABLES: NftNat(ports.netfilter),
+            IPTABLES: LegacyNat(ports.netfilter),
+        }
+        self.notes: tuple[str, ...] = ()
+        """For people: the backend and why, and what stands in the way of forwarded packets."""
+
+    async def observe(self, keys: Collection[NatKey]) -> Mapping[NatKey, Seen[NatSpec]]:
+        """Read both backends; what is in both, or not whole, has no digest and fits nothing."""
+        found = {name: digest for name, b in self._backends.items() if (digest := await b.read()) is not None}
+        if not found:
+            self.notes = ()
+            return {}
+        backend, digest = next(iter(found.items()))
+        if backend == IPTABLES:
+            await self._port.legacy_warm()
+        await self._tell(backend)
+        ruleset = Ruleset((), digest if len(found) == 1 else "")
+        return {self._key: Seen(NatSpec(ruleset, backend), True)}
+
+    async def observe_all(self, wanted: Collection[NatKey]) -> Mapping[NatKey, Seen[NatSpec]]:
+        """Read both backends."""
+        return await self.observe(wanted)
+
+    async def put(self, items: Sequence[tuple[NatKey, NatSpec, NatSpec | None]]) -> Sequence[KernelError | None]:
+        """Replace the rules; on a move, the new backend has them before the old one loses them."""
+        return [await self._put(spec, have) for _, spec, have in items]
+
+    async def _put(self, spec: NatSpec, have: NatSpec | None) -> KernelError | None:
+        try:
+            name = spec.backend if spec.backend != AUTO else have.backend if have else self._preferred()[0]
+            await self._backends[name].replace(spec.ruleset)
+            for other, backend in self._backends.items():
+                if other != name:
+                    await backend.remove()
+            await self._tell(name)
+        except KernelError as error:
+            return error
+        return None
+
+    async def drop(self, keys: Sequence[NatKey]) -> Sequence[KernelError | None]:
+        """Remove all of ours from both backends."""
+        answers: list[KernelError | None] = []
+        for _ in keys:
+            try:
+                for backend in self._backends.values():
+                    await backend.remove()
+                answers.append(None)
+            except KernelError as error:
+                answers.append(error)
+        self.notes = ()
+        return answers
+
+    def _preferred(self) -> tuple[str, str]:
+        """Return the backend that the host uses, and how it shows."""
+        if tables := self._port.nft_tables():
+            return NFTABLES, f"the host has nftables rules in {tables[0]}"
+        legacy = sorted({*self._port.legacy_names(4), *self._port.legacy_names(6)})
+        if not legacy:
+            return NFTABLES, "the host has no legacy tables"
+        return IPTABLES, f"the host has legacy tables ({', '.join(legacy)}) and no nftables rules"
+
+    async def _tell(self, backend: str) -> None:
+        self.notes = (f"nat{f' in {self._key.netns}' if self._key.netns else ''}: {backend}",)
+        preferred, why = self._preferred()
+        if preferred == backend:
+            self.notes = (f"{self.notes[0]} ({why})",)
+        self.notes += await self._backends[backend].obstacles()

@@ -1,0 +1,189 @@
+"""Address translation in the legacy tables: ``NEO-*`` chains, and one jump to each.
+
+Every rule carries the digest of what was asked of it; the jump comes first in
+its chain, so that nobody else's rules take what is neo's.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from neod.model.nat import Dnat, Ip, NatRule, Ruleset, SnatFrom, SnatTo, digest_of, version_of
+from neod.ports import LegacyTable, Netfilter
+
+Rule = dict[str, Any]  # fields, matches, target, comment: see ``neod.kernel.iptables_worker``
+Chains = dict[str, dict[str, Any]]  # by name: the chain it is jumped to from, and its rules
+
+VERSIONS: Final = (4, 6)
+TABLES: Final = ("filter", "nat")  # what accepts comes before what translates
+OURS: Final = "NEO-"
+PREFIX: Final = "neo "
+LOOPBACK: Final = {4: "127.0.0.0/8", 6: "::1/128"}
+CHAINS: Final = {
+    "NEO-PREROUTING": ("nat", "PREROUTING"),
+    "NEO-OUTPUT": ("nat", "OUTPUT"),
+    "NEO-POSTROUTING": ("nat", "POSTROUTING"),
+    "NEO-FORWARD": ("filter", "FORWARD"),
+}
+
+
+def _ports(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}:{last}"
+
+
+def _target(by: Ip | None) -> tuple[str, dict[str, str]]:
+    return ("SNAT", {"to_source": str(by)}) if by else ("MASQUERADE", {})
+
+
+def _rule(fields: dict[str, str], matches: list[Any], target: tuple[str, dict[str, str]]) -> Rule:
+    rule: Rule = {"fields": {k: v for k, v in fields.items() if v}, "matches": matches, "target": target}
+    return {**rule, "comment": PREFIX + digest_of(repr(rule))}
+
+
+def _forward(protocol: str, to: Ip, ports: str) -> Iterator[tuple[str, Rule]]:
+    """Accept, both ways, what was sent on to *to*: a policy or a rule of others may drop it."""
+    accept: tuple[str, dict[str, str]] = ("ACCEPT", {})
+    there = [(protocol, {"dport": ports}), ("conntrack", {"ctstate": "DNAT"})]
+    back = [(protocol, {"sport": ports}), ("conntrack", {"ctstate": "DNAT"})]
+    yield "NEO-FORWARD", _rule({"protocol": protocol, "dst": str(to)}, there, accept)
+    yield "NEO-FORWARD", _rule({"protocol": protocol, "src": str(to)}, back, accept)
+
+
+def _dnat(rule: Dnat) -> Iterator[tuple[str, Rule]]:
+    host = f"[{rule.to}]" if rule.to.version == 6 and rule.to_port else str(rule.to)
+    target = ("DNAT", {"to_destination": f"{host}:{rule.to_port}" if rule.to_port else host})
+    matches = [(rule.protocol, {"dport": _ports(rule.first, rule.last)}), ("addrtype", {"dst_type": "LOCAL"})]
+    fields = {"protocol": rule.protocol, "in_interface": rule.interface}
+    yield "NEO-PREROUTING", _rule(fields, matches, target)
+    if rule.hairpin:
+        away = {"protocol": rule.protocol, "dst": f"!{LOOPBACK[rule.to.version]}"}
+        yield "NEO-OUTPUT", _rule(away, matches, target)
+    last = rule.to_port or rule.last
+    yield from _forward(rule.protocol, rule.to, _ports(rule.to_port or rule.first, last))
+
+
+def _snat(rule: SnatTo | SnatFrom) -> Iterator[tuple[str, Rule]]:
+    if isinstance(rule, SnatTo):
+        ports = (rule.protocol, {"dport": _ports(rule.first, rule.last)})
+        fields = {"protocol": rule.protocol, "dst": str(rule.to)}
+        yield "NEO-POSTROUTING", _rule(fields, [ports, ("conntrack", {"ctstate": "DNAT"})], _target(rule.by))
+        return
+    yield "NEO-POSTROUTING", _rule({"src": str(rule.source), "out_interface": rule.interface}, [], _target(rule.by))
+    if rule.by is None:
+        accept: tuple[str, dict[str, str]] = ("ACCEPT", {})
+        answers = [("conntrack", {"ctstate": "ESTABLISHED,RELATED"})]
+        yield "NEO-FORWARD", _rule({"src": str(rule.source), "out_interface": rule.interface}, [], accept)
+        yield "NEO-FORWARD", _rule({"dst": str(rule.source), "in_interface": rule.interface}, answers, accept)
+
+
+def _order(rule: NatRule) -> tuple[int, str]:
+    """What asks for an interface or an address comes before what asks for less."""
+    late = not rule.interface if isinstance(rule, Dnat) else isinstance(rule, SnatFrom) and rule.by is None
+    return int(late), str(rule)
+
+
+def chains(rules: Iterable[NatRule], version: int) -> Mapping[str, Chains]:
+    """Return the chains of IP *version* by table; both tables are always named, empty where nothing is asked."""
+    found: dict[str, Chains] = {table: {} for table in TABLES}
+    for rule in sorted((rule for rule in rules if version_of(rule) == version), key=_order):
+        for name, entry in _dnat(rule) if isinstance(rule, Dnat) else _snat(rule):
+            table, builtin = CHAINS[name]
+            found[table].setdefault(name, {"from": builtin, "rules": []})["rules"].append(entry)
+    for ours in found.values():
+        for chain in ours.values():
+            chain["rules"] = list({rule["comment"]: rule for rule in chain["rules"]}.values())
+    return found
+
+
+def marked(ruleset: Ruleset) -> Mapping[int, Mapping[str, Chains]]:
+    """Return all chains by version and table; a last rule that changes nothing says what was asked."""
+    found = {version: chains(ruleset.rules, version) for version in VERSIONS}
+    used = "".join(str(version) for version in VERSIONS if found[version]["nat"])
+    for tables in found.values():
+        if tables["nat"]:
+            comments = {name: _comments(chain["rules"]) for table in tables.values() for name, chain in table.items()}
+            mark = f"{PREFIX}{ruleset.digest} {used} {_shape(comments)}"
+            last = tables["nat"][min(tables["nat"])]["rules"]
+            last.append({"fields": {}, "matches": [], "target": ("RETURN", {}), "comment": mark})
+    return found
+
+
+def _comments(rules: Iterable[Rule]) -> list[str]:
+    return [rule["comment"] for rule in rules]
+
+
+def _shape(chains: Mapping[str, list[str]]) -> str:
+    return digest_of("\n".join(f"{name} {comment}" for name in sorted(chains) for comment in chains[name]))
+
+
+def digest_in(tables: Mapping[str, LegacyTable]) -> tuple[str, str] | None:
+    """Return what was asked, and of which IP versions; nothing in them if it is not whole, None if there is nothing."""
+    ours = {
+        name: [rule.comment for rule in chain.rules]
+        for table in tables.values()
+        for name, chain in table.items()
+        if name.startswith(OURS)
+    }
+    if not ours:
+        return None
+    translating = sorted(name for name in ours if CHAINS.get(name, ("",))[0] == "nat")
+    mark = ours[translating[0]].pop() if translating and ours[translating[0]] else ""
+    told = mark.removeprefix(PREFIX).split(" ")
+    if len(told) != 3 or told[2] != _shape(ours) or not all(_jumped_to(tables, name) for name in ours):
+        return "", ""
+    return told[0], told[1]
+
+
+def _jumped_to(tables: Mapping[str, LegacyTable], name: str) -> bool:
+    """Whether one rule jumps to the chain, and comes before all that is not ours."""
+    table, builtin = CHAINS[name]
+    targets = [rule.target for rule in tables[table][builtin].rules]
+    return targets.count(name) == 1 and all(target.startswith(OURS) for target in targets[: targets.index(name)])
+
+
+class LegacyNat:
+    """The iptables backend."""
+
+    def __init__(self, port: Netfilter) -> None:
+        self._port = port
+
+    async def read(self) -> str | None:
+        """Return the digest of what is there, empty if it is not whole; None if there is nothing."""
+        told = {version: mark for version in VERSIONS if (mark := digest_in(self._tables(version))) is not None}
+        if not told:
+            return None
+        there = "".join(map(str, told))
+        digests = {digest for digest, used in told.values() if used == there}
+        return digests.pop() if len(digests) == 1 and all(used == there for _, used in told.values()) else ""
+
+    def _tables(self, version: int) -> Mapping[str, LegacyTable]:
+        read = ((table, self._port.legacy_read(version, table)) for table in TABLES)
+        return {table: chains for table, chains in read if chains is not None}
+
+    async def replace(self, ruleset: Ruleset) -> None:
+        """Put *ruleset* in place of whatever is there: one transaction a table, and translation is one table.
+
+        Raises:
+            KernelError: refused.
+        """
+        for version, tables in marked(ruleset).items():
+            for table, wanted in tables.items():
+                if wanted or self._has_ours(version, table):
+                    await self._port.legacy_write(version, table, wanted)
+
+    async def remove(self) -> None:
+        """Take our chains and the jumps to them away; tables without any are not touched."""
+        for version in VERSIONS:
+            for table in reversed(TABLES):
+                if self._has_ours(version, table):
+                    await self._port.legacy_write(version, table, {})
+
+    def _has_ours(self, version: int, table: str) -> bool:
+        chains = self._port.legacy_read(version, table)
+        return chains is not None and any(name.startswith(OURS) for name in chains)
+
+    async def obstacles(self) -> tuple[str, ...]:
+        """Return what drops forwarded packets though our chain accepts them."""
+        advice = "accept there what is translated: ct status dnat accept, ct state established,related accept"
+        return tuple(
+            f"{chain} drops by default what is forwarded; {advice}" for chain in self._port.nft_forward_drops()
+        )

@@ -1,0 +1,215 @@
+"""Address translation in nftables: the table ``inet neo``, where a thousand rules are one lookup.
+
+Source: nft(8). Translation in the inet family needs Linux 5.2.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final
+
+from neod.model.nat import Dnat, NatRule, Net, Ruleset, SnatFrom, SnatTo, digest_of, ports_text
+from neod.ports import Netfilter
+
+MARK_CHAIN: Final = "asked"
+HOOKS: Final = {"prerouting": -105, "output": -105, "postrouting": 95}
+"""Just before dstnat and srcnat, where others are: what is explicit comes before what is general."""
+
+FAMILY: Final = {4: "ip", 6: "ip6"}
+LOOPBACK: Final = {4: "127.0.0.0/8", 6: "::1"}
+
+
+@dataclass(slots=True)
+class Lookup:
+    """One set or map with the rule that asks it."""
+
+    chain: str
+    rule: str  # with %s where the lookup goes
+    type: str
+    elements: set[str] = field(default_factory=set)
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it answers with more than yes."""
+        return ":" in self.type
+
+
+def lookups(rules: Iterable[NatRule]) -> Mapping[str, Lookup]:
+    """Return the sets and maps of *rules* by name, in the order in which they are to be asked."""
+    found: dict[str, Lookup] = {}
+    for rule in rules:
+        for name, lookup, element in _entries(rule):
+            found.setdefault(name, lookup).elements.add(element)
+    return {name: found[name] for name in sorted(found, key=_rank)}
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """The more a lookup asks, the earlier it comes."""
+    order = ("from_by", "_on", "_port", "to_by", "to_masq", "from_masq")
+    return next((i for i, part in enumerate(order) if part in name), 2), name
+
+
+def _entries(rule: NatRule) -> Iterator[tuple[str, Lookup, str]]:
+    match rule:
+        case Dnat():
+            yield from _dnat(rule)
+        case SnatTo():
+            yield _snat_to(rule)
+        case SnatFrom():
+            yield _snat_from(rule)
+
+
+def _dnat(rule: Dnat) -> Iterator[tuple[str, Lookup, str]]:
+    version, ports = rule.to.version, ports_text(rule.first, rule.last)
+    name = f"{rule.protocol}{version}"
+    value, value_type = str(rule.to), f"ipv{version}_addr"
+    if rule.to_port:
+        value, value_type = f"{value} . {rule.to_port}", f"{value_type} . inet_service"
+    port = "_port" if rule.to_port else ""
+    verdict = f"dnat {FAMILY[version]} to"
+    if rule.interface:
+        ask = f"fib daddr type local {verdict} iifname . {rule.protocol} dport map %s"
+        lookup = Lookup("prerouting", ask, f"ifname . inet_service : {value_type}")
+        yield f"{name}_on{port}", lookup, f"{rule.interface} . {ports} : {value}"
+    else:
+        ask = f"fib daddr type local {verdict} {rule.protocol} dport map %s"
+        yield f"{name}{port}", Lookup("prerouting", ask, f"inet_service : {value_type}"), f"{ports} : {value}"
+    if rule.hairpin:
+        away = f"{FAMILY[version]} daddr != {LOOPBACK[version]} "
+        ask = f"fib daddr type local {away}{verdict} {rule.protocol} dport map %s"
+        yield f"{name}_itself{port}", Lookup("output", ask, f"inet_service : {value_type}"), f"{ports} : {value}"
+
+
+def _snat_to(rule: SnatTo) -> tuple[str, Lookup, str]:
+    family, address = FAMILY[rule.to.version], f"ipv{rule.to.version}_addr"
+    target, key = f"{rule.to} . {ports_text(rule.first, rule.last)}", f"{family} daddr . {rule.protocol} dport"
+    name = f"{rule.protocol}{rule.to.version}_to"
+    if rule.by is None:
+        lookup = Lookup("postrouting", f"ct status dnat {key} %s masquerade", f"{address} . inet_service")
+        return f"{name}_masq", lookup, target
+    ask = f"ct status dnat snat {family} to {key} map %s"
+    return f"{name}_by", Lookup("postrouting", ask, f"{address} . inet_service : {address}"), f"{target} : {rule.by}"
+
+
+def _snat_from(rule: SnatFrom) -> tuple[str, Lookup, str]:
+    family, address = FAMILY[rule.source.version], f"ipv{rule.source.version}_addr"
+    origin, key = f"{rule.interface} . {_net(rule.source)}", f"oifname . {family} saddr"
+    if rule.by is None:
+        lookup = Lookup("postrouting", f"{key} %s masquerade", f"ifname . {address}")
+        return f"{family}_from_masq", lookup, origin
+    lookup = Lookup("postrouting", f"snat {family} to {key} map %s", f"ifname . {address} : {address}")
+    return f"{family}_from_by", lookup, f"{origin} : {rule.by}"
+
+
+def _net(net: Net) -> str:
+    return str(net.network_address) if net.prefixlen == net.max_prefixlen else str(net)
+
+
+def shape(chains: Iterable[str], comments: Iterable[str], elements: Mapping[str, Iterable[str]]) -> str:
+    """Return the digest of a table's content: its chains, its rules in order, its elements."""
+    lines = [*sorted(chains), *comments]
+    lines += [f"{name} {element}" for name in sorted(elements) for element in sorted(elements[name])]
+    return digest_of("\n".join(lines))
+
+
+def script(ruleset: Ruleset) -> str:
+    """Return the commands that fill an empty table ``inet neo``."""
+    asked = lookups(ruleset.rules)
+    hooks = {chain: HOOKS[chain] for chain in HOOKS if any(a.chain == chain for a in asked.values())}
+    chains = [f"{chain} {prio}" for chain, prio in hooks.items()]
+    comments = [f"{asked[name].chain} {name}" for name in sorted(asked, key=lambda n: asked[n].chain)]
+    whole = shape(chains, comments, {name: lookup.elements for name, lookup in asked.items()})
+    lines = [f"add chain inet neo {MARK_CHAIN}"]
+    lines.append(f'add rule inet neo {MARK_CHAIN} return comment "neo {ruleset.digest} {whole}"')
+    for chain, prio in hooks.items():
+        lines.append(f"add chain inet neo {chain} {{ type nat hook {chain} priority {prio}; policy accept; }}")
+    for name, lookup in asked.items():
+        sort = "map" if lookup.is_map else "set"
+        named = lookup.type.startswith("ifname")
+        inner = ", ".join(_quoted(element, named) for element in sorted(lookup.elements))
+        lines.append(f"add {sort} inet neo {name} {{ type {lookup.type}; flags interval; elements = {{ {inner} }}; }}")
+        lines.append(f'add rule inet neo {lookup.chain} {lookup.rule % f"@{name}"} comment "{name}"')
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(element: str, named: bool) -> str:
+    """Return an element for nft's parser: the name of an interface could be one of its words."""
+    if not named:
+        return element
+    link, _, rest = element.partition(" . ")
+    return f'"{link}" . {rest}'
+
+
+def digest_in(listing: Iterable[Mapping[str, Any]]) -> str:
+    """Return what was asked of the table that ``nft -j list table`` shows; empty if it is not whole."""
+    chains, elements = [], {}
+    comments: list[tuple[str, str]] = []
+    for entry in listing:
+        for sort, body in entry.items():
+            if sort == "chain" and "hook" in body:
+                chains.append(f"{body['name']} {body['prio']}")
+            elif sort == "rule":
+                comments.append((body["chain"], body.get("comment", "")))
+            elif sort in ("set", "map"):
+                elements[body["name"]] = [_element(element) for element in body.get("elem", ())]
+    mark = next((comment for chain, comment in comments if chain == MARK_CHAIN), "")
+    name, _, told = mark.partition(" ")
+    digest, _, whole = told.partition(" ")
+    rules = [f"{chain} {comment}" for chain, comment in sorted(comments, key=itemgetter(0)) if chain != MARK_CHAIN]
+    return digest if name == "neo" and shape(chains, rules, elements) == whole else ""
+
+
+def _element(element: Any) -> str:
+    return " : ".join(map(_flat, element)) if isinstance(element, list) else _flat(element)
+
+
+def _flat(value: Any) -> str:
+    """Return a value of nft's JSON as its script language writes it."""
+    match value:
+        case {"concat": parts}:
+            return " . ".join(map(_flat, parts))
+        case {"range": [low, high]}:
+            return f"{_flat(low)}-{_flat(high)}"
+        case {"prefix": {"addr": address, "len": length}}:
+            return f"{address}/{length}"
+        case {"elem": {"val": inner}}:
+            return _flat(inner)
+        case _:
+            return str(value)
+
+
+class NftNat:
+    """The nftables backend."""
+
+    def __init__(self, port: Netfilter) -> None:
+        self._port = port
+        self._known: tuple[object, str] = (None, "")  # the last listing and what it says
+
+    async def read(self) -> str | None:
+        """Return the digest of what is there, empty if it is not whole; None if there is nothing."""
+        listing = await self._port.nft_read()
+        if listing is None:
+            return None
+        if listing is not self._known[0]:
+            self._known = listing, digest_in(listing)
+        return self._known[1]
+
+    async def replace(self, ruleset: Ruleset) -> None:
+        """Put *ruleset* in place of whatever is there, in one transaction.
+
+        Raises:
+            KernelError: refused; what was there stands.
+        """
+        await self._port.nft_replace(script(ruleset))
+
+    async def remove(self) -> None:
+        """Take the table away."""
+        await self._port.nft_remove()
+
+    async def obstacles(self) -> tuple[str, ...]:
+        """Return what drops forwarded packets that are ours: accepting them in our table does not help."""
+        advice = "accept there what is translated: ct status dnat accept, ct state established,related accept"
+        drops = [f"{chain} drops by default what is forwarded; {advice}" for chain in self._port.nft_forward_drops()]
+        if self._port.legacy_forward_drops():
+            drops.append('the legacy table filter drops by default what is forwarded; use [nat] backend = "iptables"')
+        return tuple(drops)

@@ -1,0 +1,106 @@
+"""What address translation can say, whichever tool writes it. Values only."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final
+
+Ip = IPv4Address | IPv6Address
+Net = IPv4Network | IPv6Network
+
+FORMAT: Final = 1
+"""Counted up when the same rules are written differently: what an older neod wrote is then replaced."""
+
+DIGEST_CHARACTERS: Final = 24
+MOST_SHOWN: Final = 12
+
+
+def ports_text(first: int, last: int) -> str:
+    """Return ``443`` or ``8000-8010``."""
+    return str(first) if first == last else f"{first}-{last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dnat:
+    """New connections to an address of this host are sent on to another one."""
+
+    protocol: str  # tcp | udp
+    first: int
+    last: int
+    to: Ip
+    to_port: int | None = None  # None keeps the port
+    interface: str = ""  # it must come in there; empty: anywhere
+    hairpin: bool = False  # also what the host itself sends to its own addresses
+
+    def __str__(self) -> str:
+        where = f" on {self.interface}" if self.interface else ""
+        port = f" port {self.to_port}" if self.to_port else ""
+        itself = " (also from here)" if self.hairpin else ""
+        return f"dnat {self.protocol}/{ports_text(self.first, self.last)}{where} to {self.to}{port}{itself}"
+
+
+@dataclass(frozen=True, slots=True)
+class SnatTo:
+    """What a ``Dnat`` sent on gets another source, so that the answers come back through here."""
+
+    protocol: str
+    first: int  # ports after the translation
+    last: int
+    to: Ip
+    by: Ip | None = None  # None: the address of the interface it leaves by
+
+    def __str__(self) -> str:
+        target = f"{self.to} {self.protocol}/{ports_text(self.first, self.last)}"
+        return f"snat to {target} by {self.by}" if self.by else f"masquerade to {target}"
+
+
+@dataclass(frozen=True, slots=True)
+class SnatFrom:
+    """What comes from *source* and leaves by *interface* gets another source."""
+
+    source: Net
+    interface: str
+    by: Ip | None = None  # None: the address of the interface
+
+    def __str__(self) -> str:
+        origin = f"from {self.source} on {self.interface}"
+        return f"snat {origin} by {self.by}" if self.by else f"masquerade {origin}"
+
+
+NatRule = Dnat | SnatTo | SnatFrom
+
+
+def version_of(rule: NatRule) -> int:
+    """Return the IP version of a rule."""
+    return rule.source.version if isinstance(rule, SnatFrom) else rule.to.version
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """All translation of one namespace, in an order of its own. As observed, only the digest is known."""
+
+    rules: tuple[NatRule, ...] = ()
+    seen_digest: str = ""
+
+    @staticmethod
+    def of(rules: tuple[NatRule, ...]) -> "Ruleset":
+        """Return the canonical ruleset: sorted, each rule once."""
+        return Ruleset(tuple(sorted(set(rules), key=str)))
+
+    @cached_property
+    def digest(self) -> str:
+        """Return what tells this ruleset from others; it is kept in the kernel beside the rules."""
+        if self.seen_digest or not self.rules:
+            return self.seen_digest
+        return digest_of("\n".join(map(str, self.rules)))
+
+    def __str__(self) -> str:
+        if 0 < len(self.rules) <= MOST_SHOWN:
+            return "; ".join(map(str, self.rules))
+        return f"{len(self.rules)} rules ({self.digest})" if self.rules else self.digest or "incomplete"
+
+
+def digest_of(text: str) -> str:
+    """Return the digest of a canonical text."""
+    return hashlib.sha256(f"{FORMAT}\n{text}".encode()).hexdigest()[:DIGEST_CHARACTERS]

@@ -105,6 +105,12 @@ class Things:
         return parse_rule(body) if kind == rtnl.NEWRULE else None
 
 
+def default_route(route: Route) -> bytes:
+    """Pack what names a default route of ours."""
+    head = struct.pack("=BBBBBBBBI", 2, 0, 0, 0, 0, MARK, route.scope, 1, 0)
+    return head + attr(15, struct.pack("=I", route.table))
+
+
 def deletion(things: Things, kind: str, link: str) -> tuple[int, bytes]:
     """Return the request that deletes one object, as ``ip`` would send it."""
     if kind == "link":
@@ -115,9 +121,7 @@ def deletion(things: Things, kind: str, link: str) -> tuple[int, bytes]:
         packed = IPv4Address(address.ip).packed
         return rtnl.DELADDR, struct.pack("=BBBBI", 2, address.prefix_length, 0, 0, index) + attr(2, packed)
     if kind == "route":
-        route = things.default(link)
-        head = struct.pack("=BBBBBBBBI", 2, 0, 0, 0, 0, MARK, route.scope, 1, 0)
-        return rtnl.DELROUTE, head + attr(15, struct.pack("=I", route.table))
+        return rtnl.DELROUTE, default_route(things.default(link))
     rule = things.rule(link)
     source = IPv4Address(rule.source.partition("/")[0]).packed
     head = struct.pack("=BBBBBxxBI", 2, 0, 32, 0, 0, 1, 0)

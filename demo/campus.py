@@ -2,6 +2,7 @@
 
 # ruff: noqa: TID251 (a demo may look at the clock)
 import argparse
+import math
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ class Campaign:
 
     def __init__(self, stage: Stage, campus: Campus) -> None:
         self.stage, self.campus, self.host = stage, campus, campus.host
+        self.broken_at = 0.0  # CLOCK_MONOTONIC, seconds
 
     def play(self) -> None:
         """Play everything."""
@@ -59,6 +61,7 @@ class Campaign:
     def sabotage(self) -> None:
         """Break one thing after another."""
         self.stage.say("Somebody deletes things")
+        self.broken_at = time.monotonic()
         rule = next(r for r in self.host.look().owned().rules if r.table == 2)
         self.break_it("ip link del neo1")
         self.break_it(f"ip rule del from {rule.source.removesuffix('/32')} table 2")
@@ -75,14 +78,14 @@ class Campaign:
         self.stage.command("someone#", command)
         before = identities(self.host.look())
         self.host.ip(*command.split()[1:])
-        after = identities(self.campus.wait_converged())
-        self.stage.good("repaired: every MAC and address as before" if after == before else "repaired")
+        poll(lambda: not self.campus.converged() and identities(self.host.look()) == before, 12, why="repaired")
+        self.stage.good("repaired: every link, MAC, address, rule and route is as before")
         self.stage.pause(0.7)
 
     def events(self) -> None:
         """Show who did what, and how long the repair took."""
         self.stage.say("What happened, who did it, what neod did, how long it took")
-        self.ctl("events")
+        self.ctl("events", "--since", f"{math.ceil(time.monotonic() - self.broken_at)}s")
         self.stage.pause(4)
         self.ctl("why", "neo1")
         self.stage.pause(3)
@@ -96,18 +99,21 @@ class Campaign:
     def down(self) -> None:
         """Leave the host as it was."""
         self.stage.say("And away: exactly what is owned is removed")
-        self.ctl("down")
+        self.ctl("down", last=6)
         poll(lambda: not self.host.look().owned().links, 10)
         self.stage.command("host$", "ip -brief link")
         self.stage.output(self.host.ip("-brief", "link"))
         self.host.stop()
         self.stage.pause(1)
 
-    def ctl(self, *argv: str) -> None:
-        """Run ``neodctl`` and show what it says."""
+    def ctl(self, *argv: str, last: int = 60) -> None:
+        """Run ``neodctl`` and show what it says, or the end of it."""
         self.stage.command("host$", " ".join(("neodctl", *argv)))
         answer = self.host.ctl(*argv)
-        self.stage.output(answer.out + answer.err)
+        lines = (answer.out + answer.err).splitlines()
+        if len(lines) > last:
+            self.stage.note(f"… {len(lines) - last} lines …")
+        self.stage.output("\n".join(lines[-last:]))
 
 
 def main() -> None:

@@ -57,10 +57,9 @@ class Dnsmasq:
         first, last = plan.pool
         return [
             "dnsmasq",
-            "-k",
+            "--no-daemon",  # in the foreground and as who we are: a user namespace has no groups to change to
             "--conf-file=/dev/null",
             "--port=0",
-            "--user=root",
             f"--interface={link}",
             "--bind-interfaces",
             f"--dhcp-range={first},{last},{plan.network.netmask},{plan.lease_s}",
@@ -77,7 +76,8 @@ class Dnsmasq:
     def printed(self) -> str:
         """Return its log."""
         if not self.program.running:
-            raise RuntimeError(f"dnsmasq ended: {self.program.printed()}")
+            said = self.log.read_text() if self.log.exists() else ""
+            raise RuntimeError(f"dnsmasq ended: {self.program.printed()}{said}")
         return self.log.read_text() if self.log.exists() else ""
 
     def count(self, message: str) -> int:

@@ -40,8 +40,8 @@ def program(name: str) -> list[str]:
     script = Path(sys.executable).with_name(name)
     if script.exists():
         return [str(script)]
-    module = {"neod": "neod", "neodctl": "neod.cli.main"}[name]
-    return [sys.executable, "-m", module]
+    module = {"neod": "neod.__main__", "neodctl": "neod.cli.main"}[name]
+    return [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
 
 
 class Host:

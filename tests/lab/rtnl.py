@@ -82,7 +82,8 @@ class Rtnl:
     def __init__(self, ns: str | None = None, groups: Sequence[int] = ()) -> None:
         with inside(ns):
             self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-        self.socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 64 << 20)
+        with contextlib.suppress(PermissionError):  # root of a user namespace only
+            self.socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 64 << 20)
         with contextlib.suppress(OSError):
             self.socket.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
         self.socket.bind((0, 0))

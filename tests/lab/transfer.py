@@ -1,0 +1,159 @@
+"""One long MPTCP transfer between two namespaces of the lab, and how fast it was when.
+
+``python -m tests.lab.transfer recv ADDRESS PORT`` prints ``<monotonic> <bytes so far>`` ten times a second, and
+``eof`` at the end; ``… send ADDRESS PORT SECONDS [SOURCE]`` sends as much as it can, and prints ``done`` or its error.
+``… flood ADDRESS PORT COUNT [SOURCE]`` opens COUNT connections one after the other and keeps them.
+"""
+
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.lab.netns import poll
+from tests.lab.process import Program
+
+IPPROTO_MPTCP = 262
+CHUNK = 1 << 18
+PATIENCE_S = 60.0
+
+
+class Transfer:
+    """A receiver on the server and a sender on the host; leaving the block ends both."""
+
+    def __init__(self, server: str, host: str, address: str, directory: Path, port: int = 5001) -> None:
+        self.server, self.host, self.address, self.port, self.directory = server, host, address, port, directory
+        self._receiver: Program | None = None
+        self._sender: Program | None = None
+
+    def start(self, seconds: float, source: str = "") -> "Transfer":
+        """Begin to send, for some seconds."""
+        self.stop()
+        for name in ("recv.log", "send.log"):
+            (self.directory / name).unlink(missing_ok=True)
+        base = [sys.executable, "-m", "tests.lab.transfer"]
+        place = [self.address, str(self.port)]
+        self._receiver = Program(self.server, [*base, "recv", *place], self.directory / "recv.log", PLACE)
+        poll(lambda: "listening" in self._printed("recv.log"), 10, why="the receiver listens")
+        tail = [str(seconds), *([source] if source else [])]
+        self._sender = Program(self.host, [*base, "send", *place, *tail], self.directory / "send.log", PLACE)
+        poll(lambda: self.samples() or not self.sending, 10, why=f"first bytes; {self._printed('send.log')}")
+        return self
+
+    def _printed(self, name: str) -> str:
+        path = self.directory / name
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def sending(self) -> bool:
+        """Whether the sender still runs."""
+        return self._sender is not None and self._sender.running
+
+    def samples(self) -> list[tuple[float, int]]:
+        """Return (CLOCK_MONOTONIC, bytes received by then), oldest first."""
+        lines = (line.split() for line in self._printed("recv.log").splitlines())
+        return [(float(line[0]), int(line[1])) for line in lines if len(line) == 2 and line[0][0].isdigit()]
+
+    def mbit_s(self, last_s: float, before: float | None = None) -> float:
+        """Return the rate over the last seconds, or over those before an instant."""
+        samples = [s for s in self.samples() if before is None or s[0] <= before]
+        if len(samples) < 2:
+            return 0.0
+        end = samples[-1]
+        begin = next((s for s in samples if s[0] >= end[0] - last_s), samples[0])
+        return (end[1] - begin[1]) * 8 / 1e6 / (end[0] - begin[0]) if end[0] > begin[0] else 0.0
+
+    def result(self, timeout_s: float = 60.0) -> str:
+        """Wait until the sender is done and return its last word: ``done``, or what went wrong."""
+        poll(lambda: not self.sending, timeout_s, 0.1, "the sender ends")
+        return (self._printed("send.log").strip().splitlines() or ["nothing"])[-1]
+
+    def stop(self) -> None:
+        """End both."""
+        for program in (self._sender, self._receiver):
+            if program is not None and program.running:
+                program.kill()
+        self._sender = self._receiver = None
+
+    def __enter__(self) -> "Transfer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+PLACE = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
+def _open(address: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.socket(family, socket.SOCK_STREAM, IPPROTO_MPTCP)
+
+
+def _receive(address: str, port: int) -> None:
+    with _open(address) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(512)
+        print("listening", flush=True)
+        while True:
+            threading.Thread(target=_drain, args=(listener.accept()[0],), daemon=True).start()
+
+
+def _drain(conn: socket.socket) -> None:
+    total, due = 0, 0.0
+    buffer = bytearray(CHUNK)
+    while count := conn.recv_into(buffer):
+        total += count
+        if (now := time.monotonic()) >= due:
+            print(f"{now:.3f} {total}", flush=True)
+            due = now + 0.1
+    print(f"{time.monotonic():.3f} {total}\neof", flush=True)
+
+
+def _send(address: str, port: int, seconds: float, source: str) -> None:
+    with _open(address) as conn:
+        conn.settimeout(PATIENCE_S)
+        if source:
+            conn.bind((source, 0))
+        conn.connect((address, port))
+        end, data = time.monotonic() + seconds, bytes(CHUNK)
+        while time.monotonic() < end:
+            conn.sendall(data)
+    print("done", flush=True)
+
+
+def _flood(address: str, port: int, count: int, source: str) -> None:
+    kept = []
+    for _ in range(count):
+        conn = _open(address)
+        if source:
+            conn.bind((source, 0))
+        conn.connect((address, port))
+        conn.sendall(b"x" * 100)
+        kept.append(conn)
+    print("done", flush=True)
+    sys.stdin.read() if not sys.stdin.isatty() else None
+    time.sleep(3600)
+
+
+def main(argv: list[str]) -> None:
+    """Do what the first word says."""
+    verb, address, port, *rest = argv
+    source = rest[1] if len(rest) > 1 else ""
+    try:
+        match verb:
+            case "recv":
+                _receive(address, int(port))
+            case "send":
+                _send(address, int(port), float(rest[0]), source)
+            case "flood":
+                _flood(address, int(port), int(rest[0]), source)
+    except OSError as error:
+        print(f"failed: {error}", flush=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -20,7 +20,7 @@ from neod.intents.desired import Desired
 from neod.intents.unit import Fact, FactKey, Intents
 from neod.kinds import REGISTRY
 from neod.model.change import Report
-from neod.model.facts import Lease, Nic
+from neod.model.facts import FOREVER, Lease, Nic
 from neod.model.key import Key, LinkKey
 from neod.ports import Clock, Rtnl
 
@@ -183,10 +183,9 @@ class Core:
         for key in self.reconciler.ledger.overdue(now):
             hints.keys.setdefault(key, None)
             hints.causes.append("retry")
-        for place, at in self._polls.items():
-            if at <= now and not hints.everything:
-                hints.kinds.add(place)
-                hints.causes.append("poll")
+        if not hints.everything and min(self._polls.values(), default=FOREVER) <= now:
+            hints.kinds.update(self._polls)  # all at once: half of what a poll costs is the pass
+            hints.causes.append("poll")
         if self._next_resync <= now:
             hints.everything = True
             hints.causes.append("resync")
@@ -194,13 +193,10 @@ class Core:
     def _plan_polls(self, hints: Hints) -> None:
         """Set when to look next at kinds without events: as often as is cheap."""
         now = self.clock.boottime()
-        places = [place for place in self._spaces.places() if self.kinds[place[1]].poll_s is not None]
-        self._polls = {place: at for place, at in self._polls.items() if place in places}
-        for place in places:
-            if hints.everything or place in hints.kinds or place not in self._polls:
-                self._polls[place] = now + max(
-                    self.kinds[place[1]].poll_s or 0.0, self.reconciler.reading_s(place) / POLL_SHARE
-                )
+        polled = {place: poll_s for place in self._spaces.places() if (poll_s := self.kinds[place[1]].poll_s)}
+        if hints.everything or polled.keys() != self._polls.keys() or hints.kinds >= polled.keys():
+            affordable_s = sum(self.reconciler.reading_s(place) for place in polled) / POLL_SHARE
+            self._polls = {place: now + max(poll_s, affordable_s) for place, poll_s in polled.items()}
 
     @property
     def converged(self) -> bool:

@@ -13,10 +13,11 @@ from neod.kinds.link import from_wire as link_from_wire
 from neod.model.change import Actor, Seen
 from neod.model.key import AddressKey, Key, LinkKey
 from neod.ports import Rtnl
-from neod.wire import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK, attrs
+from neod.wire import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_DELROUTE, RTM_DELRULE, RTM_NEWLINK, attrs
 
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 LINKS: Final = LinkKind()
+DELETIONS: Final = (RTM_DELADDR, RTM_DELROUTE, RTM_DELRULE)
 LINK_MESSAGES: Final = (RTM_NEWLINK, RTM_DELLINK)
 
 
@@ -42,17 +43,17 @@ class Listener:
             return
         gone = type_ == RTM_DELADDR or (type_ in LINK_MESSAGES and _is_down(type_, payload))
         for key, owned in touched(netns, payload, rtnl.name_of):
-            self._hint(key, owned, actor, gone=gone)
+            self._hint(key, owned, actor, type_, gone=gone)
         if type_ in LINK_MESSAGES:
             self._learn(netns, type_, payload)
 
-    def _hint(self, key: Key, owned: bool, actor: Actor | None, *, gone: bool) -> None:
+    def _hint(self, key: Key, owned: bool, actor: Actor | None, type_: int, *, gone: bool) -> None:
         reconciler, cause = self._reconciler, f"{key.kind} event"
         followed = self._follow.concerns(key)
         self._follow.dirty |= followed
         watched = key in reconciler.desire.specs or key in reconciler.observed or reconciler.desire.needed(key)
         if owned or watched or (followed and key.kind != "route"):
-            self._wakeup.hint(key, cause, actor, deep=gone)
+            self._wakeup.hint(key, cause, actor, deep=gone, gone=owned and type_ in DELETIONS)
             if gone and isinstance(key, AddressKey):  # its routes go with it, and no event says so
                 self._wakeup.hint(LinkKey(key.netns, key.link), cause, actor, deep=True)
         elif followed:

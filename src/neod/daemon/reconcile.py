@@ -119,6 +119,7 @@ class Reconciler:
     async def _look(self, hints: Hints) -> set[Key]:
         """Read what the hints name and return the keys that this pass decides on."""
         scope: set[Key] = set()
+        self._believe_deletions(hints.gone)
         asked = {key for key in hints.keys if not self._is_news(key)}
         scope |= hints.keys.keys() - asked
         for netns in self._spaces.leave_stale():
@@ -134,6 +135,16 @@ class Reconciler:
         scope |= await self._look_at(asked - scope)
         learnt = {key for key in await self.learn() if key not in scope}
         return scope | await self._look_at(learnt) | self._unblocked()
+
+    def _believe_deletions(self, keys: Iterable[Key]) -> None:
+        """Take what the kernel said it deleted as gone, where making it anew is refused if it is not.
+
+        Rules can only be read all at once: looking for one of a thousand
+        would take longer than its repair.
+        """
+        for key in keys:
+            if self._kind_of(key).exclusive and key in self.specs and not key.netns:
+                self.observed.discard(key)
 
     def _is_news(self, key: Key) -> bool:
         """Whether *key* is desired and was not there: the kernel refuses a second one, which is better than a look."""

@@ -20,6 +20,7 @@ class Hints:
 
     keys: dict[Key, Actor | None] = field(default_factory=dict)
     deep: set[Key] = field(default_factory=set)  # with everything that depends on them
+    gone: set[Key] = field(default_factory=set)  # the kernel said that it deleted them
     kinds: set[Place] = field(default_factory=set)  # all objects of a kind
     everything: bool = False
     facts: bool = False  # nothing of ours, but what facts are made of
@@ -45,13 +46,17 @@ class Wakeup:
         self._hints = Hints()
         self._woken = asyncio.Event()
 
-    def hint(self, key: Key, cause: str, actor: Actor | None = None, *, deep: bool = False) -> None:
-        """Look at *key* again, with *deep* also at what depends on it."""
+    def hint(self, key: Key, cause: str, actor: Actor | None = None, *, deep: bool = False, gone: bool = False) -> None:
+        """Look at *key* again, with *deep* also at what depends on it; *gone*: a deletion was reported."""
         hints = self._hints
         if actor is not None or key not in hints.keys:
             hints.keys[key] = actor
         if deep:
             hints.deep.add(key)
+        if gone:
+            hints.gone.add(key)
+        else:
+            hints.gone.discard(key)
         self._wake(cause)
 
     def hint_kind(self, place: Place, cause: str) -> None:

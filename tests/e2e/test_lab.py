@@ -1,13 +1,18 @@
 """The judge must be able to say no, and the lab must leave nothing behind."""
 
 import json
+import socket
+import struct
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from tests.lab import Campus
-from tests.lab.netns import RUN_NETNS, argv_in, run, sweep
+from tests.lab import Campus, poll
+from tests.lab.internet import SERVER, Internet
+from tests.lab.netns import RUN_NETNS, argv_in, inside, run, sweep
 from tests.lab.taps import Wire, Writes
 
 pytestmark = pytest.mark.kernel
@@ -105,3 +110,63 @@ def test_sweep_removes_what_a_dead_process_left(laboratory):
     assert (RUN_NETNS / lan).exists() and (RUN_NETNS / host).exists()
     assert {lan, host, Path(directory).name} <= set(sweep())
     assert not any(path.exists() for path in (RUN_NETNS / lan, RUN_NETNS / host, Path(directory)))
+
+
+def test_throttle_limits_each_address_by_itself(made_by_hand):
+    """Three addresses send for the same time, two of them under a limit."""
+    campus, _ = made_by_hand
+    first, second, free = (_address(campus, f"neo{i}") for i in (1, 2, 3))
+    with Internet(campus) as beyond:
+        beyond.throttle([first, second], "5mbit")
+        with ExitStack() as stack:
+            flows = {
+                source: stack.enter_context(Flow(campus.host.ns, beyond.ns, source)) for source in (first, second, free)
+            }
+            poll(lambda: flows[first].received > 300_000 and flows[second].received > 300_000, 20)
+            moved = {source: flow.received for source, flow in flows.items()}
+    assert moved[free] > 4 * max(moved[first], moved[second])
+    assert max(moved[first], moved[second]) < 3 * min(moved[first], moved[second])
+
+
+class Flow:
+    """One TCP connection that sends as fast as it may, from a source address to the server."""
+
+    def __init__(self, host: str, beyond: str, source: str) -> None:
+        self.received = 0
+        with inside(beyond):
+            self._listener = socket.create_server((str(SERVER), 0))
+        with inside(host):
+            self._sender = socket.socket()
+        self._sender.bind((source, 0))
+        self._sender.connect(self._listener.getsockname())
+        self._receiver, _ = self._listener.accept()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._send, self._receive)]
+
+    def __enter__(self) -> "Flow":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for each in (self._sender, self._receiver):  # what is still queued need not arrive
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        for each in (self._sender, self._receiver, self._listener):
+            each.close()
+
+    def _send(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._sender.send(bytes(16384))
+            except OSError:
+                return
+
+    def _receive(self) -> None:
+        with suppress(ConnectionResetError):
+            while data := self._receiver.recv(65536):
+                self.received += len(data)

@@ -15,6 +15,7 @@ REGISTRY: Final[tuple[tuple[str, str, str], ...]] = (
     ("confirm", "neod.cli.reload", "keep what reload --confirm brought"),
     ("validate", "neod.cli.validate", "errors and warnings of a file; needs no daemon"),
     ("show", "neod.cli.show", "the desired or the observed resources"),
+    ("paths", "neod.cli.paths", "every MPTCP connection with its subflows; --watch for a live view"),
     ("leases", "neod.cli.show", "every DHCP lease"),
     ("why", "neod.cli.why", "the line of the file, the lease and the last actions on an object"),
     ("events", "neod.cli.events", "what changed, who did it, what neod did, how long it took"),

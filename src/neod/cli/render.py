@@ -144,7 +144,11 @@ def _endpoint(row: PathRow) -> str:
     if not row.mptcp:
         return "-"
     flags = ",".join(row.mptcp)
-    return f"{flags} {row.mptcp_id}" if row.mptcp_id is not None else f"({flags})"
+    if row.mptcp_id is not None:
+        return f"{flags} {row.mptcp_id}"
+    if row.mptcp_state == "neod":
+        return f"{flags} neod"
+    return f"({flags}) {row.mptcp_state}".rstrip()
 
 
 def _forward(row: ForwardRow) -> tuple[str, ...]:

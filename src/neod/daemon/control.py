@@ -11,6 +11,7 @@ from neod.daemon import words
 from neod.daemon.core import Core
 from neod.daemon.describe import flat, iso
 from neod.daemon.file import FileKeeper, Reading
+from neod.daemon.paths_words import paths_reply
 from neod.intents.desired import Desired
 from neod.ipc.errors import ApplyFailed, Busy, NoSuchObject, Paused, TimedOut
 from neod.ipc.replies import (
@@ -21,6 +22,7 @@ from neod.ipc.replies import (
     LeasesReply,
     ModeReply,
     NeedRow,
+    PathsReply,
     PlanReply,
     ReloadReply,
     ShowReply,
@@ -97,6 +99,8 @@ class DaemonControl:
 
     def _notes(self) -> tuple[str, ...]:
         notes = [self._file.degraded, *(f"not read: {e}" for e in self._core.reconciler.unread)]
+        if self._core.multipath:
+            notes += self._core.multipath.notes()
         if not self._core.ready:
             notes.append("the first pass is not over yet")
         return tuple(note for note in notes if note)
@@ -153,6 +157,13 @@ class DaemonControl:
         """Return every DHCP client, by link."""
         statuses = sorted(self._core.dhcp.status(), key=lambda status: status.link)
         return LeasesReply(tuple(words.lease_row(self._core, status) for status in statuses))
+
+    async def paths(self) -> PathsReply:
+        """Return every MPTCP connection."""
+        try:
+            return await paths_reply(self._core)
+        except KernelError as error:
+            raise ApplyFailed(f"the sockets could not be read: {error}") from error
 
     async def why(self, object: str) -> WhyReply:
         """Return line of the file, lease, needs and last actions of one object."""

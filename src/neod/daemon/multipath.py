@@ -150,7 +150,7 @@ class Multipathing:
 
     async def _start(self, group: asyncio.TaskGroup, space: Space, settings: PathManagement) -> None:
         netns = space.ports.netns
-        manager = PathManager(space.mptcp, partial(self.census, space), self._clock)
+        manager = PathManager(space.mptcp, partial(self.census, netns), self._clock)
         events = PathEvents(manager.take, manager.lost, await space.mptcp.group(), space.generic)
         events.start(asyncio.get_running_loop())
         manager.want(self._policies[netns], settings.max_total)
@@ -172,14 +172,14 @@ class Multipathing:
 
     # ------------------------------------------------------------ telling
 
-    @staticmethod
-    async def census(space: Space) -> list[ConnectionSeen]:
-        """Return the connections of a namespace; the sockets are read in a thread.
+    async def census(self, netns: str) -> list[ConnectionSeen]:
+        """Return the connections of a namespace, none of one that is not open; the sockets are read in a thread.
 
         Raises:
             KernelError: they could not be read.
         """
-        return await asyncio.to_thread(census, space.enter)
+        space = self._spaces.opened(netns)
+        return [] if space is None else await asyncio.to_thread(census, space.enter)
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know, in words."""

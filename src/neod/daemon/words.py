@@ -21,6 +21,7 @@ from neod.ipc.replies import (
     PlanReply,
     Resource,
 )
+from neod.kinds.mptcp import EndpointKey, EndpointSpec
 from neod.kinds.rule import RuleKey
 from neod.model.change import Change, Op, Outcome, Plan, Report
 from neod.model.facts import FOREVER, Lease
@@ -161,10 +162,27 @@ def path_keys(core: Core) -> dict[str, list[Key]]:
     tables = {path.table: path.name for path in core.intents.paths}
     found: dict[str, list[Key]] = {path.name: [] for path in core.intents.paths}
     for key in core.reconciler.specs:
-        name = path_of(key, tables)
+        name = path_of(key, tables) or _link_of_endpoint(core, key)
         if name in found:
             found[name].append(key)
     return found
+
+
+def _link_of_endpoint(core: Core, key: Key) -> str:
+    spec = core.reconciler.specs.get(key)
+    return spec.link if isinstance(spec, EndpointSpec) else ""
+
+
+def endpoint_of(core: Core, path: PathInfo, keys: list[Key], address: str) -> tuple[int | None, str]:
+    """Return the id of the endpoint of a path, and how it stands with MPTCP."""
+    key = next((key for key in keys if isinstance(key, EndpointKey)), None)
+    seen = None if key is None else core.reconciler.observed.get(key)
+    if seen is not None:
+        return seen.spec.id, "endpoint"
+    if not path.mptcp or not address or key is not None:
+        return None, ""
+    managing = core.multipath is not None and "" in core.multipath.managed
+    return None, "neod" if managing else "waiting"
 
 
 def path_in(unit: str) -> str:
@@ -201,8 +219,9 @@ def path_row(core: Core, path: PathInfo, keys: list[Key], waits: tuple[str, ...]
     if isinstance(lease, Lease) and lease.expires_at != FOREVER:
         left = round(lease.expires_at - core.clock.boottime(), 1)
     priority = rule.priority if rule and core.reconciler.observed.present(rule) else None
+    number, mptcp = endpoint_of(core, path, keys, address)
     return PathRow(
-        path.name, path.parent, path.ipv4, address, left, path.table, priority, path.mptcp, None, state, detail
+        path.name, path.parent, path.ipv4, address, left, path.table, priority, path.mptcp, number, state, detail, mptcp
     )
 
 

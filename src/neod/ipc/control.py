@@ -16,6 +16,7 @@ from neod.ipc.replies import (
     EventRecord,
     LeasesReply,
     ModeReply,
+    PathsReply,
     PlanReply,
     ReloadReply,
     ShowReply,
@@ -101,6 +102,14 @@ class Control(Protocol):
 
     async def leases(self) -> LeasesReply:
         """Return every DHCP client, with or without a lease, by link."""
+        ...
+
+    async def paths(self) -> PathsReply:
+        """Return every MPTCP connection with its subflows, read from their sockets now.
+
+        Raises:
+            ApplyFailed: they could not be read.
+        """
         ...
 
     async def why(self, object: str) -> WhyReply:

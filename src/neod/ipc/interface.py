@@ -25,6 +25,7 @@ from neod.ipc.replies import (
     EventsReply,
     LeasesReply,
     ModeReply,
+    PathsReply,
     PlanReply,
     ReloadReply,
     ShowReply,
@@ -151,6 +152,11 @@ class ControlInterface(VarlinkInterface, name=NAME):
     async def Leases(self) -> LeasesReply:
         """Every DHCP client."""
         return await self._control.leases()
+
+    @varlinkmethod(return_type=_flat(PathsReply))
+    async def Paths(self) -> PathsReply:
+        """Every MPTCP connection with its subflows, read from their sockets now."""
+        return await self._control.paths()
 
     @varlinkmethod(return_type=_flat(WhyReply))
     async def Why(self, *, object: str) -> WhyReply:

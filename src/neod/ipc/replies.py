@@ -8,7 +8,7 @@ Objects are named by the text of their key (``rule:11003/from 10.8.0.5/32
 lookup 3``). Durations are seconds or milliseconds from the moment of the
 reply; instants are wall-clock times in ISO 8601 with offset, for people.
 
-Each is defined in one of three modules, by what is asked together: making
+Each is defined in one of four modules, by what is asked together: making
 these classes takes 1 ms each, and ``neodctl status`` needs only its own.
 
 Not for: errors (see ``errors``).
@@ -26,6 +26,7 @@ from neod.ipc.reply_facts import (
     WaitReply,
     WhyReply,
 )
+from neod.ipc.reply_paths import ConnectionRow, PathsReply, SubflowRow
 from neod.ipc.reply_plan import ApplyReply, BlockedRow, ChangeRow, ConfirmReply, OutcomeRow, PlanReply, ReloadReply
 from neod.ipc.reply_status import (
     Drift,
@@ -43,6 +44,7 @@ __all__ = [
     "BlockedRow",
     "ChangeRow",
     "ConfirmReply",
+    "ConnectionRow",
     "Drift",
     "EventRecord",
     "EventsReply",
@@ -57,11 +59,13 @@ __all__ = [
     "OutcomeRow",
     "PassSummary",
     "PathRow",
+    "PathsReply",
     "PlanReply",
     "ReloadReply",
     "Resource",
     "ShowReply",
     "StatusReply",
+    "SubflowRow",
     "WaitReply",
     "WhyReply",
 ]

@@ -42,6 +42,7 @@ class PathRow:
     mptcp_id: int | None  # endpoint id in the kernel
     state: str  # a phase: the worst among its objects
     detail: str = ""  # why not in-sync, in words
+    mptcp_state: str = ""  # endpoint | neod (neod is the path manager) | waiting (for a slot) | empty: not there yet
 
 
 @dataclass(frozen=True, slots=True)

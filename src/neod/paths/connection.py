@@ -20,12 +20,12 @@ RST_PROHIBITED: Final = 3
 """MPTCP_RST_EPROHIBIT: the peer wants no such subflow. Source: RFC 8684, section 3.6."""
 
 REFUSALS: Final = (errno.ECONNREFUSED, errno.ECONNRESET)
-TRIES: Final = 3
-"""Refusals of one pair of addresses, in a row and before anything was established, until we stop."""
-
 FIRST_S: Final = 1.0
 LONGEST_S: Final = 60.0
-NEVER: Final = float("inf")
+REFUSED_FIRST_S: Final = 5.0
+REFUSED_LONGEST_S: Final = 300.0
+"""A peer that refuses is asked rarely, and with one subflow: it may be one whose path manager is being restarted."""
+
 GIVEN_UP_S: Final = 150.0
 """After this a subflow asked for that neither came nor failed counts as failed: longer than the SYNs of any setting."""
 
@@ -82,6 +82,8 @@ class Connection:
     burnt: set[int] = field(default_factory=set)  # ids that the kernel refused: it remembers them for another address
     pending: dict[Pair, float] = field(default_factory=dict)  # asked for, when
     failures: dict[Pair, Failures] = field(default_factory=dict)
+    refusals: int = 0  # by the peer, in a row
+    refused_until: float = 0.0
 
     # ------------------------------------------------------------ events
 
@@ -100,6 +102,7 @@ class Connection:
                 return
             if event.what == EVENT_SUB_ESTABLISHED:
                 self._join(flow)
+                self._welcome()
             else:
                 self._leave(flow, event, now)
 
@@ -118,15 +121,28 @@ class Connection:
         if was_there or asked:
             before = self.failures.get(flow.pair)
             count = 1 if was_there or before is None else before.count + 1
-            refused = event.reset == RST_PROHIBITED or (event.error in REFUSALS and not was_there and count >= TRIES)
-            self.failures[flow.pair] = Failures(count, NEVER if refused else now + pause_s(count))
+            self.failures[flow.pair] = Failures(count, now + pause_s(count))
+            if not was_there and (event.reset == RST_PROHIBITED or event.error in REFUSALS):
+                self._unwelcome(now)
 
-    def failed(self, pair: Pair, now: float, *, for_good: bool = False) -> None:
+    def _unwelcome(self, now: float) -> None:
+        """Stop asking for a while; many refusals of one moment count once."""
+        if now >= self.refused_until:
+            pause = min(REFUSED_FIRST_S * 4.0 ** min(self.refusals, 8), REFUSED_LONGEST_S)
+            self.refusals, self.refused_until = self.refusals + 1, now + pause
+
+    def _welcome(self) -> None:
+        """Ask for all again: the peer accepts."""
+        if self.refusals:
+            self.refusals, self.refused_until = 0, 0.0
+            self.failures.clear()
+
+    def failed(self, pair: Pair, now: float) -> None:
         """Note that a subflow was refused before a packet left."""
         self.pending.pop(pair, None)
         before = self.failures.get(pair)
         count = 1 if before is None else before.count + 1
-        self.failures[pair] = Failures(count, NEVER if for_good else now + pause_s(count))
+        self.failures[pair] = Failures(count, now + pause_s(count))
 
     def overdue(self, now: float) -> None:
         """Give up on what was asked for and never heard of again."""
@@ -134,8 +150,8 @@ class Connection:
             self.failed(pair, now)
 
     def next_due(self) -> float | None:
-        """Return when the next failed pair may be tried again; None for never."""
-        due = [one.next_at for one in self.failures.values() if one.next_at != NEVER]
+        """Return when the next failed pair may be tried again; None where none failed."""
+        due = [max(one.next_at, self.refused_until) for one in self.failures.values()]
         due += [asked + GIVEN_UP_S for asked in self.pending.values()]
         return min(due, default=None)
 

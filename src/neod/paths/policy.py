@@ -122,6 +122,8 @@ def targets(connection: Connection, paths: Sequence[Local]) -> list[tuple[Local,
 def _creations(connection: Connection, policy: Policy, now: float, room: int) -> Iterator[Create]:
     have = {flow.pair for flow in connection.flows.values()} | connection.pending.keys()
     limit = min(room, (policy.max_subflows or LAST_ID) - len(have))
+    if connection.refusals:  # one at a time, until the peer accepts again
+        limit = min(limit, 1 - len(connection.pending)) if now >= connection.refused_until else 0
     ids = dict(connection.ids)
     for path, ip, port in targets(connection, policy.paths):
         pair = (path.ip, ip, port)

@@ -27,12 +27,15 @@ Accepted = Callable[[socket.socket], None]
 class Racer:
     """One neo-race with its file, its log and what it tells the service manager."""
 
-    def __init__(self, ns: str, text: str, *names: str, wrap: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, ns: str, text: str, *names: str, wrap: tuple[str, ...] = (), runtime: Path | None = None
+    ) -> None:
         self.ns, self.directory = ns, Path(tempfile.gettempdir(), netns.unique("race"))
         self.directory.mkdir()
         self.directory.chmod(0o755)
         self.config, self.log = self.directory / "neo.toml", self.directory / "log"
         self._text, self._names, self._wrap = text, names, wrap
+        self._runtime = runtime or self.directory
         self.notes: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.bind(str(self.directory / "notify"))
@@ -67,7 +70,7 @@ class Racer:
             "--config",
             str(self.config),
             "--runtime-dir",
-            str(self.directory),
+            str(self._runtime),
             *self._names,
         ]
         surroundings = {"NOTIFY_SOCKET": str(self.directory / "notify")}

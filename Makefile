@@ -8,14 +8,15 @@ TOOLS   := $(LAB) kea-dhcp4=kea-dhcp4-server nft=nftables iptables-legacy=iptabl
            haproxy=haproxy curl=curl tcpdump=tcpdump conntrack=conntrack
 PYTEST  := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test unit check lint types layers bench install uninstall clean
+.PHONY: help venv demo test test-install test-box unit check lint types layers bench install uninstall clean
 
 help:
 	@echo "make demo    see it work, in namespaces, in under a minute (root)"
 	@echo "make test    all tests (root; without root those that need none)"
 	@echo "make check   lint, types, layers"
 	@echo "make bench   the benchmark against the raw limit (root)"
-	@echo "make install DESTDIR= PREFIX=/usr/local"
+	@echo "make test-box  what systemd makes of it, in a container (root)"
+	@echo "make install DESTDIR= PREFIX=/usr/local; make uninstall"
 
 venv: $(STAMP)
 
@@ -46,6 +47,19 @@ types: venv
 	$(BIN)/mypy
 layers: venv
 	$(BIN)/lint-imports
+
+# A virtual environment of its own, made by Debian's interpreter; see tools/install.sh.
+install uninstall:
+	@if [ $@ = install ]; then tools/need.sh gcc=gcc python3-config=python3-dev; fi
+	@DESTDIR="$(DESTDIR)" PREFIX="$(or $(PREFIX),/usr/local)" tools/install.sh $@
+
+test-install: venv
+	$(PYTEST) tests/install
+
+# A Debian tree is made once, under build/box, and a container with its own systemd booted on it.
+test-box: venv
+	@tools/need.sh mmdebstrap=mmdebstrap systemd-nspawn=systemd-container gcc=gcc python3-config=python3-dev $(LAB)
+	$(PYTEST) tests/box
 
 bench: venv
 	@tools/need.sh $(TOOLS)

@@ -25,7 +25,12 @@ from neod.model.key import Key, LinkKey
 from neod.ports import Clock, Rtnl
 
 POLL_SHARE: Final = 0.001
-"""Of a core, the most that looking for changes without events may cost: it sets how often we look."""
+"""Of a core, the most that looking for changes of a kind without events may cost: it sets how often we look."""
+
+FEW: Final = frozenset({"endpoint", "limits"})
+"""Kinds with eight objects at most: what a read takes says more of how busy the machine is than of its cost."""
+
+POLL_TOGETHER_S: Final = 0.5
 
 
 class Core:
@@ -183,8 +188,9 @@ class Core:
         for key in self.reconciler.ledger.overdue(now):
             hints.keys.setdefault(key, None)
             hints.causes.append("retry")
-        if not hints.everything and min(self._polls.values(), default=FOREVER) <= now:
-            hints.kinds.update(self._polls)  # all at once: half of what a poll costs is the pass
+        due = min(self._polls.values(), default=FOREVER)
+        if due <= now and not hints.everything:  # what is due soon comes along: half of what a poll costs is the pass
+            hints.kinds.update(place for place, at in self._polls.items() if at <= now + POLL_TOGETHER_S)
             hints.causes.append("poll")
         if self._next_resync <= now:
             hints.everything = True
@@ -193,10 +199,14 @@ class Core:
     def _plan_polls(self, hints: Hints) -> None:
         """Set when to look next at kinds without events: as often as is cheap."""
         now = self.clock.boottime()
-        polled = {place: poll_s for place in self._spaces.places() if (poll_s := self.kinds[place[1]].poll_s)}
-        if hints.everything or polled.keys() != self._polls.keys() or hints.kinds >= polled.keys():
-            affordable_s = sum(self.reconciler.reading_s(place) for place in polled) / POLL_SHARE
-            self._polls = {place: now + max(poll_s, affordable_s) for place, poll_s in polled.items()}
+        places = (place for place in self._spaces.places() if self.reconciler.minds(place))
+        polled = {place: poll_s for place in places if (poll_s := self.kinds[place[1]].poll_s)}
+        for place in self._polls.keys() - polled.keys():
+            del self._polls[place]
+        for place, poll_s in polled.items():
+            if hints.everything or place in hints.kinds or place not in self._polls:
+                costs_s = 0.0 if place[1] in FEW else self.reconciler.reading_s(place) / POLL_SHARE
+                self._polls[place] = now + max(poll_s, costs_s)
 
     @property
     def converged(self) -> bool:

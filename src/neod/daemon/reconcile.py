@@ -87,6 +87,10 @@ class Reconciler:
         """Return why kinds could not be read; nothing is decided about those."""
         return self._unread.values()
 
+    def minds(self, place: Place) -> bool:
+        """Whether anything of a kind is desired or ours in a namespace; nothing else is worth a poll."""
+        return bool(self.desire.of(place)) or any(seen.owned for seen in self.observed.of(place).values())
+
     def reading_s(self, place: Place) -> float:
         """Return how long the last full read of a kind took."""
         return self._reading_s.get(place, 0.0)

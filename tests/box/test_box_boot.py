@@ -1,0 +1,76 @@
+"""What waits for the network at boot, and what the unit lets the host see."""
+
+import re
+from collections.abc import Callable
+
+from campus import BootedCampus
+from tests.lab import poll
+
+WITNESS = """[Unit]
+Wants=network-online.target
+After=network-online.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'ip -brief -4 address show >/run/witness.new; mv /run/witness.new /run/witness'
+[Install]
+WantedBy=multi-user.target
+"""
+MOST_EXPOSED = {"neod.service": 4.5, "neo-race.service": 2.0}
+"""Of 10, as systemd-analyze security counts. neod's is bound by what it is for: root, CAP_NET_ADMIN, CAP_SYS_ADMIN, and
+a view of the host's mounts."""
+
+
+def test_what_needs_the_network_starts_after_the_first_lease(new_campus: Callable[[], BootedCampus]) -> None:
+    campus = new_campus()
+    campus.host.start()
+    campus.host.wait_up()
+    campus.configure()
+    campus.host.write("/etc/systemd/system/witness.service", WITNESS)
+    campus.host.ok("systemctl daemon-reload && systemctl enable --quiet neod neo-wait-online witness")
+    campus.host.reboot()
+    poll(lambda: campus.show("ActiveState") == "active", 20, why="neod is up, without its NIC")
+    campus.plug()
+    poll(lambda: campus.show("SubState", "neo-wait-online") == "start", 10, why="it waits")
+    assert campus.show("ActiveState", "network-online.target") == "inactive"
+    assert campus.host.run("test -e /run/witness").status != 0
+    campus.serve()
+    poll(lambda: campus.host.run("test -e /run/witness").status == 0, 30, why="the witness has run")
+    assert re.search(r"^neo\d@\S+ +UP +10\.8\.", campus.host.ok("cat /run/witness"), re.M)
+    campus.host.wait_up()
+
+
+def test_wait_online_gives_up_and_the_boot_goes_on(campus: BootedCampus) -> None:
+    campus.configure(1, '[macvlans.neo.override.neo1]\nparent = "absent0"\n')
+    drop_in = "[Service]\nExecStart=\nExecStart=/usr/local/bin/neodctl wait --any --timeout 1s\n"
+    campus.host.write("/etc/systemd/system/neo-wait-online.service.d/short.conf", drop_in)
+    campus.host.write("/etc/systemd/system/witness.service", WITNESS)
+    campus.host.ok("systemctl daemon-reload && systemctl enable --quiet --now neod neo-wait-online; true")
+    campus.host.ok("systemctl start witness && test -e /run/witness")
+    assert campus.show("ExecMainStatus", "neo-wait-online") == "3"
+
+
+def test_a_namespace_made_in_the_unit_is_seen_on_the_host_and_by_other_units(running: BootedCampus) -> None:
+    """One directive that makes a mount namespace, PrivateTmp= say, and the host would see an empty file."""
+    drop_in = "[Service]\nExecStartPre=/bin/ip netns add made-inside\n"
+    running.host.write("/etc/systemd/system/neod.service.d/netns.conf", drop_in)
+    running.host.ok("systemctl daemon-reload && systemctl restart neod")
+    assert running.host.ok("stat -f -c %T /run/netns/made-inside").strip() == "nsfs"
+    running.host.ok("ip -n made-inside link set lo up")
+    seen = running.host.ok(
+        "systemd-run --quiet --pipe --wait -p NetworkNamespacePath=/run/netns/made-inside ip -brief link"
+    )
+    assert "lo" in seen and "ens3" not in seen
+
+
+def test_exposure_is_no_more_than_it_was(campus: BootedCampus) -> None:
+    for unit, most in MOST_EXPOSED.items():
+        said = campus.host.ok(f"systemd-analyze security --no-pager {unit} | tail -n 1")
+        print(said)
+        found = re.search(r"(\d+\.\d)", said)
+        assert found and float(found[1]) <= most, campus.host.ok(f"systemd-analyze security --no-pager {unit}")
+
+
+def test_the_units_have_no_mistakes(campus: BootedCampus) -> None:
+    units = "/usr/local/lib/systemd/system/neo*.service"
+    answer = campus.host.run(f"systemd-analyze verify --man=no {units}")
+    assert (answer.status, answer.out + answer.err) == (0, "")

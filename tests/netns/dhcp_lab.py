@@ -59,12 +59,12 @@ class Lab:
         netns.ip(self.host, "link", "set", "up0", "up")
         netns.ip(self.server, "link", "set", "srv0", "up")
 
-    def add_macvlans(self, count, first=1):
+    def add_macvlans(self, count, first=1, mode="private"):
         """Make ``m<first>`` and the following, up, and return their names."""
         numbers = range(first, first + count)
         lines = []
         for number in numbers:
-            lines.append(f"link add link up0 name m{number} address {mac_of(number)} type macvlan mode private")
+            lines.append(f"link add link up0 name m{number} address {mac_of(number)} type macvlan mode {mode}")
             lines.append(f"link set m{number} up")
         netns.ip_batch(self.host, lines)
         return [f"m{number}" for number in numbers]

@@ -235,9 +235,10 @@ def _offered(lab):
     return sniffer.requests(REQUEST)[0].requested
 
 
-def test_our_own_frames_coming_back_are_no_conflict(lab, server):
+@pytest.mark.parametrize("mode", ["private", "vepa", "bridge"])
+def test_our_own_frames_coming_back_are_no_conflict(lab, mode):
     """A switch port in hairpin mode reflects every broadcast, our probes and announcements included."""
-    links = lab.add_macvlans(20)
+    links = lab.add_macvlans(20, mode=mode)
     netns.ip(lab.server, "addr", "flush", "dev", "srv0")
     netns.ip_batch(
         lab.server,
@@ -249,7 +250,7 @@ def test_our_own_frames_coming_back_are_no_conflict(lab, server):
             f"addr add {SERVER_IP}/16 dev br0",
         ],
     )
-    lab.serve(server, link="br0")
+    lab.serve("dnsmasq", link="br0")
     sniffer = lab.sniff()
     client = lab.client(links)
     client.ready()
@@ -276,3 +277,13 @@ def test_renumbering_brings_the_new_addresses_before_the_old_ones_end(lab, serve
     client.wait(lambda leases: all(IPv4Address(lease["ip"]) in new for lease in leases.values()), 30)
     assert set(client.leases) == set(links)
     assert None not in [lease for _, _, lease in client.events], "the new replaced the old; none was withdrawn"
+
+
+def test_an_uplink_leases_an_address_for_itself(lab, server):
+    mac = netns.ip(lab.host, "-br", "link", "show", "up0").split()[2]
+    lab.serve(server)
+    client = lab.client(["up0"])
+    client.call("ready", {"up0": mac}, None)
+    lease = client.wait_bound()["up0"]
+    assert IPv4Address(lease["ip"]) in SUBNET
+    assert client.status("up0")["mac"] == mac

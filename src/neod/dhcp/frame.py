@@ -12,6 +12,7 @@ SERVER_PORT: Final = 67
 BROADCAST_MAC: Final = b"\xff" * 6
 BROADCAST_IP: Final = 0xFFFFFFFF
 CHADDR_AFTER_IP: Final = 14 + 8 + 28  # bytes from the frame's start to chaddr, the IP header left out
+XID_TO_CHADDR: Final = 24  # bytes from xid to chaddr
 _ARP_REQUEST: Final = 1
 
 _HEADERS = struct.Struct("!6s6sH BBHHHBBHII HHHH")

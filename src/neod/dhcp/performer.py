@@ -106,7 +106,7 @@ class Performer:
     def replied(self, wire: Wire, client: Client, reply: Reply, sender: bytes) -> None:
         """Pass a server's answer on, unless it gives one of our addresses to another of our links."""
         now = self._clock.boottime()
-        if reply.xid != client.state.xid or not client.ready:
+        if not client.ready:
             self._counters["late"] += 1
             return
         self._counters[_GOT[reply.type]] += 1
@@ -199,7 +199,7 @@ class Performer:
         client.held = 0
         extended = before is not None and (before.ip, before.gateway) == (lease.ip, lease.gateway)
         if not extended:
-            lasts_s = round(lease.expires_at - lease.bound_at)
+            lasts_s = lease.expires_at - lease.bound_at  # inf: for ever
             self._sink.say("dhcp.bound", link=client.link, ip=lease.ip, gateway=lease.gateway, lasts_s=lasts_s)
         self._changed(not extended)
         self._publish(client.link, lease)

@@ -19,13 +19,21 @@ _LARGEST: Final = 2048  # bytes; more than any answer to a client that allows 15
 RECEIVE_BUFFER_BYTES: Final = 4 << 20
 """Thousands of answers, or a tenth of a second of a flood, while the loop does something else."""
 
+_PACKET_TYPE: Final = 0xFFFFF000 + 4  # SKF_AD_OFF + SKF_AD_PKTTYPE
 _VLAN_PRESENT: Final = 0xFFFFF000 + 48  # SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT
+_OTHER_HOST: Final = 3
 _DROP: Final = (0x06, 0, 0, 0)
 _KEEP: Final = (0x06, 0, 0, 0xFFFF)
 
 # Classic BPF, (code, jump if true, jump if false, constant), on frames with their Ethernet header.
+# "For another host" are frames that a switch floods, and also those of a VLAN that nobody here is on: the
+# kernel (net/core/dev.c) marks these so and takes their tag away before a socket for one protocol
+# sees them, so that the tag itself can only be tested on kernels before that change. What macvlan takes in
+# for one of its links is "for this host" by then.
 DHCP_FILTER: Final = (
-    (0x20, 0, 0, _VLAN_PRESENT),  # the tag itself is stripped before the filter runs
+    (0x20, 0, 0, _PACKET_TYPE),
+    (0x15, 10, 0, _OTHER_HOST),
+    (0x20, 0, 0, _VLAN_PRESENT),
     (0x15, 0, 8, 0),
     (0x30, 0, 0, 23),  # protocol
     (0x15, 0, 6, 17),  # UDP
@@ -38,6 +46,8 @@ DHCP_FILTER: Final = (
     _DROP,
 )
 ARP_FILTER: Final = (
+    (0x20, 0, 0, _PACKET_TYPE),
+    (0x15, 6, 0, _OTHER_HOST),
     (0x20, 0, 0, _VLAN_PRESENT),
     (0x15, 0, 4, 0),
     (0x20, 0, 0, 14),  # hardware and protocol type

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from typing import Final, Protocol
 
 from neod.dhcp import rawsocket
-from neod.dhcp.frame import CHADDR_AFTER_IP, Arp, dhcp_at, parse_arp
+from neod.dhcp.frame import CHADDR_AFTER_IP, XID_TO_CHADDR, Arp, dhcp_at, parse_arp
 from neod.dhcp.packet import NAK, Malformed, Reply, decode
 from neod.dhcp.rawsocket import PacketSocket
 from neod.dhcp.sink import Sink
@@ -188,16 +188,20 @@ class Wire:
         except OSError as exc:
             if exc.errno != errno.ENETDOWN:  # that is said once when the link goes down, and the socket lives on
                 self.close()
-        self._listener.turn(self)
+        finally:
+            self._listener.turn(self)
 
     def _take(self, frame: bytes) -> None:
-        """Look whose it is before anything else: on a shared segment most answers are for others."""
+        """Look whose it is, and whether it answers anything, before all else: a flood must be cheap."""
         counters = self._counters
         counters["received"] += 1
         at = CHADDR_AFTER_IP + ((frame[14] & 15) << 2) if len(frame) > 14 else 0
         client = self.clients.get(frame[at : at + 6])
         if client is None:
             counters["foreign"] += 1
+            return
+        if int.from_bytes(frame[at - XID_TO_CHADDR : at - XID_TO_CHADDR + 4], "big") != client.state.xid:
+            counters["late"] += 1
             return
         bounds = dhcp_at(frame)
         if bounds is None:

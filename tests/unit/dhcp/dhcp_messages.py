@@ -4,7 +4,7 @@ import struct
 from ipaddress import IPv4Address
 
 MAC = bytes.fromhex("024e00000001")
-SERVER_MAC = bytes.fromhex("024e000000ff")
+SERVER_MAC = bytes.fromhex("0253000000ff")  # none of our links has it
 SERVER = int(IPv4Address("10.77.0.1"))
 IP = int(IPv4Address("10.77.1.5"))
 

@@ -3,9 +3,14 @@
 import errno
 import json
 import os
+import random
 import stat
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -203,6 +208,37 @@ def test_a_planted_link_is_not_followed(store, tmp_path):
     store().save({"m1": ENTRY})
     assert victim.read_text() == "precious"
     assert store().load() == {"m1": ENTRY}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from test_dhcp_store import ENTRY, Clock
+from dataclasses import replace
+from neod.dhcp.store import LeaseStore, StoredLease
+store = LeaseStore(Path({state!r}), Clock())
+sizes = (300, 900)
+print("begun", flush=True)
+while True:
+    for size in sizes:
+        leases = {{f"m{{n}}": replace(ENTRY, lease=replace(ENTRY.lease, link=f"m{{n}}")) for n in range(size)}}
+        assert store.save(leases) == ""
+"""
+
+
+def test_kill_9_at_any_moment_leaves_one_of_the_two_files(store, tmp_path):
+    rng = random.Random(5)
+    program = WRITER.format(here=str(Path(__file__).parent), state=str(tmp_path / "state"))
+    for _ in range(10):
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout.readline() == b"begun\n"
+            time.sleep(rng.uniform(0.02, 0.15))
+            writer.kill()
+        fresh = store()
+        assert len(fresh.load()) in (0, 300, 900)
+        assert fresh.problem == ""
+    assert fresh.load(), "at least one was whole"
 
 
 def test_a_missing_directory_is_a_problem_and_no_exception(tmp_path):

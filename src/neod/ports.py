@@ -277,7 +277,7 @@ class NetnsSeen:
 
     identity: tuple[int, int] | None  # (device, inode); None: no namespace, but an empty file where one was mounted
     made: tuple[int, int] | None  # what it stood for when we made it; None: we did not
-    inhabited: bool = False  # it is not the one we made, and somebody uses it
+    inhabited: bool = False  # it is not the one we made, and somebody uses it; or it is no namespace at all
 
 
 class Namespaces(Protocol):
@@ -311,12 +311,8 @@ class Namespaces(Protocol):
         """
         ...
 
-    async def id_of(self, netns: str) -> int | None:
-        """Return the number by which links of the calling namespace name *netns*; None if it has none."""
-        ...
-
-    def open(self, netns: str) -> int:
-        """Return a descriptor of the namespace, for the caller to close; the empty name is our own.
+    def open(self, name: str) -> int:
+        """Return a descriptor of the namespace, for the caller to close.
 
         Raises:
             KernelError: there is none.
@@ -345,11 +341,7 @@ class NoNamespaces:
         """Refuse."""
         raise self._refusal
 
-    async def id_of(self, netns: str) -> int | None:
-        """Return nothing."""
-        return None
-
-    def open(self, netns: str) -> int:
+    def open(self, name: str) -> int:
         """Refuse."""
         raise self._refusal
 

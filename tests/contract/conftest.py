@@ -11,6 +11,8 @@ import pytest
 from neod.kernel.clock import SystemClock
 from neod.kernel.mptcp import NetlinkMptcp
 from neod.kernel.namespaces import within_netns
+from neod.kernel.netfilter import KernelNetfilter
+from neod.kernel.netns_files import NamedNamespaces
 from neod.kernel.rtnl import NetlinkRtnl
 from neod.kernel.strays import NamedStrays
 from neod.kernel.sysctls import ProcSysctls
@@ -43,7 +45,9 @@ class RealKernel:
             rtnl = NetlinkRtnl()
             sysctls = ProcSysctls(self._state_dir / "sysctls.json")
             mptcp = NetlinkMptcp()
-            ports = Ports("", SystemClock(), rtnl, sysctls, NamedStrays(), mptcp)
+            netfilter = KernelNetfilter(None, SystemClock())
+            namespaces = NamedNamespaces(self._state_dir / "netns")
+            ports = Ports("", SystemClock(), rtnl, sysctls, NamedStrays(), mptcp, netfilter, namespaces)
             drivers = Fixed({("", entry.kind.name): entry.driver(ports) for entry in REGISTRY})
             try:
                 await drivers["", "link"].observe_all(())
@@ -51,6 +55,7 @@ class RealKernel:
             finally:
                 rtnl.close()
                 mptcp.close()
+                netfilter.close()
 
         return within_netns(Path("/run/netns") / self.name, lambda: asyncio.run(go()))
 
@@ -74,4 +79,6 @@ def real(tmp_path):
             ip(name, *words.split())
         yield RealKernel(name, tmp_path)
     finally:
-        subprocess.run(["ip", "netns", "del", name], check=False)
+        for left in (name, f"neoc-{os.getpid()}-made"):
+            if (Path("/run/netns") / left).exists():
+                subprocess.run(["ip", "netns", "del", left], check=False)

@@ -1,6 +1,8 @@
 """Every kind of the registry, on the kernel that is a dictionary and on the real one."""
 
 import asyncio
+import os
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -9,6 +11,7 @@ from neod.daemon.wakeup import Hints, Wakeup
 from neod.intents.unit import Origin, Want
 from neod.kernel.clock import SystemClock
 from neod.kinds import REGISTRY
+from neod.model.nat import SnatFrom, SnatTo
 from neod.testing import builders
 from neod.testing.kernel import FakeKernel
 
@@ -20,7 +23,11 @@ ROUTE = builders.route(7, "10.9.0.0/16", "neo1", source="10.9.0.2")
 LEASE_ENDS = SystemClock().boottime() + 3600
 
 SAMPLES = {
-    "link": ([], [LINK, builders.macvlan("neo2", 2, mode="bridge", mtu=1400), builders.macvlan("neo3", 3)]),
+    "link": (
+        [],
+        [LINK, builders.macvlan("neo2", 2, mode="bridge", mtu=1400), builders.macvlan("neo3", 3),
+         builders.bridge("neobr")],
+    ),
     "address": (
         [LINK],
         [ADDRESS, builders.address("neo1", "10.9.0.3", 16, LEASE_ENDS), builders.address("neo1", "10.9.0.3", 24),
@@ -52,11 +59,26 @@ SAMPLES = {
             builders.sysctl("net/ipv4/ip_local_port_range", "20000 30000"),
         ],
     ),
+    "netns": ([], [builders.netns(f"neoc-{os.getpid()}-made")]),
+    "nat": (
+        [],
+        [
+            builders.nat(
+                builders.forward("443", "198.51.100.10", interface="up0"),
+                builders.forward("8000-8010", "198.51.100.10", to_port=80, hairpin=True),
+                builders.forward("443", "fd00:9::10"),
+                SnatTo("tcp", 80, 80, ip_address("198.51.100.10")),
+                SnatTo("tcp", 443, 443, ip_address("198.51.100.10"), ip_address("192.0.2.9")),
+                SnatFrom(ip_network("10.254.0.0/30"), "up0"),
+                SnatFrom(ip_network("203.0.113.11/32"), "neo-proxy", ip_address("10.254.1.1")),
+            )
+        ],
+    ),
     "endpoint": (
         [LINK, ADDRESS, ADDRESS6, ROUTE, builders.rule("10.9.0.2/32", 7), builders.address("neo1", "10.9.0.5", 16),
          builders.address("neo1", "fd00:9::5", 64), builders.address("neo1", "10.9.0.6", 16)],
         [
-            builders.endpoint("10.9.0.2", 200, "subflow", link="neo1", routed=True),
+            builders.endpoint("10.9.0.2", 200, "subflow", link="neo1", table=7),
             builders.endpoint("10.9.0.5", 201, "signal"),
             builders.endpoint("10.9.0.6", 254, "subflow", "backup", "fullmesh", link="neo1"),
             builders.endpoint("fd00:9::2", 202, "subflow", "signal", link="neo1"),
@@ -198,7 +220,6 @@ DRIFTS = {
     "endpoint deleted": "mptcp endpoint delete id 200",
     "endpoint changed": "mptcp endpoint change id 254 nobackup",
     "endpoint replaced": "mptcp endpoint delete id 201; mptcp endpoint add 10.9.0.5 id 201 subflow",
-    "endpoint with another id": "mptcp endpoint delete id 201; mptcp endpoint add 10.9.0.5 id 207 signal",
     "endpoint id taken": "mptcp endpoint delete id 201; mptcp endpoint add 10.9.0.9 id 201 signal",
     "orphan endpoint": "mptcp endpoint add 10.9.0.9 id 240 subflow",
     "address of an endpoint deleted": "addr del 10.9.0.5/16 dev neo1",
@@ -241,7 +262,7 @@ def test_a_foreign_object_in_the_way_is_a_conflict_and_is_left_alone(real, kind)
             real.ip(*words.split())
         reconciler = reconciler_on(drivers, every_sample())
         await full(reconciler)
-        before = real.ip("-d", "link", "show"), real.ip("route", "show", "table", "7")
+        before = real.ip("-d", "link", "show", "type", "macvlan"), real.ip("route", "show", "table", "7")
         conflicts = (await full(reconciler)).plan.conflicts
         writes = ports.rtnl.writes
         report = await full(reconciler)
@@ -249,7 +270,7 @@ def test_a_foreign_object_in_the_way_is_a_conflict_and_is_left_alone(real, kind)
         assert report.plan.conflicts == conflicts
         assert report.plan.changes == ()
         assert ports.rtnl.writes == writes
-        assert (real.ip("-d", "link", "show"), real.ip("route", "show", "table", "7")) == before
+        assert (real.ip("-d", "link", "show", "type", "macvlan"), real.ip("route", "show", "table", "7")) == before
 
     real.run(go)
 

@@ -18,7 +18,7 @@ from neod.daemon.listen import Listener
 from neod.daemon.main import first_reading
 from neod.daemon.multipath import Multipathing
 from neod.daemon.notify import Notify
-from neod.daemon.spaces import Spaces
+from neod.daemon.spaces import Ears, Spaces
 from neod.daemon.supervisor import Supervisor
 from neod.daemon.wakeup import Wakeup
 from neod.dhcp.runner import DhcpService
@@ -29,8 +29,10 @@ from neod.ipc.server import ControlServer
 from neod.kernel.clock import SystemClock
 from neod.kernel.machine import machine_id
 from neod.kinds import REGISTRY
+from neod.kinds.nat import NatKey
 from neod.model.change import Actor
 from neod.model.facts import Host, Lease
+from neod.model.key import NetnsKey
 
 
 async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path, state_dir: Path) -> None:
@@ -59,7 +61,13 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     def heard(netns: str, type_: int, payload: memoryview, actor: Actor | None) -> None:
         listener[0].heard(netns, type_, payload, actor)
 
-    spaces = Spaces(REGISTRY, clock, state_dir, heard, lambda: wakeup.hint_everything("lost events"))
+    ears = Ears(
+        heard,
+        lambda netns, actor: wakeup.hint(NatKey(netns), "nftables event", actor),
+        lambda: wakeup.hint_kind(("", NetnsKey.kind), "mount event"),
+        lambda: wakeup.hint_everything("lost events"),
+    )
+    spaces = Spaces(REGISTRY, clock, state_dir, runtime_dir, ears)
     dhcp = DhcpService(clock, LeaseStore(state_dir, clock), leased, log=said)
     core = Core(spaces, spaces.main.rtnl, clock, wakeup, journal, dhcp, _facts(dhcp, spaces, state_dir))
     core.multipath = Multipathing(spaces, clock, wakeup, journal)

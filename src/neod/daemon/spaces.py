@@ -13,20 +13,36 @@ from pathlib import Path
 from typing import Any
 
 from neod.kernel.events import EventSocket
+from neod.kernel.mount_events import MountEvents
 from neod.kernel.mptcp import NetlinkMptcp, open_generic
 from neod.kernel.namespaces import NAMED, within_netns
+from neod.kernel.netfilter import KernelNetfilter
+from neod.kernel.netns_files import NamedNamespaces
+from neod.kernel.nfnetlink import open_nfnetlink
+from neod.kernel.nft_events import NftEvents
 from neod.kernel.rtnl import NetlinkRtnl, open_netlink
 from neod.kernel.strays import NamedStrays
 from neod.kernel.sysctls import NetnsSysctls, ProcSysctls
 from neod.model.change import Actor
+from neod.model.errors import KernelError
 from neod.model.key import NetnsKey
 from neod.model.kind import Driver, Entry
 from neod.model.marks import PROTOCOL
-from neod.ports import Clock, Ports
+from neod.ports import Clock, NoNamespaces, Ports
 
 Place = tuple[str, str]
 Enter = Callable[[Callable[[], Any]], Any]
 Taker = Callable[[str, int, memoryview, Actor | None], None]  # netns, type, payload, who
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Who is told what happened. Nothing told is believed: it says where to look."""
+
+    heard: Taker  # a message of rtnetlink
+    translated: Callable[[str, Actor | None], None]  # somebody touched our table of nftables there
+    mounted: Callable[[], None]  # perhaps a namespace came or went
+    lost: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -39,12 +55,23 @@ class Space:
     generic: Callable[[int], socket.socket]  # opens a socket of generic netlink inside
     enter: Enter  # runs a call inside
     events: EventSocket
+    nft_events: NftEvents | None  # None where the kernel has no netfilter
+    netfilter: KernelNetfilter
     drivers: Mapping[str, Driver[Any, Any]]
     identity: tuple[int, int] | None  # (device, inode) of a named one
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Listen from now on."""
+        self.events.start(loop)
+        if self.nft_events is not None:
+            self.nft_events.start(loop)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let go of the namespace."""
         self.events.close(loop)
+        if self.nft_events is not None:
+            self.nft_events.close(loop)
+        self.netfilter.close()
         self.rtnl.close()
         self.mptcp.close()
 
@@ -53,10 +80,11 @@ class Spaces:
     """All open namespaces by name; the empty name is neod's own and always open."""
 
     def __init__(
-        self, registry: tuple[Entry, ...], clock: Clock, state_dir: Path, take: Taker, lost: Callable[[], None]
+        self, registry: tuple[Entry, ...], clock: Clock, state_dir: Path, runtime_dir: Path, ears: Ears
     ) -> None:
         self._registry, self._clock, self._state_dir = registry, clock, state_dir
-        self._take, self._lost = take, lost
+        self._marks, self._ears = runtime_dir / "netns", ears
+        self._mounts = MountEvents(ears.mounted)
         self._open: dict[str, Space] = {"": self._make("", lambda call: call(), None)}
 
     def _make(self, netns: str, enter: Enter, identity: tuple[int, int] | None) -> Space:
@@ -66,11 +94,13 @@ class Spaces:
         generic = functools.partial(self._generic, enter)
 
         rtnl = NetlinkRtnl(opener)
-        events = EventSocket(functools.partial(self._take, netns), self._lost, opener)
+        events = EventSocket(functools.partial(self._ears.heard, netns), self._ears.lost, opener)
         store = self._state_dir / (f"sysctls-{netns}.json" if netns else "sysctls.json")
         sysctls = NetnsSysctls(NAMED / netns, store) if netns else ProcSysctls(store)
         mptcp = NetlinkMptcp(generic)
-        ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays(), mptcp)
+        netfilter = KernelNetfilter(NAMED / netns if netns else None, self._clock)
+        namespaces = NoNamespaces() if netns else NamedNamespaces(self._marks)
+        ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays(), mptcp, netfilter, namespaces)
         kinds = [entry for entry in self._registry if not netns or entry.kind.name != NetnsKey.kind]
         return Space(
             ports,
@@ -79,9 +109,23 @@ class Spaces:
             generic,
             enter,
             events,
+            self._nft_events(netns, enter),
+            netfilter,
             {entry.kind.name: entry.driver(ports) for entry in kinds},
             identity,
         )
+
+    def _nft_events(self, netns: str, enter: Enter) -> NftEvents | None:
+        take = functools.partial(self._ears.translated, netns)
+        try:
+            return NftEvents(take, self._ears.lost, functools.partial(enter, open_nfnetlink))
+        except (OSError, KernelError):
+            return None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Listen in our own namespace, and for others that come and go, from now on."""
+        self.main.start(loop)
+        self._mounts.start(loop)
 
     @staticmethod
     def _generic(enter: Enter, size: int) -> socket.socket:
@@ -123,7 +167,7 @@ class Spaces:
 
         space = self._make(netns, functools.partial(within_netns, path), _identity(path))
         space.events.filter(PROTOCOL, (), space.rtnl.port_id)
-        space.events.start(asyncio.get_running_loop())
+        space.start(asyncio.get_running_loop())
         return space
 
     def leave_stale(self) -> list[str]:
@@ -135,6 +179,7 @@ class Spaces:
 
     def close(self) -> None:
         """Let go of all."""
+        self._mounts.close(asyncio.get_running_loop())
         for space in self._open.values():
             space.close(asyncio.get_running_loop())
 

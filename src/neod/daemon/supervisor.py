@@ -49,7 +49,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hangups.set)
         self.refilter()
-        self._spaces.main.events.start(loop)
+        self._spaces.start(loop)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [

@@ -14,6 +14,7 @@ from typing import Protocol
 from neod.intents.race import RaceSettings
 from neod.model.facts import DhcpClient, Followed, Host, Lease, Multipath, Nic
 from neod.model.key import Key
+from neod.model.nat import NatRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Candidate:
     fact: str  # "lease" or "followed" of the link; empty for a static address
     flags: tuple[str, ...]
     rank: tuple[int, int]  # the best first: uplinks (0, -), then macvlans (1, number)
-    routed: bool  # it has a table and a rule of its own
+    table: int  # its own routing table; 0: it has none
     origin: Origin
 
 
@@ -106,6 +107,40 @@ class PathManagement:
     exclude: tuple[IPv4Network | IPv6Network, ...] = ()  # peers that are left alone
     max_subflows: int = 0  # of one connection, the first among them; 0: as many as there are addresses
     max_total: int = 0  # of all connections; 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class NatPart:
+    """The translation that one entry of the file asks for; ``[nat]`` makes one whole of all parts."""
+
+    rules: tuple[tuple[NatRule, tuple[str | int, ...]], ...]  # each with the path of what says it
+    origin: Origin
+    netns: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardInfo:
+    """One row of the forwards in ``neodctl status``."""
+
+    name: str
+    protocol: str
+    ports: tuple[str, ...]
+    to: str
+    snat: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceInfo:
+    """One row of the namespaces in ``neodctl status``."""
+
+    name: str
+    uplink: str
+    subnet: str
+    expose: tuple[str, ...]
+    relay_addresses: tuple[str, ...]
+    links: tuple[str, ...]  # in neod's own namespace
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +164,9 @@ class Intents:
     follow: tuple[str, ...] = ()  # uplinks whose foreign configuration is followed
     races: tuple[RaceSettings, ...] = ()  # for neo-race; neod makes nothing of them
     candidates: tuple[Candidate, ...] = ()  # for MPTCP; [mptcp] makes endpoints of them
+    nat: tuple[NatPart, ...] = ()
+    forwards: tuple[ForwardInfo, ...] = ()
+    namespaces: tuple[NamespaceInfo, ...] = ()
     path_managers: tuple[PathManagement, ...] = ()  # one for each namespace where neod is the path manager
     daemon: DaemonSettings = DaemonSettings()
     warnings: tuple[str, ...] = ()  # one line each: file:line: text

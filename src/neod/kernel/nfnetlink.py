@@ -58,6 +58,7 @@ class Nfnetlink:
         self._sock: socket.socket | None = None
         self._holder: socket.socket | None = None
         self._sequence = 0
+        self._known = False
 
     def close(self) -> None:
         """Close the sockets; a table that was held stays, and belongs to nobody."""
@@ -65,6 +66,18 @@ class Nfnetlink:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
+
+    def known(self) -> bool:
+        """Whether the kernel has nftables at all."""
+        if not self._known:
+            try:
+                self.generation()
+            except KernelError as error:
+                if error.code not in (errno.EINVAL, errno.EPROTONOSUPPORT, errno.EOPNOTSUPP):
+                    raise
+                return False
+            self._known = True
+        return True
 
     def generation(self) -> int:
         """Return the number of the ruleset, which every change of it counts up."""

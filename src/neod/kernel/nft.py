@@ -43,6 +43,8 @@ class NftTable:
 
     async def read(self) -> Sequence[Mapping[str, Any]] | None:
         """Return what is in the table; None if there is none."""
+        if not self._kernel.known():
+            return None
         for _ in range(TRIES):
             generation = self._kernel.generation()
             if generation == self._generation:
@@ -96,7 +98,7 @@ class NftTable:
     async def remove(self) -> None:
         """Delete the table; already gone counts as done."""
         self._generation = None
-        if self._kernel.has_table(TABLE):
+        if self._kernel.known() and self._kernel.has_table(TABLE):
             self._kernel.let_go()
             self._kernel.delete_table(TABLE)
             self.writes += 1
@@ -110,6 +112,8 @@ class NftTable:
         return self._others()[2]
 
     def _others(self) -> tuple[int, Sequence[str], Sequence[str]]:
+        if not self._kernel.known():
+            return -1, (), ()
         generation = self._kernel.generation()
         if generation != self._tables[0]:
             tables = [f"{family} {name}" for family, name in self._kernel.tables() if (family, name) != ("inet", TABLE)]

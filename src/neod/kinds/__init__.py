@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from neod.kinds import address, link, mptcp, route, rule, sysctl
+from neod.kinds import address, link, mptcp, nat, netns, route, rule, sysctl
 from neod.model.kind import Entry
 from neod.wire import (
     RTM_DELADDR,
@@ -17,6 +17,7 @@ from neod.wire import (
 )
 
 REGISTRY: Final = (
+    Entry(netns.NetnsKind(), netns.NetnsDriver),
     Entry(link.LinkKind(), link.LinkDriver, dict.fromkeys((RTM_NEWLINK, RTM_DELLINK), link.touched)),
     Entry(address.AddressKind(), address.AddressDriver, dict.fromkeys((RTM_NEWADDR, RTM_DELADDR), address.touched)),
     Entry(route.RouteKind(), route.RouteDriver, dict.fromkeys((RTM_NEWROUTE, RTM_DELROUTE), route.touched)),
@@ -24,4 +25,5 @@ REGISTRY: Final = (
     Entry(sysctl.SysctlKind(), sysctl.SysctlDriver, {RTM_NEWNETCONF: sysctl.touched}),
     Entry(mptcp.EndpointKind(), mptcp.EndpointDriver),
     Entry(mptcp.LimitsKind(), mptcp.LimitsDriver),
+    Entry(nat.NatKind(), nat.NatDriver),
 )

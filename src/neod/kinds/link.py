@@ -2,13 +2,15 @@
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from struct import Struct
 from typing import ClassVar, Final
 
+from neod.kinds.link_pair import Pairs
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key, LinkKey
+from neod.model.key import Key, LinkKey, NetnsKey
 from neod.model.kind import Names
 from neod.model.marks import DOOMED_GROUP, LINK_GROUP
 from neod.ports import Ports
@@ -41,6 +43,7 @@ SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
 MODES: Final = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 MODE_NAMES: Final = {number: name for name, number in MODES.items()}
 ALIAS_PREFIX: Final = "neo:"
+LOOPBACK: Final = "lo"
 
 ONE_BY_ONE: Final = 48
 """More links than this, and than a third of all, are read with one dump: one alone costs about twice its share."""
@@ -50,13 +53,14 @@ ONE_BY_ONE: Final = 48
 class LinkSpec:
     """What a link should be. ``None`` leaves the kernel's choice alone."""
 
-    driver: str  # macvlan (IFLA_INFO_KIND); empty for a physical NIC
+    driver: str  # macvlan, veth, dummy, bridge (IFLA_INFO_KIND); empty for a physical NIC and the loopback
     name: str  # the name it has; differs from the key's only when somebody renamed it
     parent: str | None = None  # link name
     mode: str | None = None  # macvlan: private | vepa | bridge
     mac: str | None = None  # lower case, colons
     mtu: int | None = None  # bytes
     up: bool = True
+    peer: LinkKey | None = None  # veth: the other end; of one that is observed, only its namespace is known
 
 
 class LinkKind:
@@ -76,15 +80,18 @@ class LinkKind:
         """Whether all that *want* names is so."""
         return (have.driver, have.name, have.parent, have.up) == (want.driver, want.name, want.parent, want.up) and all(
             wanted is None or wanted == seen
-            for wanted, seen in ((want.mode, have.mode), (want.mac, have.mac), (want.mtu, have.mtu))
+            for wanted, seen in ((want.mode, have.mode), (want.mac, have.mac), (want.mtu, have.mtu), _far(have, want))
         )
 
     def in_place(self, have: LinkSpec, want: LinkSpec) -> bool:
-        """A macvlan cannot change its parent or what it is."""
-        return (have.driver, have.parent) == (want.driver, want.parent)
+        """A link cannot change its parent, where its other end is, or what it is."""
+        wanted, seen = _far(have, want)
+        return (have.driver, have.parent) == (want.driver, want.parent) and wanted in (None, seen)
 
     def requires(self, key: LinkKey, spec: LinkSpec) -> Iterable[Key]:
-        """A macvlan needs its parent."""
+        """A macvlan needs its parent. Of a pair, the end outside is made with the other one in its namespace."""
+        if spec.peer is not None:
+            return (NetnsKey("", spec.peer.netns),) if spec.peer.netns else (spec.peer,)
         return (LinkKey(key.netns, spec.parent),) if spec.parent else ()
 
     def provides(self, key: LinkKey) -> Iterable[Key]:
@@ -92,21 +99,34 @@ class LinkKind:
         return ()
 
 
-def create_request(spec: LinkSpec, parent_index: int) -> bytes:
+def _far(have: LinkSpec, want: LinkSpec) -> tuple[str | None, str | None]:
+    """Return the namespaces where the other ends are; None where it is our own, which says nothing."""
+    wanted = want.peer.netns if want.peer and want.peer.netns else None
+    return wanted, have.peer.netns if have.peer else None
+
+
+def _born_with(spec: LinkSpec) -> bool:
+    """Whether the link comes into being with another one, outside, or with its namespace."""
+    return spec.name == LOOPBACK or (spec.peer is not None and not spec.peer.netns)
+
+
+def create_request(spec: LinkSpec, parent_index: int, other_end: bytes = b"") -> bytes:
     """Return the RTM_NEWLINK payload that makes the link, marked from its first moment."""
     parts = [IFINFO.pack(0, 0, 0, IFF_UP if spec.up else 0, IFF_UP)]
-    parts += [attr_text(IFLA_IFNAME, spec.name), attr_u32(IFLA_GROUP, LINK_GROUP), attr_u32(IFLA_LINK, parent_index)]
+    parts += [attr_text(IFLA_IFNAME, spec.name), attr_u32(IFLA_GROUP, LINK_GROUP)]
+    if parent_index:
+        parts.append(attr_u32(IFLA_LINK, parent_index))
     if spec.mac:
         parts.append(attr(IFLA_ADDRESS, mac_bytes(spec.mac)))
     if spec.mtu:
         parts.append(attr_u32(IFLA_MTU, spec.mtu))
-    parts.append(_link_info(spec))
+    parts.append(_link_info(spec, other_end))
     return b"".join(parts)
 
 
-def _link_info(spec: LinkSpec) -> bytes:
+def _link_info(spec: LinkSpec, other_end: bytes = b"") -> bytes:
     kind = attr(IFLA_INFO_KIND, spec.driver.encode())
-    data = [attr_u32(IFLA_MACVLAN_MODE, MODES[spec.mode])] if spec.mode else []
+    data = [attr_u32(IFLA_MACVLAN_MODE, MODES[spec.mode])] if spec.mode else [other_end] if other_end else []
     return nest(IFLA_LINKINFO, [kind, nest(IFLA_INFO_DATA, data)] if data else [kind])
 
 
@@ -147,7 +167,7 @@ def from_wire(payload: memoryview, found: Mapping[int, memoryview], names: Names
         driver = text(info[IFLA_INFO_KIND]) if IFLA_INFO_KIND in info else ""
         if driver == "macvlan" and IFLA_INFO_DATA in info:
             mode = MODE_NAMES.get(u32(attrs(info[IFLA_INFO_DATA])[IFLA_MACVLAN_MODE]))
-    parent = names(u32(found[IFLA_LINK])) if IFLA_LINK in found else None
+    parent = names(u32(found[IFLA_LINK])) if IFLA_LINK in found and driver != "veth" else None
     spec = LinkSpec(
         driver,
         text(found[IFLA_IFNAME]),
@@ -193,11 +213,18 @@ def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key
     return [(LinkKey(netns, name), owned) for name in sorted(filter(None, candidates))]
 
 
+def _with_peer(reading: Reading, pairs: Mapping[int, str]) -> Seen[LinkSpec]:
+    if reading.index not in pairs:
+        return reading.seen
+    return replace(reading.seen, spec=replace(reading.seen.spec, peer=LinkKey(pairs[reading.index], "")))
+
+
 class LinkDriver:
     """Links of one namespace."""
 
     def __init__(self, ports: Ports) -> None:
         self._netns, self._rtnl, self._strays = ports.netns, ports.rtnl, ports.strays
+        self._pairs = Pairs(ports.rtnl, ports.namespaces)
         self._indexes: dict[LinkKey, int] = {}  # of ours; a renamed link has no name to find it by
 
     async def observe(self, keys: Collection[LinkKey]) -> Mapping[LinkKey, Seen[LinkSpec]]:
@@ -216,14 +243,15 @@ class LinkDriver:
                 self._forget(key.name)
             else:
                 payloads.append(answer[1])
-        return self._read(payloads)
+        return self._read(payloads, await self._pairs.namespaces(payloads))
 
     async def observe_all(self, wanted: Collection[LinkKey]) -> Mapping[LinkKey, Seen[LinkSpec]]:
         """Read every link: any of them can be somebody's parent."""
         dumped = await self._rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS)
-        return self._read([payload for _, payload in dumped])
+        payloads = [payload for _, payload in dumped]
+        return self._read(payloads, await self._pairs.namespaces(payloads))
 
-    def _read(self, payloads: Sequence[memoryview]) -> dict[LinkKey, Seen[LinkSpec]]:
+    def _read(self, payloads: Sequence[memoryview], pairs: Mapping[int, str]) -> dict[LinkKey, Seen[LinkSpec]]:
         parsed = [(payload, attrs(payload, IFINFO.size)) for payload in payloads]
         for payload, told in parsed:  # a parent may come after its child
             self._rtnl.learn(IFINFO.unpack_from(payload)[2], text(told[IFLA_IFNAME]))
@@ -232,7 +260,7 @@ class LinkDriver:
             self._rtnl.learn(reading.index, key.name)  # what is on a renamed link still belongs to its key
             if reading.seen.owned:
                 self._indexes[key] = reading.index
-        return {key: reading.seen for key, reading in found.items()}
+        return {key: _with_peer(reading, pairs) for key, reading in found.items()}
 
     def _forget(self, name: str) -> None:
         self._indexes.pop(LinkKey(self._netns, name), None)
@@ -242,23 +270,54 @@ class LinkDriver:
 
     async def put(self, items: Sequence[tuple[LinkKey, LinkSpec, LinkSpec | None]]) -> Sequence[KernelError | None]:
         """Create or change every link, then note on each new one what it is."""
-        answers = list(await self._rtnl.send([self._request(*item) for item in items]))
+        items = await self._with_what_came_along(items)
+        answers = await self._send(items)
         busy = [i for i, answer in enumerate(answers) if answer and answer.code in (errno.EADDRINUSE, errno.EBUSY)]
         for i in busy:
             key, spec, have = items[i]
             answers[i] = await self._put_after_making_room(key, spec, have)
         created = [
-            key for (key, _, have), answer in zip(items, answers, strict=True) if have is None and answer is None
+            key
+            for (key, spec, have), answer in zip(items, answers, strict=True)
+            if (have is None or _born_with(spec)) and answer is None
         ]
         if created:
             await self._note(created)
         return answers
 
-    def _request(self, key: LinkKey, spec: LinkSpec, have: LinkSpec | None) -> tuple[int, int, bytes]:
+    async def _with_what_came_along(
+        self, items: Sequence[tuple[LinkKey, LinkSpec, LinkSpec | None]]
+    ) -> Sequence[tuple[LinkKey, LinkSpec, LinkSpec | None]]:
+        """Return *items* with the inner ends of pairs as they are: they were made with the outer ones."""
+        born = {key for key, spec, have in items if have is None and _born_with(spec)}
+        if not born:
+            return items
+        there = await self.observe(born)
+        return [(key, spec, there[key].spec if key in there else have) for key, spec, have in items]
+
+    async def _send(self, items: Sequence[tuple[LinkKey, LinkSpec, LinkSpec | None]]) -> list[KernelError | None]:
+        answers: list[KernelError | None] = [None] * len(items)
+        requests: list[tuple[int, int, bytes]] = []
+        sent: list[int] = []
+        with ExitStack() as until:
+            for place, (key, spec, have) in enumerate(items):
+                try:
+                    requests.append(self._request(key, spec, have, until))
+                    sent.append(place)
+                except KernelError as error:
+                    answers[place] = error
+            for place, answer in zip(sent, await self._rtnl.send(requests), strict=True):
+                answers[place] = answer
+        return answers
+
+    def _request(self, key: LinkKey, spec: LinkSpec, have: LinkSpec | None, until: ExitStack) -> tuple[int, int, bytes]:
         if have is not None:
             return RTM_NEWLINK, 0, change_request(self._indexes.get(key, 0), have, spec)
+        if _born_with(spec):
+            raise KernelError("link add", errno.ENODEV, f"{spec.peer or 'its namespace'} has to be made first")
+        end = self._pairs.other_end(spec.peer, until) if spec.peer else b""
         parent = self._rtnl.index_of(spec.parent or "") or 0
-        return RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, create_request(spec, parent)
+        return RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, create_request(spec, parent, end)
 
     async def _put_after_making_room(self, key: LinkKey, spec: LinkSpec, have: LinkSpec | None) -> KernelError | None:
         """A MAC in use on the parent may be our own link, moved to another namespace; a rename may want it down."""
@@ -269,7 +328,7 @@ class LinkDriver:
         elif have.name != spec.name:
             await self._rtnl.send([(RTM_NEWLINK, 0, IFINFO.pack(0, 0, self._indexes.get(key, 0), 0, IFF_UP))])
             have = replace(have, up=False)
-        return (await self._rtnl.send([self._request(key, spec, have)]))[0]
+        return (await self._send([(key, spec, have)]))[0]
 
     async def _note(self, created: Sequence[LinkKey]) -> None:
         """Learn the new indexes and write the alias: macvlan drops an alias given at creation."""
@@ -285,12 +344,17 @@ class LinkDriver:
         await self._rtnl.send(requests)
 
     async def drop(self, keys: Sequence[LinkKey]) -> Sequence[KernelError | None]:
-        """Delete every link; what is gone is done.
+        """Delete every link; what is gone is done. A loopback cannot go, and is left.
 
         Many at once are gathered in a link group of their own, and the group
         is deleted: the kernel then waits for one grace period instead of one
         a link (1000 macvlans: 0.2 s instead of 94 s).
         """
+        if LOOPBACK in (key.name for key in keys):
+            rest = [key for key in keys if key.name != LOOPBACK]
+            told = dict(zip(rest, await self.drop(rest), strict=True)) if rest else {}
+            unmarked = await self._rtnl.send([(RTM_NEWLINK, 0, named(LOOPBACK) + attr_u32(IFLA_GROUP, 0))])
+            return [told[key] if key in told else unmarked[0] for key in keys]
         targets = [self._target(key) for key in keys]
         if len(keys) > 2:
             moved = await self._rtnl.send([(RTM_NEWLINK, 0, t + attr_u32(IFLA_GROUP, DOOMED_GROUP)) for t in targets])

@@ -5,10 +5,13 @@ from ipaddress import ip_address, ip_network
 from neod.kinds.address import AddressSpec
 from neod.kinds.link import LinkSpec
 from neod.kinds.mptcp import EndpointKey, EndpointSpec, LimitsKey, LimitsSpec
+from neod.kinds.nat import NatKey, NatSpec
+from neod.kinds.netns import NetnsSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
-from neod.model.key import AddressKey, Key, LinkKey
+from neod.model.key import AddressKey, Key, LinkKey, NetnsKey
+from neod.model.nat import Dnat, NatRule, Ruleset
 
 Pair = tuple[Key, object]
 
@@ -47,14 +50,35 @@ def sysctl(path: str, value: str, at_least: bool = False) -> Pair:
     return SysctlKey("", path), SysctlSpec(value, at_least)
 
 
-def endpoint(ip: str, number: int, *flags: str, link: str = "", routed: bool = False) -> Pair:
+def endpoint(ip: str, number: int, *flags: str, link: str = "", table: int = 0) -> Pair:
     """Return an MPTCP endpoint with the id *number*."""
-    return EndpointKey("", ip_address(ip)), EndpointSpec(number, flags, link, routed)
+    return EndpointKey("", ip_address(ip)), EndpointSpec(number, flags, link, table)
 
 
 def limits(subflows: int, add_addr_accepted: int) -> Pair:
     """Return the limits of MPTCP."""
     return LimitsKey(""), LimitsSpec(subflows, add_addr_accepted)
+
+
+def bridge(name: str) -> Pair:
+    """Return a bridge without ports."""
+    return LinkKey("", name), LinkSpec("bridge", name)
+
+
+def netns(name: str) -> Pair:
+    """Return a named namespace."""
+    return NetnsKey("", name), NetnsSpec()
+
+
+def nat(*rules: NatRule, backend: str = "auto") -> Pair:
+    """Return all translation of a namespace."""
+    return NatKey(""), NatSpec(Ruleset(rules), backend)
+
+
+def forward(ports: str, to: str, **changes: object) -> Dnat:
+    """Return a forward of TCP ports."""
+    first, _, last = ports.partition("-")
+    return Dnat("tcp", int(first), int(last or first), ip_address(to), **changes)  # type: ignore[arg-type]
 
 
 def campus(name: str, number: int, parent: str = "up0") -> list[Pair]:

@@ -39,11 +39,25 @@ from typing import Final
 
 from neod.config.table import Table
 from neod.config.tables.daemon import TABLE as DAEMON
+from neod.config.tables.forwards import TABLE as FORWARDS
 from neod.config.tables.macvlans import TABLE as MACVLANS
 from neod.config.tables.metrics import TABLE as METRICS
 from neod.config.tables.mptcp import TABLE as MPTCP
+from neod.config.tables.namespaces import TABLE as NAMESPACES
+from neod.config.tables.nat import TABLE as NAT
 from neod.config.tables.races import TABLE as RACES
 from neod.config.tables.sysctl import TABLE as SYSCTL
 from neod.config.tables.uplinks import TABLE as UPLINKS
 
-REGISTRY: Final[tuple[Table, ...]] = (UPLINKS, MACVLANS, MPTCP, RACES, SYSCTL, DAEMON, METRICS)
+REGISTRY: Final[tuple[Table, ...]] = (
+    UPLINKS,
+    MACVLANS,
+    FORWARDS,
+    NAMESPACES,
+    NAT,
+    MPTCP,
+    RACES,
+    SYSCTL,
+    DAEMON,
+    METRICS,
+)

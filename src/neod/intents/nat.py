@@ -1,0 +1,36 @@
+"""``[nat]``: the translation of all tables together, as one resource a namespace. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from neod.intents.unit import FactKey, Facts, Origin, Want
+from neod.kinds.nat import NatKey, NatSpec
+from neod.model.nat import NatRule, Ruleset
+
+
+@dataclass(frozen=True, slots=True)
+class NatUnit:
+    """All rules of one namespace."""
+
+    netns: str
+    rules: tuple[NatRule, ...]
+    backend: str  # auto | nftables | iptables
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """Return ``nat``."""
+        return f"nat/{self.netns}" if self.netns else "nat"
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return nothing."""
+        return ()
+
+    def compile(self, facts: Facts) -> Iterator[Want]:
+        """Yield the one resource."""
+        yield Want(NatKey(self.netns), NatSpec(Ruleset(self.rules), self.backend), self.origin)
+
+    def waits_for(self, facts: Facts) -> tuple[str, ...]:
+        """Return nothing."""
+        return ()

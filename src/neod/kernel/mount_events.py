@@ -1,0 +1,35 @@
+"""Tells when anything is mounted or unmounted: named namespaces come and go so, and netlink says nothing of it."""
+
+import asyncio
+import os
+import select
+from collections.abc import Callable
+
+
+class MountEvents:
+    """Calls *take* on the loop after every change of the mount table. Nothing is read.
+
+    The kernel shows the change as an exceptional condition of mountinfo,
+    which a loop does not wait for: so an epoll of its own does, and the loop
+    waits for that.
+    """
+
+    def __init__(self, take: Callable[[], None]) -> None:
+        self._take = take
+        self._file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        self._epoll = select.epoll()
+        self._epoll.register(self._file, select.EPOLLPRI)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver from now on."""
+        loop.add_reader(self._epoll.fileno(), self._drain)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop delivering."""
+        loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        os.close(self._file)
+
+    def _drain(self) -> None:
+        if self._epoll.poll(0):
+            self._take()

@@ -1,0 +1,218 @@
+"""The names below /run/netns: made, repaired and removed exactly as ``ip netns`` does.
+
+Ours are those with a file of the same name in the runtime directory: no mark
+in the kernel exists. The file says which namespace it was, in which boot.
+"""
+
+import asyncio
+import ctypes
+import errno
+import fcntl
+import functools
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from stat import S_ISREG
+from typing import Final
+
+from neod.kernel.errors import from_os_error, refused
+from neod.kernel.files import write_atomically
+from neod.kernel.namespaces import CLONE_NEWNET, NAMED, within_netns
+from neod.kernel.rtnl import NetlinkRtnl, open_netlink
+from neod.model.errors import KernelError
+from neod.model.marks import LINK_GROUP
+from neod.ports import NetnsSeen
+from neod.wire import IFINFO, RTM_GETLINK, RTM_NEWLINK, attr_u32
+
+MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
+MNT_DETACH: Final = 2
+IFLA_GROUP: Final = 27
+IFF_UP, IFF_LOOPBACK = 0x1, 0x8
+LOOPBACK_INDEX: Final = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+Identity = tuple[int, int]
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _mount(source: Path, target: Path, flags: int) -> None:
+    _check(_libc.mount(os.fsencode(source), os.fsencode(target), b"none", ctypes.c_ulong(flags), None))
+
+
+def _in_a_thread(call: Callable[[], None]) -> None:
+    """Run *call* in a thread that ends with it, whatever namespace it ends up in."""
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+            done.set_result(None)
+        except BaseException as error:  # for the caller's thread to raise
+            done.set_exception(error)
+
+    thread = threading.Thread(target=run, name="new netns")
+    thread.start()
+    thread.join()
+    done.result()
+
+
+class NamedNamespaces:
+    """The port ``Namespaces``. *marks* is a directory that ends with the boot, or its content is not believed."""
+
+    def __init__(self, marks: Path, named: Path = NAMED) -> None:
+        self._marks, self._named = marks, named
+        self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._nsfs = os.stat("/proc/thread-self/ns/net").st_dev  # noqa: PTH116
+        self.writes = 0
+
+    def names(self) -> Sequence[str]:
+        """Return the names of those that we made."""
+        with suppress(FileNotFoundError):
+            return sorted(path.name for path in self._marks.iterdir() if not path.name.startswith("."))
+        return ()
+
+    def _made(self, name: str) -> Identity | None:
+        try:
+            told = json.loads((self._marks / name).read_bytes())
+            return (int(told["dev"]), int(told["ino"])) if told["boot"] == self._boot else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    async def look(self, name: str) -> NetnsSeen | None:
+        """Return what the name stands for; None if there is nothing."""
+        made = self._made(name)
+        try:
+            found = (self._named / name).lstat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise from_os_error(f"look at {self._named / name}", error) from error
+        if found.st_dev != self._nsfs:
+            corpse = S_ISREG(found.st_mode) and found.st_size == 0
+            return NetnsSeen(None, made, inhabited=not corpse)
+        identity = found.st_dev, found.st_ino
+        return NetnsSeen(identity, made, identity != made and await self._inhabited(name))
+
+    async def _inhabited(self, name: str) -> bool:
+        """Whether somebody uses the namespace: a link other than the loopback is up, or it cannot be told."""
+        try:
+            rtnl = self._rtnl(name)
+        except KernelError:
+            return True
+        try:
+            links = await rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0))
+        finally:
+            rtnl.close()
+        flags = (IFINFO.unpack_from(payload)[3] for _, payload in links)
+        return any(flag & IFF_UP and not flag & IFF_LOOPBACK for flag in flags)
+
+    def _rtnl(self, name: str) -> NetlinkRtnl:
+        path = self._named / name
+        return NetlinkRtnl(lambda size: within_netns(path, functools.partial(open_netlink, size)))
+
+    async def make(self, name: str) -> None:
+        """Make the namespace, or take over the empty one that has its name; its loopback is up and ours."""
+        self.writes += 1
+        path = self._named / name
+        try:
+            await asyncio.to_thread(self._make, path)
+            found = path.stat()
+            self._marks.mkdir(mode=0o755, exist_ok=True)
+            mark = {"boot": self._boot, "dev": found.st_dev, "ino": found.st_ino}
+            write_atomically(self._marks / name, json.dumps(mark).encode() + b"\n")
+        except OSError as error:
+            raise from_os_error(f"make {path}", error) from error
+        rtnl = self._rtnl(name)
+        try:
+            up = IFINFO.pack(0, 0, LOOPBACK_INDEX, IFF_UP, IFF_UP) + attr_u32(IFLA_GROUP, LINK_GROUP)
+            (problem,) = await rtnl.send([(RTM_NEWLINK, 0, up)])
+        finally:
+            rtnl.close()
+        if problem is not None:
+            raise problem
+
+    def _make(self, path: Path) -> None:
+        with self._shared():
+            try:
+                os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
+            except FileExistsError:
+                found = path.lstat()
+                if found.st_dev == self._nsfs:
+                    return
+                if not S_ISREG(found.st_mode) or found.st_size:
+                    raise
+        try:
+            _in_a_thread(functools.partial(self._bind_a_new_one, path))
+        except OSError:
+            with suppress(OSError):
+                path.unlink()
+            raise
+
+    @staticmethod
+    def _bind_a_new_one(path: Path) -> None:
+        _check(_libc.unshare(CLONE_NEWNET))
+        _mount(Path("/proc/thread-self/ns/net"), path, MS_BIND)
+
+    @contextmanager
+    def _shared(self) -> Iterator[None]:
+        """Make the directory a shared mount of its own, so that all see what is mounted there; once, under a lock.
+
+        Without the lock, two who do it at once mount it over and over.
+        Source: ip/ipnetns.c; systemd issue 2741.
+        """
+        self._named.mkdir(mode=0o755, parents=True, exist_ok=True)
+        held = os.open(self._named, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            try:
+                _mount(Path(), self._named, MS_SHARED | MS_REC)
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # it is no mount yet
+                    raise
+                _mount(self._named, self._named, MS_BIND | MS_REC)
+                _mount(Path(), self._named, MS_SHARED | MS_REC)
+            yield
+        finally:
+            os.close(held)
+
+    async def remove(self, name: str) -> None:
+        """Take the name away, if it is still the one that we made."""
+        self.writes += 1
+        path, made = self._named / name, self._made(name)
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            pass
+        else:
+            if (found.st_dev, found.st_ino) == made:
+                try:
+                    await asyncio.to_thread(self._remove, path)
+                except OSError as error:
+                    raise from_os_error(f"remove {path}", error) from error
+        with suppress(FileNotFoundError):
+            (self._marks / name).unlink()
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        _check(_libc.umount2(os.fsencode(path), MNT_DETACH))
+        path.unlink(missing_ok=True)
+
+    def open(self, name: str) -> int:
+        """Return a descriptor of the namespace, for the caller to close."""
+        try:
+            return os.open(self._named / name, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise refused(f"open {self._named / name}", error.errno or errno.EIO) from error
+
+
+__all__ = ["NamedNamespaces"]

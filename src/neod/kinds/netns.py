@@ -1,0 +1,97 @@
+"""Named network namespaces, as ``ip netns`` makes them. What lives inside is of other kinds."""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from neod.model.change import Seen
+from neod.model.errors import KernelError
+from neod.model.key import Key, NetnsKey
+from neod.ports import NetnsSeen, Ports
+
+__all__ = ["NetnsDriver", "NetnsKey", "NetnsKind", "NetnsSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsSpec:
+    """A namespace is there or not; *ours* is false of one that somebody else made."""
+
+    ours: bool = True
+
+
+class NetnsKind:
+    """The pure half."""
+
+    name: ClassVar[str] = "netns"
+    frees_first: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = False
+    adopts: ClassVar[bool] = False
+    poll_s: ClassVar[float | None] = 1.0
+
+    def normalize(self, key: NetnsKey, spec: NetnsSpec) -> tuple[NetnsKey, NetnsSpec]:
+        """Return the pair unchanged."""
+        return key, spec
+
+    def matches(self, have: NetnsSpec, want: NetnsSpec) -> bool:
+        """Whether it is the one that we made."""
+        return have == want
+
+    def in_place(self, have: NetnsSpec, want: NetnsSpec) -> bool:
+        """Nothing can change."""
+        return True
+
+    def requires(self, key: NetnsKey, spec: NetnsSpec) -> Iterable[Key]:
+        """A namespace needs nothing."""
+        return ()
+
+    def provides(self, key: NetnsKey) -> Iterable[Key]:
+        """Return nothing beyond the namespace itself."""
+        return ()
+
+
+def seen_as(told: NetnsSeen | None) -> Seen[NetnsSpec] | None:
+    """Return what a name stands for; None where it may be made.
+
+    The name is ours once we made it. If another namespace has it now, and
+    nobody lives there, it is taken over like one that is gone; what others
+    use is theirs.
+    """
+    if told is None or (told.identity is None and not told.inhabited):
+        return None
+    if told.identity == told.made:
+        return Seen(NetnsSpec(), True)
+    if told.made is not None and not told.inhabited:
+        return None
+    return Seen(NetnsSpec(ours=False), False)
+
+
+class NetnsDriver:
+    """Namespaces, made from neod's own."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._port = ports.namespaces
+
+    async def observe(self, keys: Collection[NetnsKey]) -> Mapping[NetnsKey, Seen[NetnsSpec]]:
+        """Look at what the names stand for."""
+        looked = [(key, seen_as(await self._port.look(key.name))) for key in sorted(keys, key=str)]
+        return {key: seen for key, seen in looked if seen is not None}
+
+    async def observe_all(self, wanted: Collection[NetnsKey]) -> Mapping[NetnsKey, Seen[NetnsSpec]]:
+        """Look at *wanted* and at all that we made."""
+        return await self.observe({*wanted, *(NetnsKey("", name) for name in self._port.names())})
+
+    async def put(self, items: Sequence[tuple[NetnsKey, NetnsSpec, NetnsSpec | None]]) -> Sequence[KernelError | None]:
+        """Make every namespace."""
+        return [await self._answer(self._port.make, key) for key, _, _ in items]
+
+    async def drop(self, keys: Sequence[NetnsKey]) -> Sequence[KernelError | None]:
+        """Take the names away; programs inside go on where they are, without a name."""
+        return [await self._answer(self._port.remove, key) for key in keys]
+
+    @staticmethod
+    async def _answer(call: Callable[[str], Awaitable[None]], key: NetnsKey) -> KernelError | None:
+        try:
+            await call(key.name)
+        except KernelError as error:
+            return error
+        return None

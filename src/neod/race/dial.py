@@ -199,15 +199,15 @@ class Race:
         started_s = dialer.loop.clock.boottime()
         try:
             sock = dialer.open(entrant.family, entrant.local, entrant.remote, dialer.settings.mptcp)
+            attempt = Attempt(self, entrant, sock, started_s)
+            dialer.loop.watch(sock.fileno(), attempt.on_event)
         except OSError as error:
             if error.errno in LOCAL_SHORTAGE:
                 self._queue.append(entrant)
                 return 1 << 16
             self._out(entrant, error.errno or errno.EIO)
             return 0
-        attempt = Attempt(self, entrant, sock, started_s)
         self._running[attempt] = None
-        dialer.loop.watch(sock.fileno(), attempt.on_event)
         return 1
 
     def _schedule(self) -> None:

@@ -2,14 +2,22 @@
 
 import os
 import resource
+from ipaddress import IPv6Address
 from typing import Final
 
 RESERVE: Final = 128
 """Descriptors kept for races under way, pipes, metrics and reloading: nothing is accepted that would need them."""
 
 
+def client_of(host: str) -> str:
+    """Return what counts as one client: an IPv4 address, or the /64 that a host with IPv6 chooses from at will."""
+    if ":" not in host or host.startswith("::ffff:"):
+        return host
+    return str(IPv6Address(int(IPv6Address(host.partition("%")[0])) >> 64 << 64))
+
+
 class Limits:
-    """Counts connections of one race by client address. Pure."""
+    """Counts connections of one race by client. Pure."""
 
     __slots__ = ("_by_host", "count", "most", "most_per_client")
 
@@ -25,21 +33,23 @@ class Limits:
 
     def admit(self, host: str) -> bool:
         """Count one in, unless its address has its share already."""
-        have = self._by_host.get(host, 0)
+        client = client_of(host)
+        have = self._by_host.get(client, 0)
         if have >= self.most_per_client > 0:
             return False
-        self._by_host[host] = have + 1
+        self._by_host[client] = have + 1
         self.count += 1
         return True
 
     def leave(self, host: str) -> None:
         """Count one out that was admitted."""
+        client = client_of(host)
         self.count -= 1
-        left = self._by_host[host] - 1
+        left = self._by_host[client] - 1
         if left:
-            self._by_host[host] = left
+            self._by_host[client] = left
         else:
-            del self._by_host[host]
+            del self._by_host[client]
 
 
 def raise_descriptor_limit() -> int:

@@ -125,7 +125,10 @@ class Entrance:
         self.stats.accepted += 1
         connection = Connection(self, client, host)
         self.connections.add(connection)
-        connection.open()
+        try:
+            connection.open()
+        except OSError:  # epoll has no memory left
+            connection.abort("shortage")
 
     def _pause(self) -> None:
         """Look at the queue again in a while: who waits there waits in the kernel."""

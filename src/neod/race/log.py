@@ -15,7 +15,7 @@ LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": loggin
 PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 
 LINES_A_SECOND: Final = 20
-"""Races told one by one. A line costs as much as a fifth of a connection, and the journal drops what is too much."""
+"""Races told one by one. A line takes half as much CPU as a connection, and the journal drops what is too much."""
 
 Log = structlog.typing.FilteringBoundLogger
 

@@ -32,6 +32,9 @@ EVENTS_A_TURN: Final = 512
 WEED_AT: Final = 4096
 """Timers, cancelled ones included, from which the heap is cleaned."""
 
+BUGS: Final = 100
+"""After so many exceptions that nobody expected, the process had better start anew."""
+
 Watcher = Callable[[int], None]
 """Gets the epoll event mask."""
 
@@ -57,8 +60,9 @@ class Loop:
     everything but measuring.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock, on_bug: Callable[[Exception], None] | None = None) -> None:
+        self.clock, self._on_bug = clock, on_bug
+        self._bugs = 0
         self.now_s = clock.boottime()
         self.turns = 0
         self._epoll = select.epoll()
@@ -138,17 +142,33 @@ class Loop:
         for fd, mask in events:
             watcher = watchers.get(fd)
             if watcher is not None:
-                watcher(mask)
+                try:
+                    watcher(mask)
+                except Exception as error:
+                    self._bug(error)
         if self._soon:
             calls, self._soon = self._soon, []
             for call in calls:
-                call()
+                self._do(call)
         if self._timers:
             self._ring()
         if self._graves:
             graves, self._graves = self._graves, []
             for sock in graves:
                 sock.close()
+
+    def _do(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self._bug(error)
+
+    def _bug(self, error: Exception) -> None:
+        """Report what nobody expected: it shall cost its own connection, not all of them."""
+        self._bugs += 1
+        if self._on_bug is None or self._bugs > BUGS:
+            raise error
+        self._on_bug(error)
 
     def close(self) -> None:
         """Close what was buried, and epoll itself."""
@@ -160,7 +180,7 @@ class Loop:
     def _on_bell(self, _: int) -> None:
         os.eventfd_read(self._bell)
         while self._posted:
-            self._posted.popleft()()
+            self._do(self._posted.popleft())
 
     def _patience_s(self, longest_s: float | None) -> float | None:
         if self._soon:
@@ -176,7 +196,7 @@ class Loop:
         while self._timers and self._timers[0][0] <= self.now_s:
             timer = heapq.heappop(self._timers)[2]
             if timer.call is not None:
-                timer.call()
+                self._do(timer.call)
                 timer.call = None
         if len(self._timers) > self._weed_at:
             self._weed()

@@ -5,6 +5,7 @@ import gc
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from socket import socketpair
 from typing import Final
@@ -26,7 +27,7 @@ OK, FAILED, USAGE, TIMED_OUT, NO_SUCH, FILE_INVALID = 0, 1, 2, 3, 10, 78
 STATUS_S: Final = 10.0
 
 GC_THRESHOLD: Final = 50_000
-"""Connections leave no cycles behind; looking for some every 700 allocations costs a tenth of the rate."""
+"""Connections leave no cycles behind; looking for some every 700 allocations is work for nothing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +83,7 @@ class Program:
     def __init__(self, options: argparse.Namespace, intents: Intents) -> None:
         self._config: str = options.config
         self._log: Log = configure(intents.daemon.log_level, intents.daemon.log_format)
-        self._loop = Loop(SystemClock())
+        self._loop = Loop(SystemClock(), self._on_bug)
         self._notify = Notify()
         limit = raise_descriptor_limit()
         self._service = Service(self._loop, self._log, limit, options.runtime_dir, options.names)
@@ -105,6 +106,10 @@ class Program:
             self._log.error("ending", why=str(error))
             return FAILED
         return OK
+
+    def _on_bug(self, error: Exception) -> None:
+        trace = "".join(traceback.format_exception(error))
+        self._log.error("a fault of neo-race", error=f"{type(error).__name__}: {error}", trace=trace)
 
     def _watch_signals(self) -> None:
         heard, told = socketpair()

@@ -19,8 +19,12 @@ T = TypeVar("T")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Lost(RuntimeError):
-    """The thread could not return from a namespace; nothing it does now is in its place."""
+class Lost(BaseException):
+    """The thread could not return from a namespace.
+
+    Nothing it does now is in its place: whoever goes on after an ``Exception``
+    must not go on after this.
+    """
 
 
 def _enter(fd: int) -> None:

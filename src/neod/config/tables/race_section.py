@@ -47,6 +47,15 @@ def endpoint(value: object) -> Endpoint:
     return Endpoint(host, _port(match[3], 0))
 
 
+def is_address(host: str) -> bool:
+    """Whether *host* is an address, and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def upstream(value: object) -> Endpoint:
     """Return an address or a name, and a port; only an IPv6 address stands in brackets."""
     told = checks.text(value)

@@ -6,7 +6,7 @@ from neod.config import checks
 from neod.config.context import Context
 from neod.config.fields import Checked
 from neod.config.table import Table
-from neod.config.tables.race_section import RACE_NAME, Race, race_name
+from neod.config.tables.race_section import RACE_NAME, Race, is_address, race_name
 from neod.config.text import Path, path_text
 from neod.intents.race import Endpoint, RaceSettings
 from neod.intents.unit import Intents
@@ -32,7 +32,7 @@ def _check(race: Race, place: Path, context: Context) -> None:
             context.problem((*place, "upstreams", index), f"{upstream} is where the race itself listens", right)
     families = {":" in source for source in race.sources or ()}
     for index, upstream in enumerate(race.upstreams):
-        if families and upstream.host[0].isdigit() and (":" in upstream.host) not in families:
+        if families and is_address(upstream.host) and (":" in upstream.host) not in families:
             context.warn((*place, "upstreams", index), f"no source has the address family of {upstream}")
 
 

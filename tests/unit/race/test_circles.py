@@ -1,0 +1,56 @@
+"""What leads back to where a connection came in, and what only looks like it."""
+
+import pytest
+
+from neod.race.circles import Node, circular
+
+LOCAL = {"10.0.0.1", "10.0.0.2", "fd00::1"}
+
+
+def node(listens, *targets, listen_netns="", netns=""):
+    return Node(listens, listen_netns, targets, netns)
+
+
+@pytest.mark.parametrize(
+    ("listens", "target", "leads_back"),
+    [
+        pytest.param(("10.0.0.1", 80), ("10.0.0.1", 80), True, id="the same address and port"),
+        pytest.param(("10.0.0.1", 80), ("10.0.0.1", 81), False, id="another port"),
+        pytest.param(("10.0.0.1", 80), ("10.0.0.2", 80), False, id="another address"),
+        pytest.param(("0.0.0.0", 80), ("10.0.0.2", 80), True, id="anywhere, and an address of this host"),
+        pytest.param(("0.0.0.0", 80), ("127.0.0.5", 80), True, id="anywhere, and loopback"),
+        pytest.param(("0.0.0.0", 80), ("192.0.2.1", 80), False, id="anywhere, and somebody else"),
+        pytest.param(("::", 80), ("10.0.0.1", 80), True, id="anywhere in both families"),
+        pytest.param(("fd00::1", 80), ("fd00:0::1", 80), True, id="the same, written differently"),
+        pytest.param(None, ("10.0.0.1", 80), False, id="it does not listen yet"),
+    ],
+)
+def test_a_race_knows_its_own_door(listens, target, leads_back):
+    assert circular({"r": node(listens, target)}, LOCAL)["r"] == (frozenset({target}) if leads_back else frozenset())
+
+
+def test_a_race_may_feed_another():
+    nodes = {"a": node(("127.0.0.1", 1), ("127.0.0.1", 2)), "b": node(("127.0.0.1", 2), ("192.0.2.1", 9))}
+    assert circular(nodes, LOCAL) == {"a": frozenset(), "b": frozenset()}
+
+
+def test_a_circle_of_three_is_cut_everywhere_and_nothing_else_is():
+    nodes = {
+        "a": node(("127.0.0.1", 1), ("127.0.0.1", 2), ("192.0.2.1", 9)),
+        "b": node(("127.0.0.1", 2), ("127.0.0.1", 3)),
+        "c": node(("127.0.0.1", 3), ("127.0.0.1", 1)),
+        "d": node(("127.0.0.1", 4), ("127.0.0.1", 1)),
+    }
+    assert circular(nodes, LOCAL) == {
+        "a": frozenset({("127.0.0.1", 2)}),
+        "b": frozenset({("127.0.0.1", 3)}),
+        "c": frozenset({("127.0.0.1", 1)}),
+        "d": frozenset(),
+    }
+
+
+def test_the_same_address_in_another_namespace_is_another_place():
+    nodes = {"a": node(("10.0.0.1", 80), ("10.0.0.1", 80), netns="proxy")}
+    assert circular(nodes, LOCAL)["a"] == frozenset()
+    nodes = {"a": node(("10.0.0.1", 80), ("10.0.0.1", 80), netns="proxy", listen_netns="proxy")}
+    assert circular(nodes, LOCAL)["a"] == frozenset({("10.0.0.1", 80)})

@@ -1,0 +1,220 @@
+"""Races between ways that answer, refuse, or say nothing. The sockets are pairs: no network is needed."""
+
+import errno
+import socket
+
+import pytest
+
+from neod.intents.race import Endpoint, RaceSettings
+from neod.race.dial import Defeat, Dialer, Winner
+from neod.race.loop import Loop
+from neod.race.order import candidates
+
+
+class Clock:
+    """Time that passes only when the test says so, but for what the loop has to wait."""
+
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def boottime(self):
+        return self.now_s
+
+    def wall(self):
+        return 0.0
+
+
+class Ways:
+    """What becomes of a connection to each host: answers, a refusal (an errno), or silence."""
+
+    def __init__(self, **ways):
+        self.ways, self.tried, self.far = ways, [], []
+
+    def open(self, family, local, remote, mptcp):
+        way = self.ways[NAMES[remote[0]]]
+        self.tried.append(NAMES[remote[0]])
+        if isinstance(way, int):
+            raise OSError(way, "refused")
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        self.far.append(far)
+        if way == "silence":  # a full buffer is never writable
+            while True:
+                try:
+                    near.send(bytes(1 << 16))
+                except BlockingIOError:
+                    break
+        return near
+
+
+HOSTS = {"a": "192.0.2.1", "b": "192.0.2.2", "c": "192.0.2.3", "d": "192.0.2.4"}
+NAMES = {host: name for name, host in HOSTS.items()}
+
+
+class Track:
+    """One dialer, its loop, its clock, and what came of the races."""
+
+    def __init__(self, ways, **settings):
+        self.clock, self.ways, self.ended = Clock(), ways, []
+        self.loop = Loop(self.clock)
+        hosts = [HOSTS[name] for name in ways.ways]
+        given = RaceSettings("r", Endpoint("127.0.0.1", 1), tuple(Endpoint(h, 1) for h in hosts), **settings)
+        self.dialer = Dialer(self.loop, given, ways.open)
+        self.dialer.enter(candidates(None, [(host, 1) for host in hosts]))
+
+    def start(self):
+        return self.dialer.race(self.ended.append, self.ended.append)
+
+    def after(self, seconds):
+        """Let time pass, and do what is due."""
+        self.clock.now_s += seconds
+        for _ in range(5):
+            self.loop.turn(0)
+
+    def winner(self):
+        (ended,) = self.ended
+        assert isinstance(ended, Winner), ended
+        ended.sock.close()
+        return NAMES[ended.candidate.host]
+
+    def defeat(self):
+        (ended,) = self.ended
+        assert isinstance(ended, Defeat), ended
+        return ended
+
+
+@pytest.fixture
+def track():
+    made = []
+
+    def make(settings=None, **ways):
+        made.append(Track(Ways(**ways), **(settings or {})))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.loop.close()
+        for sock in one.ways.far:
+            sock.close()
+
+
+def test_all_start_at_once_and_the_first_wins(track):
+    race = track(a="silence", b=errno.ECONNREFUSED, c="answers")
+    race.start()
+    assert sorted(race.ways.tried) == ["a", "b", "c"]
+    race.after(0)
+    assert race.winner() == "c"
+
+
+def test_the_losers_are_closed(track):
+    race = track(a="silence", b="answers")
+    race.start()
+    race.after(0)
+    assert race.winner() == "b"
+    silent = next(far for name, far in zip(race.ways.tried, race.ways.far, strict=True) if name == "a")
+    silent.setblocking(True)
+    while silent.recv(1 << 20):
+        pass  # the end comes: nobody holds the other side
+
+
+def test_nobody_calls_back_before_the_race_was_returned(track):
+    race = track(a=errno.ECONNREFUSED)
+    race.start()
+    assert race.ended == []
+    race.after(0)
+    assert race.defeat().reason == "failed"
+    assert "Connection refused" in race.defeat().losers[0]
+
+
+def test_silence_is_given_up_at_the_time_out(track):
+    race = track(a="silence")
+    race.start()
+    race.after(4.9)
+    assert race.ended == []
+    race.after(0.2)
+    assert race.defeat().reason == "timeout"
+
+
+def test_a_cancelled_race_says_nothing(track):
+    race = track(a="silence")
+    race.start().cancel()
+    race.after(10)
+    assert race.ended == []
+
+
+def test_a_race_without_candidates_waits_for_some(track):
+    race = track(a="answers")
+    race.dialer.enter([])
+    race.start()
+    race.after(1)
+    assert race.ended == []
+    race.dialer.enter(candidates(None, [(HOSTS["a"], 1)]))
+    race.after(0)
+    assert race.winner() == "a"
+
+
+def test_a_race_without_candidates_does_not_wait_for_ever(track):
+    race = track(a="answers")
+    race.dialer.enter([])
+    race.start()
+    race.after(5.1)
+    assert race.defeat().reason == "no_candidates"
+
+
+def test_with_a_stagger_they_start_one_by_one(track):
+    race = track({"stagger_s": 0.25}, a="silence", b="silence", c="answers")
+    race.start()
+    assert race.ways.tried == ["a"]
+    race.after(0.2)
+    assert race.ways.tried == ["a"]
+    race.after(0.06)
+    assert race.ways.tried == ["a", "b"]
+    race.after(0.25)
+    assert race.winner() == "c"
+
+
+def test_with_a_stagger_a_refusal_lets_the_next_start_at_once(track):
+    race = track({"stagger_s": 0.25}, a=errno.ENETUNREACH, b="answers")
+    race.start()
+    race.after(0)
+    assert race.winner() == "b"
+
+
+def test_no_more_are_under_way_than_allowed(track):
+    race = track({"max_attempts": 2}, a="silence", b="silence", c="silence", d="answers")
+    race.start()
+    assert len(race.ways.tried) == 2
+    race.after(0.5)
+    assert len(race.ways.tried) == 2
+
+
+def test_the_oldest_silent_one_makes_room(track):
+    race = track({"max_attempts": 2}, a="silence", b="silence", c="silence", d="answers")
+    for _ in range(8):  # whoever comes first
+        race.ways.tried.clear()
+        race.ended.clear()
+        race.start()
+        for _ in range(4):
+            race.after(1.0)
+        assert race.winner() == "d"
+
+
+def test_a_shortage_of_descriptors_is_no_fault_of_the_candidate(track):
+    race = track(a=errno.EMFILE)
+    race.start()
+    race.after(0)
+    assert race.ended == []
+    race.ways.ways["a"] = "answers"
+    race.after(0.2)
+    assert race.winner() == "a"
+    assert race.dialer.entrants[0].score.failures == 0
+
+
+def test_results_outlive_a_change_of_candidates(track):
+    race = track(a="answers")
+    race.start()
+    race.after(0)
+    race.winner()
+    score = race.dialer.entrants[0].score
+    race.dialer.enter(candidates(None, [(HOSTS["b"], 1), (HOSTS["a"], 1)]))
+    assert [entrant.score == score for entrant in race.dialer.entrants] == [False, True]

@@ -1,0 +1,228 @@
+"""Limits, metrics, names, sources and log lines: the pure parts, one by one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from neod.race.addresses import LocalAddress
+from neod.race.limits import Descriptors, Limits, client_of
+from neod.race.metrics import Gauges, Histogram, Stats, count, exposition
+from neod.race.neod import states
+from neod.race.order import Candidate
+from neod.race.pipes import LEAST_BYTES, PipePool
+from neod.race.resolve import Answer as Resolved
+from neod.race.resolve import Name, in_hosts, interleaved
+from neod.race.scrape import response
+from neod.race.sources import usable
+
+# ── limits ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_client_gets_its_share_and_gives_it_back():
+    limits = Limits(3, 2)
+    assert [limits.admit("a"), limits.admit("a"), limits.admit("a"), limits.admit("b")] == [True, True, False, True]
+    assert limits.full
+    limits.leave("a")
+    assert not limits.full
+    assert limits.admit("a")
+
+
+def test_without_a_share_one_client_may_have_all():
+    limits = Limits(100, 0)
+    assert all(limits.admit("a") for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+    ],
+)
+def test_a_client_with_ipv6_is_its_network(host, client):
+    assert client_of(host) == client
+
+
+def test_descriptors_are_scarce_before_they_are_gone():
+    assert not Descriptors(1024).scarce(800)
+    assert Descriptors(1024).scarce(896)
+    assert Descriptors(64).scarce(48)
+
+
+# ── metrics ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_page_is_what_prometheus_reads():
+    stats = Stats(accepted=3, bytes_up=10, bytes_down=20)
+    count(stats.won, ("1.1.1.1:443", "10.0.0.1", "mptcp"))
+    stats.note_failure(Candidate("", "2.2.2.2", 1), "ECONNREFUSED")
+    count(stats.lost, 'odd "reason"\n')
+    page = exposition({"r": (stats, Gauges(1, 2, 5, 6))}).splitlines()
+    assert 'neo_race_accepted_total{race="r"} 3' in page
+    assert 'neo_race_won_total{race="r",upstream="1.1.1.1:443",source="10.0.0.1",protocol="mptcp"} 1' in page
+    assert 'neo_race_attempts_failed_total{race="r",upstream="2.2.2.2:1",source="",error="ECONNREFUSED"} 1' in page
+    assert 'neo_race_lost_total{race="r",reason="odd \\"reason\\"\\n"} 1' in page
+    assert 'neo_race_bytes_total{race="r",direction="to_upstream"} 15' in page
+    assert 'neo_race_bytes_total{race="r",direction="to_client"} 26' in page
+    assert len([line for line in page if line.startswith("# TYPE neo_race_connect_seconds histogram")]) == 1
+
+
+def test_a_histogram_counts_up_to_each_bound():
+    histogram = Histogram((0.1, 1.0))
+    for value in (0.05, 0.1, 0.5, 3.0):
+        histogram.observe(value)
+    samples = [(suffix, labels.get("le"), value) for suffix, labels, value in histogram.samples({})]
+    assert samples == [
+        ("_bucket", "0.1", 2),
+        ("_bucket", "1", 3),
+        ("_bucket", "+Inf", 4),
+        ("_sum", None, pytest.approx(3.65)),
+        ("_count", None, 4),
+    ]
+
+
+def test_a_response_says_how_long_it_is():
+    head, _, body = response("200 OK", "ä\n").partition(b"\r\n\r\n")
+    assert b"Content-Length: 3" in head
+    assert body == "ä\n".encode()
+
+
+# ── names ───────────────────────────────────────────────────────────────────────────────────────
+
+HOSTS = """
+127.0.0.1 localhost
+10.0.0.1  Relay.example relay # the first
+fd::1     relay.example
+nonsense  relay.example
+"""
+
+
+def test_a_hosts_file_is_read_as_the_resolver_reads_it():
+    assert in_hosts("relay.example", HOSTS) == ("10.0.0.1", "fd::1")
+    assert in_hosts("RELAY", HOSTS) == ("10.0.0.1",)
+    assert in_hosts("first", HOSTS) == ()
+
+
+def test_families_take_turns_ipv6_first():
+    assert interleaved(["1.1.1.1", "2.2.2.2", "a::1", "1.1.1.1"]) == ("a::1", "1.1.1.1", "2.2.2.2")
+
+
+class Later:
+    """A loop that does what is due only when it is told to."""
+
+    def __init__(self):
+        self.due = []
+
+    def later(self, delay_s, call):
+        self.due.append((delay_s, call))
+
+
+def asked(*answers):
+    """Return a name whose answers come at once, one after the other, and what was heard of it."""
+    loop, heard = Later(), []
+    name = Name.__new__(Name)
+    name.name, name.answer, name._loop, name._changed = "n", Resolved(), loop, lambda n: heard.append(n.answer)
+    name._retry_s, name._closed = 1.0, False
+    for answer in answers:
+        name._take(answer)
+    return name, loop.due, heard
+
+
+def test_an_answer_is_asked_for_again_when_its_time_is_over():
+    _, due, heard = asked(Resolved(("1.1.1.1",), 300.0))
+    assert [delay for delay, _ in due] == [300.0]
+    assert heard[0].addresses == ("1.1.1.1",)
+
+
+def test_a_failure_leaves_what_was_known_and_is_repeated_ever_more_slowly():
+    name, due, heard = asked(Resolved(("1.1.1.1",), 300.0), *[Resolved(problem="no")] * 7)
+    assert name.answer.addresses == ("1.1.1.1",)
+    assert [delay for delay, _ in due] == [300.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert len(heard) == 2
+
+
+def test_the_same_answer_in_another_order_is_no_news():
+    _, _, heard = asked(Resolved(("1.1.1.1", "2.2.2.2"), 5.0), Resolved(("2.2.2.2", "1.1.1.1"), 5.0))
+    assert len(heard) == 1
+
+
+# ── sources ─────────────────────────────────────────────────────────────────────────────────────
+
+LOCAL = (
+    LocalAddress("lo", "127.0.0.1", fit=True, loopback=True),
+    LocalAddress("eth0", "192.0.2.9", fit=True),
+    LocalAddress("neo1", "10.0.0.1", fit=True),
+    LocalAddress("neo1", "2001:db8::1", fit=True),
+    LocalAddress("neo2", "10.0.0.2", fit=True),
+    LocalAddress("neo3", "10.0.0.3", fit=False),
+)
+PATHS = ("neo1", "neo2", "neo3")
+
+
+def test_without_neod_every_fit_address_of_a_path_is_a_source():
+    assert usable(PATHS, LOCAL, None) == ("10.0.0.1", "2001:db8::1", "10.0.0.2")
+
+
+def test_what_neod_has_not_made_ready_is_no_source():
+    told = {"neo1": ("10.0.0.1", "in-sync"), "neo2": ("10.0.0.2", "blocked"), "neo3": ("10.0.0.3", "in-sync")}
+    assert usable(PATHS, LOCAL, told) == ("10.0.0.1", "2001:db8::1")
+
+
+def test_if_nothing_is_ready_what_there_is_may_try():
+    told = dict.fromkeys(("neo1", "neo2"), ("", "retrying"))
+    assert usable(("neo2",), LOCAL, told) == ("10.0.0.2",)
+
+
+def test_no_paths_no_sources():
+    assert usable((), LOCAL, None) == ()
+
+
+def test_a_malformed_status_is_read_as_far_as_it_goes():
+    rows = [{"name": "neo1", "address": "10.0.0.1/16", "state": "in-sync"}, {"name": 3}, "x", None]
+    assert states({"paths": rows}) == {"neo1": ("10.0.0.1", "in-sync")}
+    assert states({"paths": None}) == states({}) == {}
+
+
+# ── pipes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pipe_is_used_again_and_no_more_are_made_than_allowed():
+    pool = PipePool(2)
+    one, two = pool.take(), pool.take()
+    assert pool.take() is None
+    pool.give(one)
+    assert pool.take() is one
+    pool.drop(two)
+    assert pool.made == 1
+    pool.drop(one)
+    assert pool.made == 0
+
+
+RATION = """
+import json
+from neod.race.pipes import PipePool
+pool, rooms = PipePool(100_000), []
+while (pipe := pool.take()) is not None:
+    rooms.append(pipe.room)
+again = pool.take() is None
+print(json.dumps({"pipes": len(rooms), "least": min(rooms), "again": again}))
+"""
+
+
+def test_a_user_whose_pipes_are_rationed_gets_none_that_are_tiny():
+    """In a user namespace of its own a process has no privilege over the ration, whoever runs the test."""
+
+    argv = ["unshare", "-Ur", sys.executable, "-c", RATION]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=dict(os.environ))
+    if "unshare" in done.stderr:
+        pytest.skip(f"no user namespaces: {done.stderr.strip()}")
+    found = json.loads(done.stdout)
+    assert found["least"] >= LEAST_BYTES
+    assert found["pipes"] <= 1024
+    assert found["again"]

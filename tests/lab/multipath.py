@@ -12,7 +12,7 @@ from typing import Any
 from tests.lab import netns
 from tests.lab.campus import Campus
 from tests.lab.host import Host
-from tests.lab.netns import ip, ip_batch, run
+from tests.lab.netns import ip, ip_batch, poll, run
 from tests.lab.transfer import Transfer
 
 SERVER, GATEWAY_OUT = "192.0.2.10", "192.0.2.254"
@@ -108,6 +108,8 @@ class Multipath(Campus):
             self.far.write_config('[uplinks.eth0]\ntable = 77\nmptcp = ["signal"]\n[mptcp]\npath_manager = "neod"\n')
             self.far.start_neod()
             self.far.wait(30)
+            managing = "neod is the path manager"
+            poll(lambda: managing in self.far.ctl("status").out, 10, why=f"{managing}; {self.far.tail()}")
 
     def transfer(self) -> Transfer:
         """Return a transfer from the host to the server."""

@@ -77,7 +77,7 @@ class EndpointsUnit:
                 if room <= 0:
                     continue
                 room -= 1
-            spec = EndpointSpec(free_id(position, used), one.flags, one.link, one.routed)
+            spec = EndpointSpec(free_id(position, used), one.flags, one.link, one.table)
             used.add(spec.id)
             taken.add(ip)
             yield Want(EndpointKey(self.netns, ip), spec, one.origin, lease)

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Hashed, Key, LinkKey, LocalKey, SourceKey, within
+from neod.model.key import Hashed, Key, LinkKey, LocalKey, SourceKey, TableKey, within
 from neod.model.marks import ENDPOINT_IDS
 from neod.mptcp import (
     ATTR_ADDR,
@@ -41,6 +41,8 @@ RTN_LOCAL: Final = 2
 KERNEL_LIMITS: Final = (2, 0)
 """What a new namespace has: subflows, addresses accepted. Source: net/mptcp/pm_kernel.c, pm_nl_init_net."""
 
+REST_S: Final = 30.0
+
 ORIGINAL: Final = "mptcp/limits"
 """Under this name the limits found before our first write stand beside those of the sysctls."""
 
@@ -62,12 +64,12 @@ class EndpointKey(Hashed):
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """What an endpoint should be; the id is the mark, and the kernel's slot."""
+    """What an endpoint should be; that its id is one of ours is the mark."""
 
-    id: int
+    id: int  # the one it gets unless that is taken, or was until a moment ago
     flags: tuple[str, ...]  # subflow, signal, backup, fullmesh, laminar
     link: str = ""  # subflows from it are bound to the device; empty: wherever routing sends them
-    routed: bool = False  # a rule of its own must be there first, or its first subflows leave by another way
+    table: int = 0  # the table of its own that has to be there first, with its rule: the kernel connects once; 0: none
 
 
 class EndpointKind:
@@ -81,26 +83,30 @@ class EndpointKind:
 
     def normalize(self, key: EndpointKey, spec: EndpointSpec) -> tuple[EndpointKey, EndpointSpec]:
         """Return the pair with the flags in the kernel's order."""
-        return key, EndpointSpec(spec.id, flag_names(flag_bits(spec.flags)), spec.link, spec.routed)
+        return key, EndpointSpec(spec.id, flag_names(flag_bits(spec.flags)), spec.link, spec.table)
 
     def matches(self, have: EndpointSpec, want: EndpointSpec) -> bool:
-        """Whether it serves the purpose: a foreign one with another id does, too."""
-        same = have.flags == want.flags and (not want.link or have.link == want.link)
-        return same and (have.id == want.id or have.id not in ENDPOINT_IDS)
+        """Whether it serves the purpose, under whatever id: a foreign one does, too."""
+        return have.flags == want.flags and (not want.link or have.link == want.link)
 
     def in_place(self, have: EndpointSpec, want: EndpointSpec) -> bool:
         """Backup and fullmesh can be changed on a live endpoint."""
         fixed = ~IN_PLACE
         bits = flag_bits(have.flags) & fixed == flag_bits(want.flags) & fixed
-        return bits and have.id == want.id and (not want.link or have.link == want.link)
+        return bits and (not want.link or have.link == want.link)
 
     def requires(self, key: EndpointKey, spec: EndpointSpec) -> Iterable[Key]:
-        """An endpoint needs its address, the device it names, and the rule for what comes from it."""
+        """An endpoint needs its address, the device it names, and the way for what comes from it.
+
+        The kernel opens subflows when it gets an endpoint, and does not try
+        again when they cannot leave.
+        """
         yield LocalKey(key.netns, key.ip)
         if spec.link:
             yield LinkKey(key.netns, spec.link)
-        if spec.routed:
+        if spec.table:
             yield SourceKey(key.netns, key.ip)
+            yield TableKey(key.netns, spec.table, key.ip.version)
 
     def provides(self, key: EndpointKey) -> Iterable[Key]:
         """Return nothing beyond the endpoint itself."""
@@ -114,16 +120,29 @@ def refusal(spec: EndpointSpec, release: tuple[int, int]) -> KernelError | None:
     return None
 
 
+def free_id(wanted: int, used: Collection[int], resting: Mapping[int, float], now: float) -> int:
+    """Return *wanted* or the next of our ids that is not in use and has rested; *wanted* if none has."""
+    size, first = len(ENDPOINT_IDS), ENDPOINT_IDS[0]
+    order = (ENDPOINT_IDS[(wanted - first + n) % size] for n in (0, *range(8, size), *range(1, 8)))
+    return next((i for i in order if i not in used and resting.get(i, 0.0) <= now), wanted)
+
+
 def _way_to(ip: Ip) -> tuple[int, bytes]:
     head = RTMSG.pack(family_of(ip.version), ip.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
     return RTM_GETROUTE, head + attr(RTA_DST, ip.packed)
 
 
 class EndpointDriver:
-    """Endpoints of one namespace; there are never more than eight, so that all are read at once."""
+    """Endpoints of one namespace; there are never more than eight, so that all are read at once.
+
+    The id of a deleted endpoint rests for a while: the peer is told to forget
+    it, and on a slow path that arrives after the first packet of its
+    successor, which would be closed as well.
+    """
 
     def __init__(self, ports: Ports) -> None:
-        self._netns, self._rtnl, self._mptcp = ports.netns, ports.rtnl, ports.mptcp
+        self._netns, self._rtnl, self._mptcp, self._clock = ports.netns, ports.rtnl, ports.mptcp, ports.clock
+        self._resting: dict[int, float] = {}  # id -> until, CLOCK_BOOTTIME
 
     async def observe(self, keys: Collection[EndpointKey]) -> Mapping[EndpointKey, Seen[EndpointSpec]]:
         """Read all endpoints, foreign ones as well; of ours, those without an address or device are ghosts."""
@@ -180,14 +199,22 @@ class EndpointDriver:
         """Add every endpoint, or change its flags."""
         answers: list[KernelError | None] = [refusal(spec, self._mptcp.release) for _, spec, _ in items]
         doable = [i for i, answer in enumerate(answers) if answer is None]
-        requests = [self._request(*items[i]) for i in doable]
+        try:
+            used = {seen.spec.id for seen in (await self.observe(())).values()}
+        except KernelError as error:
+            return [error] * len(items)
+        requests = [self._request(*items[i], used) for i in doable]
         for i, answer in zip(doable, await self._mptcp.send(requests), strict=True):
             answers[i] = answer
         return answers
 
-    def _request(self, key: EndpointKey, spec: EndpointSpec, have: EndpointSpec | None) -> tuple[int, bytes]:
+    def _request(
+        self, key: EndpointKey, spec: EndpointSpec, have: EndpointSpec | None, used: set[int]
+    ) -> tuple[int, bytes]:
+        number = have.id if have else free_id(spec.id, used, self._resting, self._clock.boottime())
+        used.add(number)
         index = (self._rtnl.index_of(spec.link) or 0) if spec.link else 0
-        said = Endpoint(key.ip, spec.id, flag_bits(spec.flags), index)
+        said = Endpoint(key.ip, number, flag_bits(spec.flags), index)
         return CMD_ADD_ADDR if have is None else CMD_SET_FLAGS, address(ATTR_ADDR, said, full=True)
 
     async def drop(self, keys: Sequence[EndpointKey]) -> Sequence[KernelError | None]:
@@ -197,6 +224,8 @@ class EndpointDriver:
         doable = [key for key in keys if key in targets]
         sent = await self._mptcp.send([(CMD_DEL_ADDR, address(ATTR_ADDR, targets[k], full=True)) for k in doable])
         answers = dict(zip(doable, sent, strict=True))
+        until = self._clock.boottime() + REST_S
+        self._resting |= {targets[key].id: until for key in doable}
         gone = (errno.EINVAL, errno.ENOENT)  # "address not found"
         return [None if (e := answers.get(key)) is None or e.code in gone else e for key in keys]
 

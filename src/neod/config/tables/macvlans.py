@@ -133,7 +133,7 @@ def _path_info(one: Interface) -> PathInfo:
 def _candidate(one: Interface) -> Candidate:
     static = None if one.static is None else one.static.ip
     fact = "lease" if one.leased else ""
-    return Candidate(one.name, "", one.name, static, fact, one.says("mptcp"), (1, one.number), True, one.origin)
+    return Candidate(one.name, "", one.name, static, fact, one.says("mptcp"), (1, one.number), one.table, one.origin)
 
 
 def expand(name: str, group: Group, room: int, context: Context) -> list[Interface]:

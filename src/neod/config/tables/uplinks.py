@@ -95,7 +95,7 @@ def intents(section: dict[str, Uplink], context: Context) -> Intents:
 def _candidate(path: PathInfo, uplink: Uplink) -> Candidate:
     fact = {"follow": "followed", "dhcp": "lease"}.get(path.ipv4, "")
     static = uplink.ipv4.ip if isinstance(uplink.ipv4, IPv4Interface) else None
-    return Candidate(path.name, "", path.name, static, fact, path.mptcp, (0, path.table), True, path.origin)
+    return Candidate(path.name, "", path.name, static, fact, path.mptcp, (0, path.table), path.table, path.origin)
 
 
 def _unit(name: str, uplink: Uplink, unit_name: str, context: Context) -> Unit:

@@ -23,6 +23,7 @@ REGISTRY: Final[tuple[tuple[str, str, str], ...]] = (
     ("pause", "neod.cli.pause", "observe and report, change nothing"),
     ("resume", "neod.cli.pause", "end a pause"),
     ("down", "neod.cli.apply", "remove everything neod owns"),
+    ("import", "neod.cli.import_ifupdown", "the neo.toml that replaces macvlans of an interfaces file"),
     ("schema", "neod.cli.validate", "JSON Schema of the file"),
     ("completion", "neod.cli.completion", "completion script for a shell"),
 )

@@ -34,7 +34,7 @@ demo: venv
 # Fast ones first: a broken function is told in seconds, not after the laboratory.
 test: venv
 	@if [ "$$(id -u)" -eq 0 ]; then tools/need.sh $(TOOLS); fi
-	$(PYTEST) tests/unit tests/laws tests/kinds tests/contract tests/fuzz tests/netns tests/scenarios tests/e2e
+	$(PYTEST) tests/unit tests/laws tests/kinds tests/contract tests/fuzz tests/install tests/netns tests/e2e
 
 unit: venv
 	$(PYTEST) tests/unit tests/laws tests/kinds

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.lab import exit_on_sigterm, sweep
 
-from bench import cold, idle, repair, restart, storm
+from bench import cold, idle, mptcp, repair, restart, storm
 from bench.figures import machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +33,7 @@ PARTS: dict[str, Part] = {
     "repair": lambda a: repair.measure(a.samples, a.sizes or repair.SIZES),
     "restart": lambda a: restart.measure(a.runs, (a.sizes or (restart.N,))[0]),
     "idle": lambda a: idle.measure(a.seconds, a.sizes or idle.SIZES),
+    "mptcp": lambda a: mptcp.measure(min(a.runs, 3)),
     "storm": lambda a: storm.measure(a.runs),
 }
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 
 import pytest
 from tests.lab.multipath import Multipath
@@ -159,20 +158,22 @@ def test_a_deleted_macvlan_comes_back_into_the_transfer(moving):
     carried_by(lab, set(addresses))
 
 
-def test_a_new_address_takes_the_place_of_the_old_one(moving):
-    lab, transfer, addresses = moving
-    plan = lab.plan
-    lab.stop_server()
-    (lab.directory / "dnsmasq.leases").unlink(missing_ok=True)
-    lab.plan = replace(plan, first=plan.first + 100 * 256, size=plan.size // 4)
-    lab.start_server("dnsmasq")
-    for name in lab.names():
-        lab.host.ip("link", "set", name, "down")  # asks for its lease again, and is told no
-    poll(lambda: len(lab.leased()) == 4 and not set(lab.leased()) & set(addresses), 60, 0.2, "new leases")
-    lab.throttle(lab.leased())
-    lab.host.wait()
-    goes_on(transfer)
-    carried_by(lab, set(lab.leased()), 60)
+@pytest.mark.parametrize("manager", ["kernel", "neod"])
+def test_new_leases_take_the_place_of_the_old_in_the_middle_of_a_transfer(lab_of, manager):
+    lab = lab_of(4, server="scripted")
+    lab.scripted.renew_s, lab.scripted.rebind_s = 4, 8
+    addresses = lab.start(manager)
+    lab.serve(manager)
+    with lab.transfer() as transfer:
+        transfer.start(120, addresses[0])
+        carried_by(lab, set(addresses))
+        lab.scripted.first += 1000
+        poll(lambda: len(lab.leased()) == 4 and not set(lab.leased()) & set(addresses), 40, 0.2, "new leases")
+        lab.throttle(lab.leased())
+        goes_on(transfer)
+        carried_by(lab, set(lab.leased()), 40)
+        assert not set(endpoints(lab.host.ns)) & set(addresses)
+        goes_on(transfer)
 
 
 def test_neod_killed_and_started_again_changes_nothing(moving):

@@ -84,6 +84,7 @@ class Connection:
     failures: dict[Pair, Failures] = field(default_factory=dict)
     refusals: int = 0  # by the peer, in a row
     refused_until: float = 0.0
+    announce_at: float | None = None  # the next may not leave before; None: none was refused or has just left
 
     # ------------------------------------------------------------ events
 
@@ -153,6 +154,7 @@ class Connection:
         """Return when the next failed pair may be tried again; None where none failed."""
         due = [max(one.next_at, self.refused_until) for one in self.failures.values()]
         due += [asked + GIVEN_UP_S for asked in self.pending.values()]
+        due += [self.announce_at] if self.announce_at is not None else []
         return min(due, default=None)
 
     # ------------------------------------------------------------ census

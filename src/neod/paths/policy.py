@@ -93,7 +93,7 @@ def steps(connection: Connection, policy: Policy, now: float, room: int) -> list
         return []
     found: list[Step] = [] if connection.server else list(_creations(connection, policy, now, room))
     if connection.server:
-        found += _announcements(connection, policy)
+        found += _announcements(connection, policy, now)
     return [*found, *_departures(connection, policy)]
 
 
@@ -177,7 +177,9 @@ def _departures(connection: Connection, policy: Policy) -> Iterator[Step]:
 # ------------------------------------------------------------ the server announces
 
 
-def _announcements(connection: Connection, policy: Policy) -> Iterator[Step]:
+def _announcements(connection: Connection, policy: Policy, now: float) -> Iterator[Step]:
+    if connection.announce_at is not None and now < connection.announce_at:
+        return
     signal = [p for p in policy.paths if "signal" in p.flags and p.ip.version == connection.local.version]
     ids = dict(connection.ids) | connection.told
     for path in signal:

@@ -153,14 +153,16 @@ class PathManager:
     async def rebuild(self) -> None:
         """Learn all connections from their sockets, keeping what no socket tells: refusals, announcements."""
         self._rebuild = False
+        before = list(self.connections)  # what comes while the sockets are read may not be among them
         try:
             seen = {one.token: one for one in await self._census()}
         except KernelError:
             self._rebuild = True
             await asyncio.sleep(1.0)
             return
-        for token in [token for token in self.connections if token not in seen]:
-            self._forget(token)
+        for token in before:
+            if token not in seen:
+                self._forget(token)
         for token, one in seen.items():
             known = self.connections.get(token)
             if known is None:
@@ -181,6 +183,8 @@ class PathManager:
             if connection is None:
                 continue
             todo = _one_announcement(steps(connection, self._policy, now, max(0, min(room, BATCH))))
+            if connection.announce_at is not None and connection.announce_at <= now:
+                connection.announce_at = None
             fits = todo[: BATCH - len(batch)]
             room -= sum(isinstance(step, Create) for step in fits)
             batch += [(connection, step) for step in fits]
@@ -240,7 +244,7 @@ class PathManager:
             connection.told[step.ip] = step.id
             connection.ids[step.ip] = step.id
             self.counters.announced += 1
-        self._due[connection.token] = now + ANNOUNCE_AGAIN_S
+        connection.announce_at = now + ANNOUNCE_AGAIN_S
 
 
 def _one_announcement(todo: list[Step]) -> list[Step]:

@@ -1,8 +1,7 @@
 """The life of one DHCPv4 client as a pure state machine: (state, event, now) -> (state, actions).
 
-Whatever decides about a lease stands here; who sends, receives and keeps time stands in
-``runner``. *now* and every instant are seconds of CLOCK_BOOTTIME. Each event is a function; a state
-waits for at most one moment, ``retry_at``, beside the end of its lease.
+Whatever decides about a lease stands here; who sends and keeps time, in ``performer`` and ``runner``. *now* and
+every instant are seconds of CLOCK_BOOTTIME. A state waits for one moment, ``retry_at``, and the end of its lease.
 
 Decisions that RFC 2131 leaves open:
 
@@ -33,7 +32,7 @@ DECLINE_PAUSE_S: Final = 10.0  # RFC 2131, 3.1.5: the minimum after DECLINE
 SHUN_S: Final = 300.0  # a declined address is not taken again for so long
 SHUN_MOST: Final = 8
 NAK_GRACE_S: Final = 10.0
-REBOOT_GIVE_UP_S: Final = 10.0  # RFC 2131, 3.2 leaves it open; then the gateway decides
+REBOOT_GIVE_UP_S, REBOOT_TRIES = 10.0, 4  # RFC 2131, 3.2 leaves it open; after both the gateway decides
 REQUEST_TRIES: Final = 5
 PREFER_S: Final = 2.0
 """How long the server of the last lease keeps another one's offer waiting: against rogue
@@ -216,7 +215,8 @@ def _reboot(state: State, now: float, rng: Random) -> Step:
     first = state.attempt == 0
     if first:
         state = state._replace(since=now, sent_at=now)
-    elif now >= state.since + REBOOT_GIVE_UP_S:
+    give_up_at = state.since + REBOOT_GIVE_UP_S
+    if state.attempt >= REBOOT_TRIES and now >= give_up_at:
         return _reboot_unanswered(state, now, rng)
     broadcast = _asks_broadcast(state.attempt)
     request = Request(REQUEST, state.xid, int(now - state.since), requested=state.wanted, broadcast=broadcast)
@@ -224,8 +224,9 @@ def _reboot(state: State, now: float, rng: Random) -> Step:
     lease = state.lease
     if not first and lease is not None and lease.gateway is not None:
         actions += (AskGateway(int(lease.ip), int(lease.gateway)),)
+    retry_at = now + timers.retry_after(state.attempt, rng)
     state = state._replace(
-        retry_at=min(now + timers.retry_after(state.attempt, rng), state.since + REBOOT_GIVE_UP_S),
+        retry_at=min(retry_at, give_up_at) if now < give_up_at else retry_at,
         attempt=state.attempt + 1,
         error="" if first else "no answer to INIT-REBOOT",
     )

@@ -489,6 +489,16 @@ def test_without_an_answer_and_a_gateway_discover_begins_and_the_lease_stays(wor
     assert isinstance(world.reply(ACK)[0], Publish)
 
 
+def test_who_had_to_wait_for_its_turn_gets_all_its_tries_before_it_gives_up(world):
+    rebooting(world)
+    tries = 1
+    while world.phase is Phase.REBOOTING:
+        world.now += 20
+        world.timer()
+        tries += world.sent().request.type == REQUEST
+    assert tries == fsm.REBOOT_TRIES
+
+
 def test_a_nak_at_reboot_leads_to_discover(world):
     rebooting(world)
     world.reply(NAK)

@@ -31,5 +31,6 @@ class MountEvents:
         os.close(self._file)
 
     def _drain(self) -> None:
-        if self._epoll.poll(0):
-            self._take()
+        """Tell of it. That there was something is all there is to know: the loop's look has used it up."""
+        self._epoll.poll(0)
+        self._take()

@@ -3,12 +3,12 @@
 import asyncio
 import gc
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from neod import __version__
 from neod.daemon import logs
 from neod.daemon.control import DaemonControl
 from neod.daemon.core import Core
@@ -25,7 +25,6 @@ from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
 from neod.intents.unit import Fact, FactKey, Intents
 from neod.ipc.feed import Feed
-from neod.ipc.server import ControlServer
 from neod.kernel.clock import SystemClock
 from neod.kernel.machine import machine_id
 from neod.kinds import REGISTRY
@@ -33,6 +32,9 @@ from neod.kinds.nat import NatKey
 from neod.model.change import Actor
 from neod.model.facts import Host, Lease
 from neod.model.key import NetnsKey
+
+if TYPE_CHECKING:
+    from neod.ipc.server import ControlServer
 
 
 async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path, state_dir: Path) -> None:
@@ -70,6 +72,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     spaces = Spaces(REGISTRY, clock, state_dir, runtime_dir, ears)
     dhcp = DhcpService(clock, LeaseStore(state_dir, clock), leased, log=said)
     core = Core(spaces, spaces.main.rtnl, clock, wakeup, journal, dhcp, _facts(dhcp, spaces, state_dir))
+    core.ports = spaces.main.ports
     core.multipath = Multipathing(spaces, clock, wakeup, journal)
     centre.append(core)
     listener.append(Listener(core.reconciler, wakeup, core.follow, core.leasing, spaces.rtnl))
@@ -85,9 +88,15 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     await core.prime()
     _use(file, reading, core)
     control = DaemonControl(core, file)
-    server = ControlServer(control, runtime_dir, version("neod"))
-    server.bind()
-    await Supervisor(core, control, server, file, spaces, Notify(clock), log).run()
+
+    def bound_server() -> "ControlServer":
+        from neod.ipc.server import ControlServer  # 0.1 s that the first pass need not wait for
+
+        server = ControlServer(control, runtime_dir, __version__)
+        server.bind()
+        return server
+
+    await Supervisor(core, control, bound_server, file, spaces, Notify(clock), log).run()
 
 
 def _facts(dhcp: DhcpService, spaces: Spaces, state_dir: Path) -> dict[FactKey, Fact]:

@@ -4,10 +4,10 @@ import asyncio
 import difflib
 import os
 from collections.abc import AsyncIterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-from neod.daemon import words
+from neod import __version__
+from neod.daemon import doctor, roles, words
 from neod.daemon.core import Core
 from neod.daemon.describe import flat, iso
 from neod.daemon.file import FileKeeper, Reading
@@ -17,6 +17,7 @@ from neod.ipc.errors import ApplyFailed, Busy, NoSuchObject, Paused, TimedOut
 from neod.ipc.replies import (
     ApplyReply,
     ConfirmReply,
+    DoctorReply,
     EventRecord,
     FileState,
     LeasesReply,
@@ -46,7 +47,6 @@ class DaemonControl:
     def __init__(self, core: Core, file: FileKeeper) -> None:
         self._core, self._file = core, file
         self._since = iso(core.clock.wall())
-        self._version = version("neod")
         self._pause_until = ""
         self._pause_timer: asyncio.TimerHandle | None = None
 
@@ -76,7 +76,7 @@ class DaemonControl:
         return StatusReply(
             converged=core.converged and not self._file.problems,
             mode=self.mode,
-            version=self._version,
+            version=__version__,
             pid=os.getpid(),
             since=self._since,
             file=self._file_state(),
@@ -86,6 +86,8 @@ class DaemonControl:
             notes=self._notes(),
             last_pass=words.pass_summary(core.journal.last) if core.journal.last else None,
             paths=tuple(rows),
+            forwards=tuple(row for row in roles.forward_rows(core) if object in (None, row.name)),
+            namespaces=tuple(row for row in roles.namespace_rows(core) if object in (None, row.name)),
             drifts=tuple(drifts),
             objects=words.object_rows(core, keys or ()),
         )
@@ -99,6 +101,7 @@ class DaemonControl:
 
     def _notes(self) -> tuple[str, ...]:
         notes = [self._file.degraded, *(f"not read: {e}" for e in self._core.reconciler.unread)]
+        notes += roles.nat_notes(self._core)
         if self._core.multipath:
             notes += self._core.multipath.notes()
         if not self._core.ready:
@@ -115,6 +118,11 @@ class DaemonControl:
         belonging = words.path_keys(core).get(name)
         if belonging is None and any(path.name == name for path in core.intents.paths):
             belonging = []
+        for space in core.intents.namespaces:
+            if space.name == name:
+                belonging = roles.namespace_keys(core, name, space.links)
+        if any(forward.name == name for forward in core.intents.forwards) and belonging is None:
+            belonging = [key for key in core.reconciler.specs if key.kind == roles.NAT]
         if belonging is not None:
             return belonging
         if f"link:{name}" in known:
@@ -157,6 +165,12 @@ class DaemonControl:
         """Return every DHCP client, by link."""
         statuses = sorted(self._core.dhcp.status(), key=lambda status: status.link)
         return LeasesReply(tuple(words.lease_row(self._core, status) for status in statuses))
+
+    async def doctor(self) -> DoctorReply:
+        """Return what kernel and host allow."""
+        if self._core.ports is None:
+            return DoctorReply(False)
+        return await doctor.examine(self._core.ports)
 
     async def paths(self) -> PathsReply:
         """Return every MPTCP connection."""

@@ -22,7 +22,7 @@ from neod.kinds import REGISTRY
 from neod.model.change import Report
 from neod.model.facts import FOREVER, Lease, Nic
 from neod.model.key import Key, LinkKey
-from neod.ports import Clock, Rtnl
+from neod.ports import Clock, Ports, Rtnl
 
 POLL_SHARE: Final = 0.001
 """Of a core, the most that looking for changes of a kind without events may cost: it sets how often we look."""
@@ -47,7 +47,8 @@ class Core:
         facts: dict[FactKey, Fact],
     ) -> None:
         self.clock, self.wakeup, self.journal, self.dhcp = clock, wakeup, journal, dhcp
-        self.facts, self._spaces = facts, spaces
+        self.facts, self._spaces, self.spaces = facts, spaces, spaces
+        self.ports: Ports | None = None  # of neod's own namespace, for probes; set by who builds us
         self.kinds = {entry.kind.name: entry.kind for entry in REGISTRY}
         self.reconciler = Reconciler(self.kinds, spaces, clock, wakeup)
         self.reconciler.learn = self._learn

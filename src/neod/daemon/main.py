@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from neod import __version__
 from neod.config.reader import collect, spawn
 from neod.model.errors import ConfigError, NeoError
 
@@ -40,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; return its exit status. No traceback for anything a user can cause."""
     arguments = parser().parse_args(argv)
     if arguments.version:
-        from importlib.metadata import version
-
-        print(f"neod {version('neod')}")
+        print(f"neod {__version__}")
         return 0
     try:
         return _start(arguments)
@@ -80,7 +79,9 @@ def _start(arguments: argparse.Namespace) -> int:
         raise
     try:
         asyncio.run(assembly.run(child, config, runtime_dir, state_dir))
-    except BaseExceptionGroup:  # the task's own line in the log has the traceback
+    except BaseExceptionGroup as group:  # the task's own line in the log has the traceback
+        if isinstance(refused := group.exceptions[0], (NeoError, OSError)):
+            raise refused from None
         print("neod: ended by a bug of its own; the log says where. The network stays as it is.", file=sys.stderr)
         return EX_SOFTWARE
     finally:

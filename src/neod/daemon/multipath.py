@@ -189,8 +189,11 @@ class Multipathing:
             found.append(f"mptcp{where}: the kernel's path manager is used, because neod cannot be it: {why}")
         for netns, one in self.managed.items():
             where = f" in {netns}" if netns else ""
-            told = f"{one.manager.managed} connections, {one.manager.subflows} subflows"
-            found.append(f"mptcp{where}: neod is the path manager ({told})")
+            manager = one.manager
+            told = [f"{manager.managed} of {len(manager.connections)} connections, {manager.subflows} subflows"]
+            told += [f"{manager.unwelcome} refused by the peer"] if manager.unwelcome else []
+            told += [f"last refusal: {manager.last_refusal}"] if manager.last_refusal else []
+            found.append(f"mptcp{where}: neod is the path manager ({', '.join(told)})")
         return tuple(found)
 
     def netnses(self) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ class Notify:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._notifier: Any = SystemdNotifier() if "NOTIFY_SOCKET" in os.environ else None  # type: ignore[no-untyped-call]
+        if self._notifier is not None and self._notifier.socket is not None:
+            self._notifier.socket.setblocking(False)  # a manager that does not read must not stop the loop
         self._status = ""
 
     def _send(self, state: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from neod.daemon.control import DaemonControl
 from neod.daemon.core import Core
@@ -12,8 +12,11 @@ from neod.daemon.journal import Log
 from neod.daemon.notify import Notify
 from neod.daemon.spaces import Spaces
 from neod.ipc.errors import Busy, FileInvalid
-from neod.ipc.server import ControlServer
+from neod.model.errors import NeoError
 from neod.model.marks import PROTOCOL
+
+if TYPE_CHECKING:
+    from neod.ipc.server import ControlServer
 
 TICK_S: Final = 5.0
 JUMP_S: Final = 5.0
@@ -30,17 +33,17 @@ class Supervisor:
         self,
         core: Core,
         control: DaemonControl,
-        server: ControlServer,
+        bound_server: "Callable[[], ControlServer]",
         file: FileKeeper,
         spaces: Spaces,
         notify: Notify,
         log: Log,
     ) -> None:
-        self._core, self._control, self._server, self._file = core, control, server, file
+        self._core, self._control, self._bound_server, self._file = core, control, bound_server, file
         self._spaces, self._notify, self._log = spaces, notify, log
         self._stop = asyncio.Event()
         self._hangups = asyncio.Event()
-        self._busy_since: float | None = None
+        self._serving = self._said_ready = False
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, then leave everything in place (or remove it, if the file says so)."""
@@ -58,7 +61,7 @@ class Supervisor:
                         ("passes", self._passes),
                         ("dhcp", self._core.dhcp.run),
                         *((("paths", self._core.multipath.run),) if self._core.multipath else ()),
-                        ("control", self._server.run),
+                        ("control", self._serve),
                         ("hangups", self._reload_on_hangup),
                         ("ticks", self._ticks),
                         ("watchdog", self._watchdog),
@@ -76,6 +79,8 @@ class Supervisor:
     async def _for_ever(self, work: Callable[[], Awaitable[Any]]) -> None:
         try:
             await work()
+        except NeoError:  # told by main, in words
+            raise
         except Exception:
             self._log.error(
                 "bug", exc_info=True, why="a task of neod ended; it starts anew through the service manager"
@@ -98,9 +103,18 @@ class Supervisor:
                 self.refilter()
             self._tell_manager()
 
+    async def _serve(self) -> None:
+        """Serve the control socket, from the end of the first pass on: what it takes to load need not come before."""
+        async with self._core.passed:
+            await self._core.passed.wait_for(lambda: self._core.reconciler.number > 0)
+        server = self._bound_server()
+        self._serving = True
+        self._tell_manager()
+        await server.run()
+
     def _tell_manager(self) -> None:
         core = self._core
-        if not core.ready:
+        if not core.ready or not self._serving:
             return
         if not self._said_ready:
             self._said_ready = True
@@ -111,8 +125,6 @@ class Supervisor:
         state = "converged" if core.converged else f"{troubles} drifts, {len(core.waiting())} waiting"
         stale = "; file on disk has errors" if self._file.problems else ""
         self._notify.status(f"{paths} paths: {state}{stale}")
-
-    _said_ready = False
 
     async def _reload_on_hangup(self) -> None:
         while True:

@@ -104,6 +104,12 @@ def crowd(ns, pool, seconds):
     return [wrong for visit in visits if (wrong := visit.result())], len(visits)
 
 
+def story(racer):
+    """Return what neo-race has to say about connections that failed."""
+    ends = {name: value for name, value in racer.metrics().items() if "closed_total" in name or "lost" in name}
+    return ends, racer.records("race lost")[:2], racer.records("a fault of neo-race")[:1]
+
+
 def wins(racer):
     return {way: racer.total("neo_race_won_total", upstream=UPSTREAM[way]) for way in WAYS}
 
@@ -141,7 +147,7 @@ def test_no_connection_fails_while_one_way_lives_and_the_winner_follows(lab):
                     before = wins(racer)
                     failed, count = crowd(lab.client, pool, PHASE_S)
                     after = wins(racer)
-                    assert failed == [], f"{way} {kind}"
+                    assert failed == [], f"{way} {kind}: {story(racer)}"
                     assert after[way] == before[way], f"{way} {kind}: it won all the same"
                     assert all(speaks(client) for name, client in open_over.items() if name != way)
                 total += count
@@ -163,7 +169,7 @@ def test_the_last_way_that_lives_carries_everything(lab):
                         kind = "silent" if way == "direct" else "refused"
                         stack.enter_context(lab.trouble(way, kind))
                 failed, count = crowd(lab.client, pool, 0.5)
-                assert failed == []
+                assert failed == [], story(racer)
                 assert count > 0
         assert racer.total("neo_race_lost_total") == 0
         assert threading.active_count() < 400

@@ -101,6 +101,9 @@ class FakeControl:
     async def leases(self):
         return await self._answer("leases")
 
+    async def doctor(self):
+        return await self._answer("doctor")
+
     async def why(self, object):
         return await self._answer("why", object)
 

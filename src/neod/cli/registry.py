@@ -24,6 +24,7 @@ REGISTRY: Final[tuple[tuple[str, str, str], ...]] = (
     ("resume", "neod.cli.pause", "end a pause"),
     ("down", "neod.cli.apply", "remove everything neod owns"),
     ("import", "neod.cli.import_ifupdown", "the neo.toml that replaces macvlans of an interfaces file"),
+    ("doctor", "neod.cli.doctor", "probes of kernel and host, each with evidence and remedy"),
     ("schema", "neod.cli.validate", "JSON Schema of the file"),
     ("completion", "neod.cli.completion", "completion script for a shell"),
 )

@@ -29,7 +29,8 @@ class NatUnit:
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the one resource."""
-        yield Want(NatKey(self.netns), NatSpec(Ruleset(self.rules), self.backend), self.origin)
+        backend = "" if self.backend == "auto" else self.backend
+        yield Want(NatKey(self.netns), NatSpec(Ruleset(self.rules), backend), self.origin)
 
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
         """Return nothing."""

@@ -13,6 +13,7 @@ from typing import Protocol
 from neod.ipc.replies import (
     ApplyReply,
     ConfirmReply,
+    DoctorReply,
     EventRecord,
     LeasesReply,
     ModeReply,
@@ -102,6 +103,10 @@ class Control(Protocol):
 
     async def leases(self) -> LeasesReply:
         """Return every DHCP client, with or without a lease, by link."""
+        ...
+
+    async def doctor(self) -> DoctorReply:
+        """Return what kernel and host allow, looked at now."""
         ...
 
     async def paths(self) -> PathsReply:

@@ -22,6 +22,7 @@ from neod.ipc.errors import ERRORS, ControlError
 from neod.ipc.replies import (
     ApplyReply,
     ConfirmReply,
+    DoctorReply,
     EventsReply,
     LeasesReply,
     ModeReply,
@@ -157,6 +158,11 @@ class ControlInterface(VarlinkInterface, name=NAME):
     async def Paths(self) -> PathsReply:
         """Every MPTCP connection with its subflows, read from their sockets now."""
         return await self._control.paths()
+
+    @varlinkmethod(return_type=_flat(DoctorReply))
+    async def Doctor(self) -> DoctorReply:
+        """What kernel and host allow, with evidence and remedy."""
+        return await self._control.doctor()
 
     @varlinkmethod(return_type=_flat(WhyReply))
     async def Why(self, *, object: str) -> WhyReply:

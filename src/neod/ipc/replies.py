@@ -14,6 +14,7 @@ these classes takes 1 ms each, and ``neodctl status`` needs only its own.
 Not for: errors (see ``errors``).
 """
 
+from neod.ipc.reply_doctor import DoctorReply, ProbeRow
 from neod.ipc.reply_facts import (
     EventRecord,
     EventsReply,
@@ -45,6 +46,7 @@ __all__ = [
     "ChangeRow",
     "ConfirmReply",
     "ConnectionRow",
+    "DoctorReply",
     "Drift",
     "EventRecord",
     "EventsReply",
@@ -61,6 +63,7 @@ __all__ = [
     "PathRow",
     "PathsReply",
     "PlanReply",
+    "ProbeRow",
     "ReloadReply",
     "Resource",
     "ShowReply",

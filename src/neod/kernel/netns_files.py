@@ -66,6 +66,16 @@ def _in_a_thread(call: Callable[[], None]) -> None:
     done.result()
 
 
+def in_a_new_netns(call: Callable[[], None]) -> None:
+    """Run *call* in a namespace that has no name, and goes when it is done."""
+
+    def run() -> None:
+        _check(_libc.unshare(CLONE_NEWNET))
+        call()
+
+    _in_a_thread(run)
+
+
 class NamedNamespaces:
     """The port ``Namespaces``. *marks* is a directory that ends with the boot, or its content is not believed."""
 
@@ -215,4 +225,4 @@ class NamedNamespaces:
             raise refused(f"open {self._named / name}", error.errno or errno.EIO) from error
 
 
-__all__ = ["NamedNamespaces"]
+__all__ = ["NamedNamespaces", "in_a_new_netns"]

@@ -19,7 +19,7 @@ from neod.ports import Ports
 
 NFTABLES: Final = "nftables"
 IPTABLES: Final = "iptables"
-AUTO: Final = "auto"
+AUTO: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class NatSpec:
     """What is translated, and who keeps it."""
 
     ruleset: Ruleset
-    backend: str = AUTO  # auto | nftables | iptables; as observed, never auto
+    backend: str = AUTO  # nftables | iptables; empty: whichever the host uses
 
 
 class NatKind:

@@ -13,7 +13,7 @@ FORMAT: Final = 1
 """Counted up when the same rules are written differently: what an older neod wrote is then replaced."""
 
 DIGEST_CHARACTERS: Final = 24
-MOST_SHOWN: Final = 12
+MOST_SHOWN: Final = 4
 
 
 def ports_text(first: int, last: int) -> str:

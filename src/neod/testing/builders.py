@@ -70,7 +70,7 @@ def netns(name: str) -> Pair:
     return NetnsKey("", name), NetnsSpec()
 
 
-def nat(*rules: NatRule, backend: str = "auto") -> Pair:
+def nat(*rules: NatRule, backend: str = "") -> Pair:
     """Return all translation of a namespace."""
     return NatKey(""), NatSpec(Ruleset(rules), backend)
 

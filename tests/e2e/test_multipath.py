@@ -55,7 +55,9 @@ def carried_by(lab: Multipath, addresses: set[str], timeout_s: float = 30) -> No
     try:
         poll(settled, timeout_s, 0.2)
     except TimeoutError:
-        paths = lab.host.ctl("paths").out
+        paths = lab.host.ctl("paths").out + "\n".join(
+            (*lab.host.ctl("status").out.splitlines()[:3], *lab.far.ctl("status").out.splitlines()[:3])
+        )
         raise TimeoutError(
             f"missing {sorted(addresses - last)}, surplus {sorted(last - addresses)}\n{paths}\n{lab.host.tail()}"
         ) from None

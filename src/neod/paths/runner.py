@@ -64,6 +64,7 @@ class PathManager:
         self._commands, self._census, self._clock = commands, census, clock
         self.connections: dict[int, Connection] = {}
         self.counters = Counters()
+        self.last_refusal = ""  # what the kernel said last, in words
         self._policy = Policy()
         self._max_total = 0
         self._dirty: dict[int, None] = {}
@@ -107,6 +108,11 @@ class PathManager:
     def subflows(self) -> int:
         """Return how many subflows there are, over all connections."""
         return sum(len(one.flows) + len(one.pending) for one in self.connections.values())
+
+    @property
+    def unwelcome(self) -> int:
+        """Return how many connections have a peer that refuses subflows."""
+        return sum(bool(one.refusals) for one in self.connections.values())
 
     @property
     def managed(self) -> int:
@@ -233,6 +239,7 @@ class PathManager:
             self.counters.created += 1
             return
         self.counters.refused += 1
+        self.last_refusal = str(error)
         if error.code == errno.EINVAL and step.local_id:
             connection.burnt.add(step.local_id)
         if error.code != errno.EEXIST and all(flow.local != step.pair[0] for flow in connection.flows.values()):

@@ -1,0 +1,27 @@
+"""The example files of the three roles are right, and do what their names say."""
+
+from pathlib import Path
+
+import pytest
+
+from neod.config.load import load
+from neod.intents.unit import Intents
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "etc/examples"
+ROLE = {
+    "campus": lambda intents: len(intents.paths) == 9 and intents.races,
+    "relay": lambda intents: intents.forwards and not intents.paths,
+    "proxy": lambda intents: intents.namespaces and not intents.paths,
+}
+
+
+def test_there_is_one_for_each_role() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.toml")} == set(ROLE)
+
+
+@pytest.mark.parametrize("role", ROLE)
+def test_an_example_is_valid_and_plays_its_role(role: str) -> None:
+    intents: Intents = load(EXAMPLES / f"{role}.toml", {})
+    assert ROLE[role](intents)
+    assert intents.warnings == ()
+    assert (EXAMPLES / f"{role}.toml").read_text().startswith("#:schema ./neo.schema.json\n")

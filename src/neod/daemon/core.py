@@ -19,6 +19,7 @@ from neod.dhcp.runner import DhcpService
 from neod.intents.desired import Desired
 from neod.intents.unit import Fact, FactKey, Intents
 from neod.kinds import REGISTRY
+from neod.kinds.mptcp import EndpointKey
 from neod.model.change import Report
 from neod.model.facts import FOREVER, Lease, Nic
 from neod.model.key import Key, LinkKey
@@ -86,6 +87,8 @@ class Core:
     def _undecided(self, key: Key) -> bool:
         """Whether *key* is of a path whose lease is still asked for: it may be the very address that comes back."""
         name = path_of(key, self._tables)
+        if isinstance(key, EndpointKey) and not key.ghost:
+            name = getattr(getattr(self.reconciler.observed.get(key), "spec", None), "link", "")
         return name in self._leased and FactKey("lease", name) not in self.facts and not self.reconciler.down
 
     async def prime(self) -> None:

@@ -142,7 +142,7 @@ def try_server(path: PathSeen, server: tuple[str, int]) -> Finding:
             sock.settimeout(PATIENCE_S)
             sock.bind((path.address, 0))
             sock.connect(server)
-            flags = INFO_FLAGS.unpack_from(sock.getsockopt(SOL_MPTCP, MPTCP_INFO, 128))[0]
+            flags = _flags_of(sock)
     except OSError as error:
         return Finding(name, "fault", f"{path.address} → {server[0]}:{server[1]}: {_why(error)}", _remedy(error))
     if flags & FALLBACK or not flags & KEY_RECEIVED:
@@ -150,6 +150,17 @@ def try_server(path: PathSeen, server: tuple[str, int]) -> Finding:
         remedy = "the server does not listen with MPTCP (see: ss -M), or this way strips it: try a relay"
         return Finding(name, "fault", told, remedy)
     return Finding(name, "fine", f"{path.address} → {server[0]}:{server[1]} speaks MPTCP")
+
+
+def _flags_of(sock: socket.socket) -> int:
+    """Return the flags of a connection; FALLBACK where the kernel has handed it to TCP and tells no more."""
+    try:
+        flags: int = INFO_FLAGS.unpack_from(sock.getsockopt(SOL_MPTCP, MPTCP_INFO, 128))[0]
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return FALLBACK
+        raise
+    return flags
 
 
 def _why(error: OSError) -> str:

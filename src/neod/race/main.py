@@ -32,49 +32,51 @@ GC_THRESHOLD: Final = 50_000
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run races until told to stop, or join one to standard input and output."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    connect = bool(arguments) and arguments[0] == "connect"
-    options = _parser(connect).parse_args(arguments[1:] if connect else arguments)
+    options = _options(argv)
     try:
         intents = collect(spawn(options.config))
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
         return FILE_INVALID
     known = {race.name: race for race in intents.races}
-    unknown = [name for name in ([options.name] if connect else options.names) if name not in known]
+    unknown = [name for name in options.names if name not in known]
     if unknown:
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
         print(f"{options.config}: no race {', '.join(unknown)}; {has}", file=sys.stderr)
         return NO_SUCH
-    if connect:
-        from neod.race.connect import connect as join
+    if options.connect:
+        from neod.race.connect import connect
 
         paths = tuple(path.name for path in intents.paths)
-        log = configure(max_quiet(intents.daemon.log_level), intents.daemon.log_format)
-        return join(known[options.name], paths, options.runtime_dir, log)
+        log = configure(_quiet(intents.daemon.log_level), intents.daemon.log_format)
+        return connect(known[options.names[0]], paths, options.runtime_dir, log)
     return Program(options, intents).run()
 
 
-def max_quiet(level: str) -> str:
-    """Return *level*, or ``warning`` where it would say more: ssh shows a user what its ProxyCommand prints."""
-    return "warning" if level == "info" else level
-
-
-def _parser(connect: bool) -> argparse.ArgumentParser:
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="neo-race connect" if connect else "neo-race",
-        description="Connect over all ways at once, keep the first, join it to standard input and output."
-        if connect
-        else "Accept connections and forward each over whichever way is established first.",
+        prog="neo-race",
+        usage="%(prog)s [--config FILE] [--runtime-dir DIR] [NAME…]\n"
+        "       %(prog)s [--config FILE] [--runtime-dir DIR] connect NAME",
+        description="Accept connections and forward each over whichever way is established first. With connect: make "
+        "one connection in this manner and join it to standard input and output, as ssh's ProxyCommand wants it.",
         epilog="Exit status: 0 fine, 1 no connection, 2 usage, 3 time-out, 10 no such race, 78 file invalid.",
     )
     parser.add_argument("--config", default="/etc/neo/neo.toml", metavar="FILE")
     parser.add_argument("--runtime-dir", default="/run/neo", metavar="DIR", help="where neod's control socket is")
-    if connect:
-        parser.add_argument("name", metavar="NAME", help="a race of the file")
-    else:
-        parser.add_argument("names", nargs="*", metavar="NAME", help="races of the file; all of them without")
-    return parser
+    parser.add_argument("names", nargs="*", metavar="NAME", help="races of the file; all of them without")
+    options = parser.parse_intermixed_args(argv)
+    options.connect = options.names[:1] == ["connect"]
+    if options.connect:
+        del options.names[0]
+        if len(options.names) != 1:
+            parser.error("connect takes the name of one race")
+    return options
+
+
+def _quiet(level: str) -> str:
+    """Return *level*, or ``warning`` where it would say more: ssh shows a user what its ProxyCommand prints."""
+    return "warning" if level == "info" else level
 
 
 class Program:

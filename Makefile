@@ -8,7 +8,7 @@ TOOLS   := $(LAB) kea-dhcp4=kea-dhcp4-server nft=nftables iptables-legacy=iptabl
            haproxy=haproxy curl=curl tcpdump=tcpdump conntrack=conntrack
 PYTEST  := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test test-install test-box unit check lint types layers bench install uninstall clean
+.PHONY: help venv demo test test-install test-box deb docs unit check lint types layers bench install uninstall clean
 
 help:
 	@echo "make demo    see it work, in namespaces, in under a minute (root)"
@@ -16,6 +16,7 @@ help:
 	@echo "make check   lint, types, layers"
 	@echo "make bench   the benchmark against the raw limit (root)"
 	@echo "make test-box  what systemd makes of it, in a container (root)"
+	@echo "make deb     the Debian package, under build/deb"
 	@echo "make install DESTDIR= PREFIX=/usr/local; make uninstall"
 
 venv: $(STAMP)
@@ -53,12 +54,24 @@ install uninstall:
 	@if [ $@ = install ]; then tools/need.sh gcc=gcc python3-config=python3-dev; fi
 	@DESTDIR="$(DESTDIR)" PREFIX="$(or $(PREFIX),/usr/local)" tools/install.sh $@
 
+# What people read of the file's keys is written from the model that reads it; a test demands that it is up to date.
+docs: venv
+	$(BIN)/python docs/man.py build/man --file docs/file.md
+
+# The Debian package, with the virtual environment in it: build/deb/neo_*.deb.
+deb:
+	@tools/need.sh gcc=gcc python3-config=python3-dev dh=debhelper dpkg-buildpackage=dpkg-dev fakeroot=fakeroot \
+	    lintian=lintian g++=build-essential
+	tools/deb.sh
+	lintian --fail-on error --no-tag-display-limit build/deb/neo_*.deb
+
 test-install: venv
 	$(PYTEST) tests/install
 
 # A Debian tree is made once, under build/box, and a container with its own systemd booted on it.
 test-box: venv
-	@tools/need.sh mmdebstrap=mmdebstrap systemd-nspawn=systemd-container gcc=gcc python3-config=python3-dev $(LAB)
+	@tools/need.sh mmdebstrap=mmdebstrap systemd-nspawn=systemd-container gcc=gcc python3-config=python3-dev dh=debhelper \
+	    dpkg-buildpackage=dpkg-dev fakeroot=fakeroot g++=build-essential $(LAB)
 	$(PYTEST) tests/box
 
 bench: venv

@@ -30,7 +30,8 @@ environment() { # the virtual environment, at $DESTDIR$home.new, free of the pat
     (cd "$top" && tar -c --exclude=__pycache__ --exclude='*.egg-info' src pyproject.toml README.md LICENSE) |
         tar -x -C "$scratch/source"
     "$PYTHON" -m venv "$made"
-    "$made/bin/python3" -m pip install --quiet --disable-pip-version-check --no-compile "$scratch/source"
+    # No cache: what it holds was perhaps built with another interpreter of the same version, and looks for its libraries.
+    "$made/bin/python3" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile "$scratch/source"
     "$made/bin/python3" -m pip uninstall --quiet --yes pip setuptools 2>/dev/null
     find "$made/bin" -type f -delete
     rm -f "$made"/lib/python*/site-packages/neod-*.dist-info/direct_url.json
@@ -72,10 +73,10 @@ files() { # what is installed as it stands in the repository
     put 644 "$top/etc/sysusers.d/neo.conf" "$PREFIX/lib/sysusers.d/neo.conf"
     put 644 "$top/etc/modules-load.d/neo.conf" "$PREFIX/lib/modules-load.d/neo.conf"
     put 644 "$top/etc/rt_protos.d/neo.conf" "$SYSCONFDIR/iproute2/rt_protos.d/neo.conf"
-    for file in README.md LICENSE CHANGELOG.md etc/examples/* etc/opt-out/* systemd/examples/* docs/*.md; do
+    for file in README.md LICENSE CHANGELOG.md etc/examples/* etc/opt-out/* systemd/*.conf docs/*.md; do
         [ -e "$top/$file" ] || continue
         case $file in
-        etc/examples/* | systemd/examples/*) place=examples/${file##*/} ;;
+        etc/examples/* | systemd/*) place=examples/${file##*/} ;;
         etc/opt-out/*) place=opt-out/${file##*/} ;;
         *) place=${file##*/} ;;
         esac

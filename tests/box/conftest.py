@@ -52,6 +52,27 @@ def installed(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return destdir
 
 
+@pytest.fixture(scope="session")
+def package(debian: Path) -> Path:
+    """The Debian package."""
+    if not shutil.which("dh"):
+        pytest.skip("not installed: debhelper")
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    argv = [str(TOP / "tools/deb.sh")]
+    return Path(subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+
+
+@pytest.fixture
+def bare(debian: Path) -> Iterator[BootedCampus]:
+    """A host on a LAN that leases, without neo."""
+    with closing(BootedCampus(debian)) as made:
+        made.host.start()
+        made.host.wait_up()
+        made.plug()
+        made.serve()
+        yield made
+
+
 @pytest.fixture
 def new_campus(debian: Path, installed: Path) -> Iterator[Callable[[], BootedCampus]]:
     """Make hosts that are not booted yet and end with the test."""

@@ -174,6 +174,10 @@ class Container:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
 
+    def copy(self, source: Path, path: str) -> None:
+        """Copy a file of the host inside."""
+        shutil.copy(source, f"/proc/{self._init}/root{path}")
+
     def console(self) -> str:
         """Return the end of what was printed on the console."""
         return (self._directory / "console.log").read_text(errors="replace")[-3000:]

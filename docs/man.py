@@ -156,15 +156,15 @@ def tables(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
         section, many = _section(about, schema)
         title = f"[{name}.NAME]" if many else f"[{name}]"
         keys = {} if section is None else section.get("properties", {})
-        yield title, about.get("description", ""), {key: value for key, value in keys.items() if not _nested(value)}
+        yield (
+            title,
+            about.get("description", ""),
+            {key: value for key, value in keys.items() if not _section(value, schema)[1]},
+        )
         for key, value in keys.items():
-            if _nested(value):
-                inner, _ = _section(value, schema)
+            inner, many = _section(value, schema)
+            if many:
                 yield f"{title[:-1]}.{key}.NAME]", value.get("description", ""), (inner or {}).get("properties", {})
-
-
-def _nested(value: dict[str, Any]) -> bool:
-    return value.get("type") == "object"
 
 
 def _section(value: dict[str, Any], schema: dict[str, Any]) -> tuple[dict[str, Any] | None, bool]:

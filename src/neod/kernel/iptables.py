@@ -165,7 +165,7 @@ class Writer:
                 raise refused("iptables", errno.EAGAIN, "the process that writes the rules ended") from error
 
     def end(self) -> None:
-        """Let the process go: it ends with its input."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        """End the process."""
+        if self._process is not None:
+            self._process._transport.close()  # type: ignore[attr-defined]  # nothing public closes its pipes at once
         self._process = None

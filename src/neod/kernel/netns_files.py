@@ -161,12 +161,12 @@ class NamedNamespaces:
                     return
                 if not S_ISREG(found.st_mode) or found.st_size:
                     raise
-        try:
-            _in_a_thread(functools.partial(self._bind_a_new_one, path))
-        except OSError:
-            with suppress(OSError):
-                path.unlink()
-            raise
+            try:
+                _in_a_thread(functools.partial(self._bind_a_new_one, path))
+            except OSError:
+                with suppress(OSError):
+                    path.unlink()
+                raise
 
     @staticmethod
     def _bind_a_new_one(path: Path) -> None:

@@ -83,7 +83,7 @@ class NftTable:
             self._kernel.let_go()  # for nft is another process
             self.writes += 1
             try:
-                await self._nft(["-f", "-"], _emptying(listing or ()) + script)
+                await self._nft(["-f", "-"], _emptying(listing) + script)
                 break
             except KernelError as problem:
                 error = problem
@@ -146,13 +146,15 @@ class NftTable:
         return out
 
 
-def _emptying(listing: Sequence[Mapping[str, Any]]) -> str:
-    """Return the commands that take everything out of the table, and leave it."""
+def _emptying(listing: Sequence[Mapping[str, Any]] | None) -> str:
+    """Return the commands that leave an empty table. One that is there must not be added: that would change its flags."""
+    if listing is None:
+        return f"add table inet {TABLE}\n"
     names = [
         (sort, body["name"]) for entry in listing for sort, body in entry.items() if sort in ("chain", "map", "set")
     ]
     names.sort(key=lambda one: one[0] != "chain")  # rules go first, then chains, then what rules asked
-    commands = [f"add table inet {TABLE}", f"flush table inet {TABLE}"]
+    commands = [f"flush table inet {TABLE}"]
     return "\n".join([*commands, *(f"delete {sort} inet {TABLE} {name}" for sort, name in names)]) + "\n"
 
 

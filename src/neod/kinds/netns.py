@@ -58,7 +58,7 @@ def seen_as(told: NetnsSeen | None) -> Seen[NetnsSpec] | None:
     """
     if told is None or (told.identity is None and not told.inhabited):
         return None
-    if told.identity == told.made:
+    if told.identity is not None and told.identity == told.made:
         return Seen(NetnsSpec(), True)
     if told.made is not None and not told.inhabited:
         return None

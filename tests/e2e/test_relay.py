@@ -1,5 +1,6 @@
 """Relays and a proxy server with neod on all of them: real packets, both backends, and what others break."""
 
+import signal
 import subprocess
 import time
 
@@ -116,8 +117,11 @@ def test_a_namespace_is_rebuilt_whatever_happens_to_it(relays, fault):
         "addresses": [["ip", "-n", inner, "addr", "flush", "dev", name] for name in ("eth0", "relays")],
         "loopback": [["ip", "-n", inner, "link", "set", "lo", "down"]],
     }[fault]
+    if fault == "replace":  # or neod is faster than the second command
+        relays.hosts["proxy"].neod.signal(signal.SIGSTOP)
     for command in commands:
         subprocess.run(command, check=True)
+    relays.hosts["proxy"].neod.signal(signal.SIGCONT)
     poll(lambda: whole(relays), 10, 0.05, f"rebuilt; {relays.hosts['proxy'].tail()}")
     relays.hosts["proxy"].wait()
     rebuilt = inode(inner) != before

@@ -147,7 +147,7 @@ class NftTable:
 
 
 def _emptying(listing: Sequence[Mapping[str, Any]] | None) -> str:
-    """Return the commands that leave an empty table. One that is there must not be added: that would change its flags."""
+    """Return the commands that leave an empty table. One that is there must not be added: its flags would differ."""
     if listing is None:
         return f"add table inet {TABLE}\n"
     names = [

@@ -31,7 +31,7 @@ from neod.ports import LegacyRule
 Wanted = dict[str, dict[str, Any]]
 
 LOCK: Final = "/run/xtables.lock"
-LOCK_PATIENCE_S: Final = 10.0
+LOCK_PATIENCE_S: Final = 2.0
 LOCK_PAUSE_S: Final = 0.01
 OURS: Final = "NEO-"
 TRIES: Final = 5
@@ -78,7 +78,7 @@ def locked() -> int:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if waited >= LOCK_PATIENCE_S:
-                raise Refused("lock", errno.EBUSY, f"another program has held {LOCK} for 10 s") from None
+                raise Refused("lock", errno.EBUSY, f"another program has held {LOCK} for {LOCK_PATIENCE_S:g} s") from None
             time.sleep(LOCK_PAUSE_S)  # noqa: TID251  this process has no loop
             waited += LOCK_PAUSE_S
         else:

@@ -128,8 +128,8 @@ class Reconciler:
         scope |= hints.keys.keys() - asked
         for netns in self._spaces.leave_stale():
             self.observed.forget(netns)
-            key = NetnsKey("", netns)
-            asked |= {key, *self._wanted_in(netns), *(one for one, _ in self.desire.hanging_on(key) if not self.down)}
+            gone = NetnsKey("", netns)
+            asked |= {gone, *self._wanted_in(netns), *(one for one, _ in self.desire.hanging_on(gone) if not self.down)}
         for place in list(self._spaces.places()):
             if hints.everything or place in hints.kinds:
                 scope |= await self._look_at_all(place)

@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import statistics
 import time
 
 import pytest
@@ -111,24 +110,6 @@ def test_the_winner_follows_the_paths(ns):
             assert [ask(ns, racer) for _ in range(5)] == ["two"] * 5
 
 
-def test_two_bad_upstreams_of_three_cost_next_to_nothing(ns):
-    """Judged against the live one alone, in the same minute; the bound is that of a machine that does other things."""
-    drop(ns, "127.0.0.7", "127.0.0.8")
-    with (
-        Server(ns, echo) as server,
-        Racer(ns, race(server.upstream)) as alone,
-        Racer(ns, race("127.0.0.7:9", "127.0.0.8:9", server.upstream)) as three,
-    ):
-        took = {alone: [], three: []}
-        for racer in [alone, three] * 100:
-            began = time.monotonic()
-            with dial(ns, racer.address("r")) as client:
-                client.sendall(b"x")
-                client.recv(1)
-            took[racer].append(time.monotonic() - began)
-        assert statistics.median(took[three]) - statistics.median(took[alone]) < 0.02
-
-
 def test_with_a_stagger_only_the_best_is_tried_while_it_is_quick(ns):
     with (
         Server(ns, named("a")) as a,
@@ -144,13 +125,11 @@ def test_with_a_stagger_a_silent_first_costs_one_step_and_is_remembered(ns):
     with Server(ns, named("live")) as server:
         text = race("127.0.0.7:9", server.upstream, keys='stagger = "100ms"')
         with Racer(ns, text) as racer:
-            took = []
-            for _ in range(6):
-                began = time.monotonic()
-                assert ask(ns, racer) == "live"
-                took.append(time.monotonic() - began)
-            assert took[0] >= 0.1
-            assert min(took[1:]) < 0.1
+            began = time.monotonic()
+            assert ask(ns, racer) == "live"
+            assert time.monotonic() - began >= 0.1
+            assert [ask(ns, racer) for _ in range(5)] == ["live"] * 5
+            poll(lambda: len(racer.records("race won")) == 6, 5)
             silent = [r for r in racer.records("race won") if "127.0.0.7" in str(r["losers"])]
             assert len(silent) <= 2
 

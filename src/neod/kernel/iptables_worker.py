@@ -78,7 +78,8 @@ def locked() -> int:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if waited >= LOCK_PATIENCE_S:
-                raise Refused("lock", errno.EBUSY, f"another program has held {LOCK} for {LOCK_PATIENCE_S:g} s") from None
+                wrong = f"another program has held {LOCK} for {LOCK_PATIENCE_S:g} s"
+                raise Refused("lock", errno.EBUSY, wrong) from None
             time.sleep(LOCK_PAUSE_S)  # noqa: TID251  this process has no loop
             waited += LOCK_PAUSE_S
         else:

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from tests.lab.netns import poll
+from tests.lab.netns import poll, run
 from tests.netns.race_lab import KERNEL, Racer, Server, dial, echo, named, namespace, read_all, reset
 
 pytestmark = KERNEL
@@ -203,3 +203,17 @@ def test_where_pipes_run_out_bytes_are_copied_and_none_is_lost(ns):
 def _send_all(client, stuff):
     client.sendall(stuff)
     client.shutdown(socket.SHUT_WR)
+
+
+def test_a_path_that_dies_is_given_up_and_the_client_hears_of_it(ns):
+    with Server(ns, echo, ("127.0.0.7", 0)) as server, Racer(ns, race(server, 'user_timeout = "1s"')) as racer:
+        with dial(ns, racer.address("r")) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            chain = "add chain ip t o { type filter hook output priority 0; }"
+            rules = f"add table ip t\n{chain}\nadd rule ip t o ip daddr 127.0.0.7 drop\n"
+            run("ip", "netns", "exec", ns, "nft", "-f", "-", stdin=rules)
+            client.sendall(b"y")
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+        assert racer.total("neo_race_closed_total", how="upstream_lost") == 1

@@ -19,9 +19,8 @@ CHOKED_BACK_S = 3.0
 RECIPE = {
     "net/ipv4/tcp_wmem": "4096 4194304 67108864",
     "net/ipv4/tcp_rmem": "4096 4194304 67108864",
-    "net/ipv4/tcp_congestion_control": "cubic",
 }
-"""On both ends: buffers for N paths whose queues differ, and a sender that fills each. See docs/mptcp.md."""
+"""On both ends: buffers for N paths whose queues differ. See docs/mptcp.md."""
 
 CONNECTIONS = 100
 

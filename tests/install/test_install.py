@@ -46,6 +46,10 @@ def test_everything_is_where_systemd_iproute_and_shells_look(installed: Path) ->
         "/etc/neo/neo.schema.json", f"{PREFIX}/share/bash-completion/completions/neodctl",
         f"{PREFIX}/share/zsh/site-functions/_neodctl", f"{PREFIX}/share/fish/vendor_completions.d/neodctl.fish",
         f"{PREFIX}/share/doc/neo/examples/campus.toml",
+        f"{PREFIX}/share/doc/neo/examples/proxy-in-namespace.conf",
+        f"{PREFIX}/share/man/man8/neod.8",
+        f"{PREFIX}/share/man/man1/neodctl.1",
+        f"{PREFIX}/share/man/man5/neo.toml.5",
     } <= files(installed)  # fmt: skip
 
 

@@ -229,7 +229,9 @@ class DaemonControl:
         core, begun = self._core, self._core.clock.boottime()
         try:
             async with asyncio.timeout(timeout_s), core.passed:
-                await core.passed.wait_for(lambda: core.converged or (any_path and bool(self._ready_paths())))
+                await core.passed.wait_for(
+                    lambda: core.settled and (core.converged or (any_path and bool(self._ready_paths())))
+                )
         except TimeoutError:
             raise TimedOut(self._missing()) from None
         return WaitReply(core.converged, round(core.clock.boottime() - begun, 3), self._ready_paths())

@@ -218,6 +218,11 @@ class Core:
         return self.ready and not self.reconciler.ledger.troubles and not self.waiting()
 
     @property
+    def settled(self) -> bool:
+        """Whether no pass runs or is asked for: what is known is not about to change."""
+        return not self.wakeup.pending and not self.reconciler.stuck(0.0)
+
+    @property
     def ready(self) -> bool:
         """Whether one complete pass is over."""
         return self.reconciler.complete

@@ -46,6 +46,11 @@ class Wakeup:
         self._hints = Hints()
         self._woken = asyncio.Event()
 
+    @property
+    def pending(self) -> bool:
+        """Whether something was asked to be looked at and no pass has begun since."""
+        return bool(self._hints)
+
     def hint(self, key: Key, cause: str, actor: Actor | None = None, *, deep: bool = False, gone: bool = False) -> None:
         """Look at *key* again, with *deep* also at what depends on it; *gone*: a deletion was reported."""
         hints = self._hints

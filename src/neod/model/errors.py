@@ -7,8 +7,10 @@ TRANSIENT: Final = frozenset(
     {
         errno.EAGAIN,
         errno.EBUSY,
+        errno.EHOSTUNREACH,  # a gateway whose link is not up yet
         errno.EINTR,
         errno.ENETDOWN,
+        errno.ENETUNREACH,
         errno.ENOBUFS,
         errno.ENODEV,
         errno.ENOMEM,

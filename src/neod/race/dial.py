@@ -13,13 +13,28 @@ from typing import Final
 
 from neod.intents.race import RaceSettings
 from neod.race.loop import ERR, HUP, OUT, Loop, Timer
-from neod.race.order import Candidate, Score, arrange, connected, explores, failed, outrun, starters, with_explorer
+from neod.race.order import (
+    Candidate,
+    Score,
+    arrange,
+    by_upstream,
+    connected,
+    explores,
+    failed,
+    outrun,
+    starters,
+    window,
+    with_explorer,
+)
 from neod.race.sockets import SockAddr, address_of, connecting, will_reset, wishes
 
 LOCAL_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Says nothing of the candidate: it is tried again."""
 
 SHORTAGE_PAUSE_S: Final = 0.1
+
+WEIGHED: Final = 64
+"""Candidates weighed for one race where there are more: the others have their turn in the next."""
 
 MAKE_ROOM_S: Final = 1.0
 """When all places are taken and none has answered for this long, after which TCP sends its second SYN, the
@@ -73,6 +88,7 @@ class Dialer:
         self.loop, self.open, self.note_failure = loop, opener, note_failure
         self.apply(settings)
         self.entrants: list[Entrant] = []
+        self._lanes: list[list[Entrant]] = []
         self.turn = 0
         self._waiting: dict[Race, None] = {}
 
@@ -84,6 +100,7 @@ class Dialer:
         """Race between *candidates* from now on; those that stay keep their scores."""
         known = {entrant.candidate: entrant for entrant in self.entrants}
         self.entrants = [known.get(candidate) or Entrant(candidate) for candidate in dict.fromkeys(candidates)]
+        self._lanes = by_upstream(self.entrants)
         if self.entrants:
             waiting, self._waiting = self._waiting, {}
             for race in waiting:
@@ -108,10 +125,17 @@ class Dialer:
         if together >= len(entrants):
             first = self.turn % len(entrants)
             return [*entrants[first:], *entrants[:first]], together
+        if len(entrants) > WEIGHED:
+            entrants = window(self._lanes, self.turn, WEIGHED)
         arranged = arrange(entrants, self.turn, self.loop.now_s)
         if explores(self.turn):
             arranged = with_explorer(arranged, together if settings.stagger_s else together - 1)
         return arranged, starters(arranged, self.turn, together) if settings.stagger_s else together
+
+    def others(self, tried: Iterable[Entrant]) -> list[Entrant]:
+        """Return the entrants that are not among *tried*."""
+        known = set(map(id, tried))
+        return [entrant for entrant in self.entrants if id(entrant) not in known]
 
     def forget(self, race: "Race") -> None:
         """A race that waited for candidates is over."""
@@ -138,11 +162,23 @@ class Attempt:
 class Race:
     """One connection to be made: attempts under way, and those that have not started."""
 
-    __slots__ = ("_cancelled", "_deadline", "_dialer", "_losers", "_lost", "_next", "_queue", "_running", "_won")
+    __slots__ = (
+        "_cancelled",
+        "_deadline",
+        "_dialer",
+        "_lined_up",
+        "_losers",
+        "_lost",
+        "_next",
+        "_queue",
+        "_running",
+        "_won",
+    )
 
     def __init__(self, dialer: Dialer, won: Callable[[Winner], None], lost: Callable[[Defeat], None]) -> None:
         self._dialer, self._won, self._lost = dialer, won, lost
         self._queue: deque[Entrant] = deque()
+        self._lined_up: list[Entrant] = []
         self._running: dict[Attempt, None] = {}  # oldest first
         self._losers: list[str] = []
         self._next: Timer | None = None
@@ -151,6 +187,7 @@ class Race:
     def begin(self) -> None:
         """Start the first attempts."""
         arranged, together = self._dialer.line_up()
+        self._lined_up = arranged
         self._queue.extend(arranged)
         self._start(together)
 
@@ -191,7 +228,7 @@ class Race:
         if self._queue:
             self._schedule()
         elif not self._running:
-            self._next = self._dialer.loop.later(0.0, self._fail)
+            self._next = self._dialer.loop.later(0.0, self._last_hope)
 
     def _attempt(self, entrant: Entrant) -> int:
         """Start one; return how many places that took: 0 if it failed at once, many if nothing can start now."""
@@ -241,8 +278,14 @@ class Race:
             self._out(attempt.entrant, errno.ETIMEDOUT)
         self._defeat("timeout" if self._running or self._queue else "no_candidates")
 
-    def _fail(self) -> None:
-        self._defeat("failed")
+    def _last_hope(self) -> None:
+        """All that were lined up have failed: try those that were not, if there are any."""
+        lined_up, self._lined_up = self._lined_up, self._dialer.entrants
+        self._queue.extend(self._dialer.others(lined_up))
+        if self._queue:
+            self._start(self._dialer.settings.max_attempts)
+        else:
+            self._defeat("failed")
 
     def _defeat(self, reason: str) -> None:
         self._end()

@@ -114,17 +114,34 @@ def arrange(entrants: Sequence[S], turn: int, now_s: float) -> list[S]:
     holds up a race by more than one step. Equals take turns. A source that has
     not been tried with an upstream counts as good as those that have.
     """
-    upstreams: dict[tuple[str, int], list[S]] = {}
-    for entrant in entrants:
-        upstreams.setdefault((entrant.candidate.host, entrant.candidate.port), []).append(entrant)
+    upstreams = by_upstream(entrants)
     ranked: dict[int, int] = {}
-    for lane in upstreams.values():
+    for lane in upstreams:
         unknown_s = min((s for e in lane if (s := _known(e.score, now_s)) is not None), default=UNKNOWN_S)
         ranked |= {id(e): _rank(estimate_s(e.score, now_s, unknown_s)) for e in lane}
-    lanes = [_by_rank(lane, turn + shift, ranked) for shift, lane in enumerate(upstreams.values())]
+    lanes = [_by_rank(lane, turn + shift, ranked) for shift, lane in enumerate(upstreams)]
     lanes.sort(key=lambda lane: ranked[id(lane[0])])
     rounds = max(map(len, lanes), default=0)
     return [lane[at] for at in range(rounds) for lane in lanes if at < len(lane)]
+
+
+def by_upstream(entrants: Iterable[S]) -> list[list[S]]:
+    """Return *entrants* in lanes, one for each upstream."""
+    lanes: dict[tuple[str, int], list[S]] = {}
+    for entrant in entrants:
+        lanes.setdefault((entrant.candidate.host, entrant.candidate.port), []).append(entrant)
+    return list(lanes.values())
+
+
+def window(lanes: Sequence[Sequence[S]], turn: int, most: int) -> list[S]:
+    """Return about *most* of all, of each lane those whose turn it is."""
+    each = max(1, most // len(lanes))
+    found: list[S] = []
+    for lane in lanes:
+        first = turn * each % len(lane)
+        piece = lane[first : first + each]
+        found += [*piece, *lane[: min(each - len(piece), first)]]
+    return found
 
 
 def starters(arranged: Sequence[S], turn: int, together: int) -> int:

@@ -218,3 +218,15 @@ def test_results_outlive_a_change_of_candidates(track):
     score = race.dialer.entrants[0].score
     race.dialer.enter(candidates(None, [(HOSTS["b"], 1), (HOSTS["a"], 1)]))
     assert [entrant.score == score for entrant in race.dialer.entrants] == [False, True]
+
+
+def test_of_very_many_the_only_live_one_is_found(track):
+    race = track(a=errno.ENETUNREACH)
+    hosts = [f"198.51.{n // 250}.{n % 250 + 1}" for n in range(600)]
+    NAMES.update(dict.fromkeys(hosts, "a"))
+    race.ways.ways["b"] = "answers"
+    race.dialer.enter(candidates(None, [(host, 1) for host in [*hosts, HOSTS["b"]]]))
+    race.start()
+    for _ in range(3):
+        race.after(0)
+    assert race.winner() == "b"

@@ -15,6 +15,7 @@ from neod.race.order import (
     Candidate,
     Score,
     arrange,
+    by_upstream,
     candidates,
     connected,
     estimate_s,
@@ -22,6 +23,7 @@ from neod.race.order import (
     failed,
     outrun,
     starters,
+    window,
     with_explorer,
 )
 
@@ -151,3 +153,21 @@ def test_arranging_loses_nobody_and_invents_nobody(sources, hosts, data, turn):
     assert sorted(names(with_explorer(arranged, 1))) == sorted(names(entrants))
     first = arranged[: len(hosts)]
     assert len({e.candidate.host for e in first}) == len(first)
+
+
+def test_of_very_many_each_has_its_turn_in_the_window():
+    lanes = by_upstream(entrants_of([str(n) for n in range(1000)], ["x", "y", "z"]))
+    seen: set[str] = set()
+    for turn in range(60):
+        found = window(lanes, turn, 64)
+        assert len(found) <= 64
+        assert {e.candidate.host for e in found} == {"x", "y", "z"}
+        assert len(names(found)) == len(set(names(found)))
+        seen |= set(names(found))
+    assert len(seen) == 3000
+
+
+def test_a_window_larger_than_a_lane_holds_it_once():
+    lanes = by_upstream(entrants_of(["a", "b", "c"], ["x"]))
+    for turn in range(5):
+        assert sorted(names(window(lanes, turn, 64))) == ["a>x", "b>x", "c>x"]

@@ -59,6 +59,17 @@ def test_a_reload_moves_listening_and_connections_do_not_notice(ns):
             assert talks(old)
 
 
+def test_two_races_may_exchange_their_addresses(ns):
+    with Server(ns, named("a")) as a, Server(ns, named("b")) as b:
+        before = race("a", "127.0.0.1:4000", a.upstream) + race("b", "127.0.0.1:4001", b.upstream)
+        after = race("a", "127.0.0.1:4001", a.upstream) + race("b", "127.0.0.1:4000", b.upstream)
+        with Racer(ns, before) as racer:
+            racer.reload(after)
+            for port, name in ((4000, b"b"), (4001, b"a")):
+                with dial(ns, ("127.0.0.1", port)) as client:
+                    assert read_all(client) == name
+
+
 def test_listening_may_become_mptcp_on_the_same_port(ns):
     with Server(ns, echo) as server, Racer(ns, race("r", "127.0.0.1:4000", server.upstream)) as racer:
         with dial(ns, ("127.0.0.1", 4000)) as old:

@@ -54,7 +54,6 @@ class Contest:
         self.error = ""  # why nothing comes in
         self._retry_s = FIRST_RETRY_S
         self._over = False
-        self._listen()
 
     @property
     def settings(self) -> RaceSettings:
@@ -62,16 +61,18 @@ class Contest:
         return self.dialer.settings
 
     def apply(self, settings: RaceSettings) -> None:
-        """Go by other settings; what is open stays open, and a listening socket that need not change stays, too."""
+        """Go by other settings; what is open stays open, and a listening socket that need not change stays, too.
+
+        One that must is closed here and opened by :meth:`listen`, so that
+        races may exchange addresses.
+        """
         before = self.settings
         self.dialer.open = opener(settings.netns, self._house.in_netns)
         self.entrance.apply(settings)
         self.field.follow()
         doors = [(s.listen, s.listen_mptcp, s.listen_netns) for s in (before, settings)]
         if doors[0] != doors[1]:
-            if before.listen == settings.listen:
-                self.entrance.retire()
-            self._listen()
+            self.entrance.retire()
 
     def retire(self) -> None:
         """Let nothing more in."""
@@ -88,9 +89,9 @@ class Contest:
         """Race between all candidates but those whose target is *refused*, because it leads back here."""
         self.field.enter(refused)
 
-    def _listen(self) -> None:
-        """Listen as the settings say, now or as soon as that is possible."""
-        if self._over:
+    def listen(self) -> None:
+        """Listen as the settings say, now or as soon as that is possible; nothing happens where it does."""
+        if self._over or self.entrance.address is not None:
             return
         settings = self.settings
         make: Callable[[], socket.socket] = lambda: listener(settings)  # noqa: E731
@@ -102,7 +103,7 @@ class Contest:
             if why != self.error:
                 self._log.error("cannot listen", why=why)
             self.error = why
-            self._house.loop.later(self._retry_s, lambda: self._listen() if self.error else None)
+            self._house.loop.later(self._retry_s, self.listen)
             self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
             return
         self.error, self._retry_s = "", FIRST_RETRY_S

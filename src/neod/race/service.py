@@ -46,6 +46,8 @@ class Service:
 
     def apply(self, intents: Intents) -> None:
         """Make the races of *intents* those that are on; connections of others go on until they end."""
+        if self._deadline_s is not None:
+            return  # stopping
         wanted = {race.name: race for race in intents.races if not self._names or race.name in self._names}
         self._follow_sources(tuple(path.name for path in intents.paths), wanted.values())
         for name in [name for name in self.contests if name not in wanted]:
@@ -59,6 +61,8 @@ class Service:
             elif self.contests[name].settings != settings:
                 self.contests[name].apply(settings)
                 self._log.info("race changed", race=name)
+        for contest in self.contests.values():
+            contest.listen()
         self._serve_metrics(intents.daemon.metrics_listen)
         self._retarget()
 

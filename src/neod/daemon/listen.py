@@ -65,10 +65,14 @@ class Listener:
         name = name_in(payload)
         if not netns:
             self._leasing.carrier(name, bool(flags & IFF_LOWER_UP))
-        seen = self._reconciler.observed.get(LinkKey(netns, name))
-        if seen is None or not flags & IFF_UP or rtnl.index_of(name) != index:
+        if not flags & IFF_UP:
             return False
+        seen = self._reconciler.observed.get(LinkKey(netns, name))
         reading = link_from_wire(payload, attrs(payload, IFINFO.size), rtnl.name_of)
+        if seen is None:  # made by the pass that is under way
+            return self._reconciler.stuck(0.0) and self._as_asked(LinkKey(netns, name), reading.seen)
+        if rtnl.index_of(name) != index:
+            return False
         return bool(seen == reading.seen or (seen.owned and self._as_asked(LinkKey(netns, name), reading.seen)))
 
     def _as_asked(self, key: LinkKey, told: Seen[LinkSpec]) -> bool:

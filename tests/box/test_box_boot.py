@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from campus import BootedCampus
 from tests.lab import poll
 
@@ -60,6 +61,31 @@ def test_a_namespace_made_in_the_unit_is_seen_on_the_host_and_by_other_units(run
         "systemd-run --quiet --pipe --wait -p NetworkNamespacePath=/run/netns/made-inside ip -brief link"
     )
     assert "lo" in seen and "ens3" not in seen
+
+
+PROXY = """[namespaces.proxy]
+uplink = "ens3"
+subnet = "10.254.0.0/30"
+expose = ["tcp/443"]
+relay_addresses = ["203.0.113.11", "203.0.113.12"]
+relay_link = "bridge"
+relay_snat = "10.254.1.0/24"
+mptcp = ["signal"]
+"""
+INSIDE = "systemd-run --quiet --pipe --wait -p NetworkNamespacePath=/run/netns/proxy"
+
+
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+def test_a_proxy_server_is_made_inside_the_sandbox_and_used_by_another_unit(campus: BootedCampus, backend: str) -> None:
+    campus.host.write("/etc/neo/neo.toml", f'{PROXY}[nat]\nbackend = "{backend}"\n')
+    campus.host.ok("systemctl start neod && neodctl wait --timeout 30s")
+    assert campus.host.ok("stat -f -c %T /run/netns/proxy").strip() == "nsfs"
+    said = campus.host.ok(f"{INSIDE} ip -brief -4 address show")
+    assert all(address in said for address in ("10.254.0.2/30", "203.0.113.11", "203.0.113.12"))
+    campus.host.ok("systemctl restart neod && neodctl wait --timeout 30s")
+    assert campus.host.ok(f"{INSIDE} ip -brief -4 address show") == said
+    rules = "nft list table inet neo" if backend == "nftables" else "iptables-legacy -t nat -S"
+    assert "443" in campus.host.ok(rules)
 
 
 def test_exposure_is_no_more_than_it_was(campus: BootedCampus) -> None:

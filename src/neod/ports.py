@@ -19,6 +19,10 @@ class Clock(Protocol):
         """Return seconds since the epoch, for people and files; it may jump."""
         ...
 
+    def cpu(self) -> float:
+        """Return the seconds of processor time that this thread has used: what a thing costs on a busy machine too."""
+        ...
+
 
 class Rtnl(Protocol):
     """rtnetlink of one namespace. Requests and answers are netlink payloads (no nlmsghdr)."""

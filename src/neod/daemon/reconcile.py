@@ -92,7 +92,7 @@ class Reconciler:
         return bool(self.desire.of(place)) or any(seen.owned for seen in self.observed.of(place).values())
 
     def reading_s(self, place: Place) -> float:
-        """Return how long the last full read of a kind took."""
+        """Return the processor time that the last full read of a kind took."""
         return self._reading_s.get(place, 0.0)
 
     def desire_changed(self, keys: Iterable[Key], wants: Mapping[Key, Want]) -> set[Key]:
@@ -174,7 +174,7 @@ class Reconciler:
         return scope
 
     async def _look_at_all(self, place: Place) -> set[Key]:
-        begun = self._clock.boottime()
+        begun = self._clock.cpu()
         wanted = () if self.down else self.desire.of(place)
         try:
             seen = await self._read_all(self._spaces.driver(place), wanted)
@@ -182,7 +182,7 @@ class Reconciler:
             self._cannot_read(place, error)
             return set()
         self._unread.pop(place, None)
-        self._reading_s[place] = self._clock.boottime() - begun
+        self._reading_s[place] = self._clock.cpu() - begun
         self.observed.replace(place, seen)
         return {*wanted, *seen}
 

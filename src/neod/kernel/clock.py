@@ -13,3 +13,7 @@ class SystemClock:
     def wall(self) -> float:
         """Return seconds since the epoch; it may jump."""
         return time.time()
+
+    def cpu(self) -> float:
+        """Return the seconds of processor time that this thread has used."""
+        return time.thread_time()

@@ -138,7 +138,7 @@ async def test_a_bug_in_one_call_is_an_answer_and_the_next_call_works(control, t
 async def test_a_method_of_a_newer_neodctl_is_refused_by_name(control, tmp_path):
     async with serving(control, tmp_path):
         with pytest.raises(client_module.Foreign, match="MethodNotFound"):
-            await call(tmp_path, "Doctor")
+            await call(tmp_path, "Prophesy")
 
 
 async def test_private_names_are_no_methods(control, tmp_path):

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from neod.intents.race import RaceSettings
 from neod.race.dial import Defeat, Dialer, Race, Winner
-from neod.race.loop import DUPLEX, ERR, HUP, IN, OUT, Loop
+from neod.race.loop import DUPLEX, ERR, HUP, IN, OUT, RDHUP, Loop
 from neod.race.sockets import IPPROTO_MPTCP, tune, unacknowledged_bytes, will_reset
 from neod.race.splice import Broken, Flow, Scratch
 
@@ -155,6 +155,7 @@ class Connection:
                 reads.readable = True
                 if mask & ~QUIET:
                     reads.exact = True
+                    reads.closing = bool(mask & RDHUP)
                 again = reads.pump()
             if mask & OUT and writes.held and writes.pump():
                 again = True

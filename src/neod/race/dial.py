@@ -8,8 +8,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from neod.intents.race import RaceSettings
 from neod.race.loop import ERR, HUP, OUT, Loop, Timer
@@ -56,8 +55,7 @@ class Entrant:
         self.score = Score()
 
 
-@dataclass(frozen=True, slots=True)
-class Winner:
+class Winner(NamedTuple):
     """An established connection, its bytes untouched."""
 
     sock: socket.socket
@@ -67,8 +65,7 @@ class Winner:
     mask: int  # what epoll has said already
 
 
-@dataclass(frozen=True, slots=True)
-class Defeat:
+class Defeat(NamedTuple):
     """No connection."""
 
     reason: str  # failed: every candidate, at once or one by one | timeout | no_candidates

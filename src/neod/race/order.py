@@ -7,7 +7,7 @@ says who may start when not all can.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp2, log2
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 WEIGHT: Final = 0.25
 """Share of a new result in the smoothed time: after three results the path as it is now decides."""
@@ -51,8 +51,7 @@ class Candidate:
         return f"{self.source} → {self.upstream}" if self.source else self.upstream
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """What became of a candidate lately; instants in seconds of one clock."""
 
     smoothed_s: float | None = None

@@ -9,7 +9,7 @@ always means an empty socket (a pipe that is full says the same).
 """
 
 import os
-from socket import SHUT_WR, socket
+from socket import MSG_MORE, SHUT_WR, socket
 from typing import Final
 
 from neod.race.pipes import Pipe, PipePool
@@ -53,6 +53,7 @@ class Flow:
 
     __slots__ = (
         "bulk",
+        "closing",
         "done",
         "ended",
         "exact",
@@ -71,6 +72,7 @@ class Flow:
         self.source, self.sink, self.scratch, self.exact = source, sink, scratch, exact
         self.readable = self.writable = False
         self.bulk = False
+        self.closing = False  # the end is in the source's buffer already, behind what is still to be read
         self.ended = False  # the source will send no more
         self.done = False  # and the sink was told so
         self.held = 0  # bytes in ``pipe`` or ``rest``
@@ -141,7 +143,8 @@ class Flow:
         elif not self.exact:
             self.readable = False
         try:
-            sent = self.sink.send(scratch.view[:got]) if self.writable else 0
+            # the end follows at once: let it travel in the same packet
+            sent = self.sink.send(scratch.view[:got], MSG_MORE if self.closing else 0) if self.writable else 0
         except BlockingIOError:
             sent = 0
         except OSError as error:

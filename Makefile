@@ -75,7 +75,7 @@ test-box: venv
 	$(PYTEST) tests/box
 
 bench: venv
-	@tools/need.sh $(TOOLS)
+	@tools/need.sh $(TOOLS) iperf3=iperf3 wrk=wrk
 	$(BIN)/python -m bench all
 
 clean:

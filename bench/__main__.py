@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.lab import exit_on_sigterm, sweep
 
-from bench import cold, idle, mptcp, repair, restart, storm
+from bench import cold, idle, mptcp, race, repair, restart, storm
 from bench.figures import machine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +35,7 @@ PARTS: dict[str, Part] = {
     "idle": lambda a: idle.measure(a.seconds, a.sizes or idle.SIZES),
     "mptcp": lambda a: mptcp.measure(min(a.runs, 3)),
     "storm": lambda a: storm.measure(a.runs),
+    "race": lambda a: race.measure(a.runs),
 }
 
 

@@ -100,7 +100,11 @@ class DaemonControl:
         return FileState(str(self._file.path), state, loaded, self._file.problems, warnings)
 
     def _notes(self) -> tuple[str, ...]:
-        notes = [self._file.degraded, *(f"not read: {e}" for e in self._core.reconciler.unread)]
+        notes = [
+            self._file.degraded,
+            self._core.dhcp.degraded,
+            *(f"not read: {e}" for e in self._core.reconciler.unread),
+        ]
         notes += roles.nat_notes(self._core)
         if self._core.multipath:
             notes += self._core.multipath.notes()
@@ -271,8 +275,7 @@ class DaemonControl:
                 break
         if core.reconciler.unread:
             raise ApplyFailed(f"the kernel could not be read: {next(iter(core.reconciler.unread))}")
-        reply = words.apply_reply(core, self._joined(reports), core.converged)
-        return reply
+        return words.apply_reply(core, self._joined(reports), core.converged)
 
     @staticmethod
     def _joined(reports: list[Report]) -> Report:

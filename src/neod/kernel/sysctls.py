@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +37,10 @@ class ProcSysctls:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}  # nothing can be restored from it; sysctls are then ours only to set
+            # Nothing can be restored from it by us; a person may still read it, so it is not written over.
+            with suppress(OSError):
+                self._store.rename(self._store.with_name(f"{self._store.name}.bad"))
+            return {}
 
     def read(self, paths: Collection[str]) -> Mapping[str, str]:
         """Return the values with single spaces, by path; what is absent does not exist."""

@@ -5,6 +5,7 @@ bounded amount of time and memory, in a process that does nothing else, and
 the daemon never imports what validation needs. ``reader`` has the format.
 """
 
+import gc
 import os
 import pickle
 import resource
@@ -33,6 +34,7 @@ def answer(path: str, environ: Mapping[str, str]) -> tuple[str, object]:
 
 def main(arguments: Sequence[str]) -> None:
     """Limit ourselves, read the file, write the answer."""
+    gc.disable()  # nothing here lives long enough to be worth looking for: a tenth of the time
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # none is wanted, and looking for them is a tenth of the time
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))

@@ -28,8 +28,8 @@ from neod.ports import Clock, Ports, Rtnl
 POLL_SHARE: Final = 0.001
 """Of a core, the most that looking for changes of a kind without events may cost: it sets how often we look."""
 
-FEW: Final = frozenset({"endpoint", "limits"})
-"""Kinds with eight objects at most: what a read takes says more of how busy the machine is than of its cost."""
+CHEAP: Final = frozenset({"endpoint", "limits", "nat"})
+"""Kinds whose cost does not follow how much there is: eight objects at most, or asked first whether anything changed."""
 
 POLL_TOGETHER_S: Final = 0.5
 
@@ -209,7 +209,7 @@ class Core:
             del self._polls[place]
         for place, poll_s in polled.items():
             if hints.everything or place in hints.kinds or place not in self._polls:
-                costs_s = 0.0 if place[1] in FEW else self.reconciler.reading_s(place) / POLL_SHARE
+                costs_s = 0.0 if place[1] in CHEAP else self.reconciler.reading_s(place) / POLL_SHARE
                 self._polls[place] = now + max(poll_s, costs_s)
 
     @property

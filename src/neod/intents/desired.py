@@ -1,5 +1,6 @@
 """Desired state: what all units want together, kept up to date one unit at a time. Pure."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -82,7 +83,9 @@ class Desired:
         """Add the unit to the holders of *key*, or take it away; return what was wanted until now."""
         had = self._holders.get(key, ())
         old = None if not had else before[key] if had[0] == name else self._of_unit[had[0]][key]
-        holders = tuple(sorted({*had, name} if key in self._of_unit[name] else {*had} - {name}))
+        at = bisect_left(had, name)  # they are sorted, and a thousand forwards want one sysctl
+        others = had[at + 1 :] if had[at : at + 1] == (name,) else had[at:]
+        holders = (*had[:at], name, *others) if key in self._of_unit[name] else (*had[:at], *others)
         if holders:
             self._wants[key] = self._of_unit[holders[0]][key]
             self._holders[key] = holders

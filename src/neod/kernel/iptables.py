@@ -10,12 +10,13 @@ import errno
 import json
 import socket
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from neod.kernel.errors import from_os_error, refused
-from neod.kernel.xtables import Info
+from neod.kernel.xtables import Entries, Info
 from neod.kernel.xtables_socket import open_raw, read_chains, read_info
 from neod.ports import Clock, LegacyTable
 
@@ -43,6 +44,7 @@ class LegacyTables:
         self._sockets: dict[int, socket.socket] = {}
         self._proc: dict[int, Any] = {}
         self._known: dict[tuple[int, str], tuple[Info, LegacyTable, float]] = {}  # and when to read it again
+        self._entries: defaultdict[tuple[int, str], Entries] = defaultdict(Entries)
         self._writers: dict[int, Writer] = {}
         self.writes = 0
 
@@ -82,7 +84,7 @@ class LegacyTables:
             known = self._known.get((version, table))
             if known is not None and known[0] == info and begun < known[2]:
                 return known[1]
-            chains = read_chains(sock, version, table, info)
+            chains = read_chains(sock, version, table, info, self._entries[version, table])
         except OSError as error:
             raise from_os_error(f"read the legacy table {table}", error) from error
         took = self._clock.boottime() - begun

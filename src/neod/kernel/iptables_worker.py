@@ -19,12 +19,14 @@ import json
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from neod.kernel.xtables import Entries
 from neod.kernel.xtables_socket import open_raw, read_chains, read_info
 from neod.ports import LegacyRule
 
@@ -129,6 +131,7 @@ class Compiled(dict[tuple[int, str], Any]):
     def __init__(self) -> None:
         super().__init__()
         self._used: dict[tuple[int, str], set[str]] = {}
+        self.read: defaultdict[tuple[int, str], Entries] = defaultdict(Entries)
 
 
 class Editor:
@@ -141,6 +144,7 @@ class Editor:
         self._rule_of = iptc.Rule if version == 4 else iptc.Rule6
         self._table = (iptc.Table if version == 4 else iptc.Table6)(table, autocommit=False)
         self._sock = open_raw(version)
+        self._entries = compiled.read[version, table]
         self._table.refresh()
         self.have = self.read()
 
@@ -152,7 +156,7 @@ class Editor:
     def read(self) -> dict[str, list[LegacyRule]]:
         """Return the rules of every chain as the kernel has them."""
         info = read_info(self._sock, self._version, self._name)
-        chains = read_chains(self._sock, self._version, self._name, info)
+        chains = read_chains(self._sock, self._version, self._name, info, self._entries)
         return {name: list(chain.rules) for name, chain in chains.items()}
 
     def bring_about(self, wanted: Wanted) -> None:

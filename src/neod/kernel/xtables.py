@@ -7,6 +7,7 @@ Source: linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h, lin
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
@@ -19,7 +20,7 @@ NAME_BYTES: Final = 32
 HOOKS: Final = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 STANDARD, ERROR = "", "ERROR"
 VERDICTS: Final = {-1: "DROP", -2: "ACCEPT", -4: "QUEUE", -5: "RETURN"}
-ALIGN: Final = struct.calcsize("P")
+SIZES: Final = Struct("=HH")  # of head and matches, of the whole entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,42 +52,75 @@ class Info:
         return Info(tuple(hooks), entries, size)
 
 
-def chains_of(blob: memoryview, info: Info, version: int) -> LegacyTable:
-    """Return the chains of a table from the entries that SO_GET_ENTRIES returned."""
-    layout = LAYOUTS[version]
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry, apart from what the kernel counts in it."""
+
+    size: int
+    rule: LegacyRule
+    jump: int = -1  # offset of the rule to go on with, where it is a jump to a chain
+    label: str = ""  # the chain that begins behind it
+
+
+Entries = dict[bytes, Entry]
+"""What entries say, by their bytes: of a table of thousands only what is new must be taken apart."""
+
+
+def chains_of(blob: bytes, info: Info, version: int, known: Entries) -> LegacyTable:
+    """Return the chains of a table from the entries that SO_GET_ENTRIES returned; *known* is left with just those."""
     starts = {offset: name for name, offset, _ in info.hooks}
     policies = {offset: name for name, _, offset in info.hooks}
     found: dict[str, list[LegacyRule]] = {name: [] for name, _, _ in info.hooks}
     policy: dict[str, str] = {}
     at_chain: dict[int, str] = dict(starts)  # offset of a chain's first rule -> its name
-    jumps: list[tuple[str, int, int, str]] = []  # chain, place in it, offset of the verdict's target, comment
-    chain, offset = "", 0
-    while offset < len(blob):
-        target_offset, next_offset = struct.unpack_from("=HH", blob, offset + layout.target_offset)
-        if next_offset < layout.matches or offset + next_offset > len(blob):
-            break
+    jumps: list[tuple[str, int, Entry]] = []  # chain, place in it
+    chain = ""
+    for offset, entry in _entries(blob, version, known):
         chain = starts.get(offset, chain)
-        name, verdict, error = _target(blob, offset + target_offset)
-        if name == ERROR:
-            chain = error
-            at_chain[offset + next_offset] = chain
+        if entry.label:
+            chain = at_chain[offset + entry.size] = entry.label
             found.setdefault(chain, [])
         elif offset in policies:
-            policy[policies[offset]] = VERDICTS.get(verdict, "")
+            policy[policies[offset]] = entry.rule.target
         else:
-            comment = _comment(blob, offset + layout.matches, offset + target_offset)
-            if name == STANDARD and verdict >= 0:
-                jumps.append((chain, len(found[chain]), verdict, comment))
-            target = VERDICTS.get(verdict, "") if name == STANDARD else name
-            found[chain].append(LegacyRule(target, comment))
-        offset += next_offset
-    for chain, place, verdict, comment in jumps:
-        found[chain][place] = LegacyRule(at_chain.get(verdict, ""), comment)
+            if entry.jump >= 0:
+                jumps.append((chain, len(found[chain]), entry))
+            found[chain].append(entry.rule)
+    for chain, place, entry in jumps:
+        found[chain][place] = LegacyRule(at_chain.get(entry.jump, ""), entry.rule.comment)
     return {
         name: LegacyChain(_without_return(rules, name in policy), policy.get(name, ""))
         for name, rules in found.items()
         if name != ERROR
     }
+
+
+def _entries(blob: bytes, version: int, known: Entries) -> Iterator[tuple[int, Entry]]:
+    """Yield offset and meaning of each entry."""
+    layout, fresh, offset = LAYOUTS[version], Entries(), 0
+    head, sizes, matches = layout.target_offset, layout.target_offset + 4, layout.matches
+    while offset + matches <= len(blob):
+        to_target, size = SIZES.unpack_from(blob, offset + head)
+        if size < matches or offset + size > len(blob):
+            break
+        # Without the kernel's own mark and the counters, which lie between the sizes and the matches.
+        told = blob[offset : offset + sizes] + blob[offset + matches : offset + size]
+        entry = known.get(told)
+        fresh[told] = entry = entry or _entry(memoryview(blob)[offset : offset + size], to_target, matches)
+        yield offset, entry
+        offset += size
+    known.clear()
+    known.update(fresh)
+
+
+def _entry(data: memoryview, to_target: int, matches: int) -> Entry:
+    name, verdict, label = _target(data, to_target)
+    if name == ERROR:
+        return Entry(len(data), LegacyRule(ERROR), label=label)
+    comment = _comment(data, matches, to_target)
+    if name != STANDARD:
+        return Entry(len(data), LegacyRule(name, comment))
+    return Entry(len(data), LegacyRule(VERDICTS.get(verdict, ""), comment), jump=verdict)
 
 
 def _without_return(rules: list[LegacyRule], builtin: bool) -> tuple[LegacyRule, ...]:

@@ -6,7 +6,7 @@ import os
 import socket
 from typing import Final
 
-from neod.kernel.xtables import LAYOUTS, NAME_BYTES, SO_GET_ENTRIES, SO_GET_INFO, Info, chains_of
+from neod.kernel.xtables import LAYOUTS, NAME_BYTES, SO_GET_ENTRIES, SO_GET_INFO, Entries, Info, chains_of
 from neod.ports import LegacyTable
 
 FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -31,8 +31,8 @@ def read_info(sock: socket.socket, version: int, table: str) -> Info:
     return Info.parse(_getsockopt(sock, LEVELS[version], SO_GET_INFO, request))
 
 
-def read_chains(sock: socket.socket, version: int, table: str, info: Info) -> LegacyTable:
-    """Return the chains of a table that *info* was just told of.
+def read_chains(sock: socket.socket, version: int, table: str, info: Info, known: Entries) -> LegacyTable:
+    """Return the chains of a table that *info* was just told of; what is in *known* need not be taken apart again.
 
     Raises:
         OSError: EAGAIN when it changed meanwhile.
@@ -40,7 +40,7 @@ def read_chains(sock: socket.socket, version: int, table: str, info: Info) -> Le
     head = table.encode().ljust(NAME_BYTES, b"\0") + info.size.to_bytes(4, "little")
     request = head.ljust(LAYOUTS[version].table_head + info.size, b"\0")
     answer = _getsockopt(sock, LEVELS[version], SO_GET_ENTRIES, request)
-    return chains_of(memoryview(answer)[LAYOUTS[version].table_head :], info, version)
+    return chains_of(answer[LAYOUTS[version].table_head :], info, version, known)
 
 
 def _getsockopt(sock: socket.socket, level: int, option: int, request: bytes) -> bytes:

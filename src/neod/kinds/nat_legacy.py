@@ -5,6 +5,7 @@ its chain, so that nobody else's rules take what is neo's.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from neod.model.nat import Dnat, Ip, NatRule, Ruleset, SnatFrom, SnatTo, digest_of, version_of
@@ -75,6 +76,11 @@ def _snat(rule: SnatTo | SnatFrom) -> Iterator[tuple[str, Rule]]:
         yield "NEO-FORWARD", _rule({"dst": str(rule.source), "in_interface": rule.interface}, answers, accept)
 
 
+@lru_cache(maxsize=8192)  # of a thousand forwards, a reload changes one
+def _entries(rule: NatRule) -> tuple[tuple[str, Rule], ...]:
+    return tuple(_dnat(rule) if isinstance(rule, Dnat) else _snat(rule))
+
+
 def _order(rule: NatRule) -> tuple[int, str]:
     """What asks for an interface or an address comes before what asks for less."""
     late = not rule.interface if isinstance(rule, Dnat) else isinstance(rule, SnatFrom) and rule.by is None
@@ -85,7 +91,7 @@ def chains(rules: Iterable[NatRule], version: int) -> Mapping[str, Chains]:
     """Return the chains of IP *version* by table; both tables are always named, empty where nothing is asked."""
     found: dict[str, Chains] = {table: {} for table in TABLES}
     for rule in sorted((rule for rule in rules if version_of(rule) == version), key=_order):
-        for name, entry in _dnat(rule) if isinstance(rule, Dnat) else _snat(rule):
+        for name, entry in _entries(rule):
             table, builtin = CHAINS[name]
             found[table].setdefault(name, {"from": builtin, "rules": []})["rules"].append(entry)
     for ours in found.values():

@@ -5,14 +5,14 @@ What happens here happens on one loop; the reconciler alone writes to the kernel
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from neod.daemon.belonging import path_of
 from neod.daemon.follow import Follow
 from neod.daemon.journal import Journal
 from neod.daemon.leasing import Leasing
 from neod.daemon.multipath import Multipathing
-from neod.daemon.observed import Observed, Place
+from neod.daemon.observed import Observed
+from neod.daemon.polls import Polls
 from neod.daemon.reconcile import Drivers, Reconciler
 from neod.daemon.wakeup import Hints, Wakeup
 from neod.dhcp.runner import DhcpService
@@ -24,14 +24,6 @@ from neod.model.change import Report
 from neod.model.facts import FOREVER, Lease, Nic
 from neod.model.key import Key, LinkKey
 from neod.ports import Clock, Ports, Rtnl
-
-POLL_SHARE: Final = 0.001
-"""Of a core, the most that looking for changes of a kind without events may cost: it sets how often we look."""
-
-CHEAP: Final = frozenset({"endpoint", "limits", "nat"})
-"""Kinds whose cost does not follow how much there is: eight objects at most, or asked first whether anything changed."""
-
-POLL_TOGETHER_S: Final = 0.5
 
 
 class Core:
@@ -61,7 +53,7 @@ class Core:
         self.intents = Intents(())
         self.desired = Desired(self.intents)
         self.passed = asyncio.Condition()  # notified after every pass
-        self._polls: dict[Place, float] = {}  # next look at what sends no event
+        self._polls = Polls(self.kinds, spaces, self.reconciler)
         self._next_resync = 0.0
         self.multipath: Multipathing | None = None
 
@@ -156,7 +148,7 @@ class Core:
         report = await self.reconciler.run(hints)
         if hints.everything:
             self._next_resync = self.clock.boottime() + self.intents.daemon.resync_s
-        self._plan_polls(hints)
+        self._polls.plan(hints, self.clock.boottime())
         self._tell(report, hints)
         self.leasing.looked_at(self._links_of(report, hints), self.reconciler.observed)
         if self.multipath:
@@ -184,7 +176,7 @@ class Core:
 
     def _next_due(self) -> float:
         retry = self.reconciler.ledger.next_due()
-        return min([self._next_resync, *self._polls.values(), *([] if retry is None else [retry])])
+        return min(self._next_resync, self._polls.next_due(), FOREVER if retry is None else retry)
 
     def _add_what_is_due(self, hints: Hints) -> None:
         """Add retries, polls and the periodic full look whose time has come."""
@@ -192,25 +184,10 @@ class Core:
         for key in self.reconciler.ledger.overdue(now):
             hints.keys.setdefault(key, None)
             hints.causes.append("retry")
-        due = min(self._polls.values(), default=FOREVER)
-        if due <= now and not hints.everything:  # what is due soon comes along: half of what a poll costs is the pass
-            hints.kinds.update(place for place, at in self._polls.items() if at <= now + POLL_TOGETHER_S)
-            hints.causes.append("poll")
+        self._polls.add_due(hints, now)
         if self._next_resync <= now:
             hints.everything = True
             hints.causes.append("resync")
-
-    def _plan_polls(self, hints: Hints) -> None:
-        """Set when to look next at kinds without events: as often as is cheap."""
-        now = self.clock.boottime()
-        places = (place for place in self._spaces.places() if self.reconciler.minds(place))
-        polled = {place: poll_s for place in places if (poll_s := self.kinds[place[1]].poll_s)}
-        for place in self._polls.keys() - polled.keys():
-            del self._polls[place]
-        for place, poll_s in polled.items():
-            if hints.everything or place in hints.kinds or place not in self._polls:
-                costs_s = 0.0 if place[1] in CHEAP else self.reconciler.reading_s(place) / POLL_SHARE
-                self._polls[place] = now + max(poll_s, costs_s)
 
     @property
     def converged(self) -> bool:

@@ -91,6 +91,15 @@ class Reconciler:
         """Whether anything of a kind is desired or ours in a namespace; nothing else is worth a poll."""
         return bool(self.desire.of(place)) or any(seen.owned for seen in self.observed.of(place).values())
 
+    def minded(self, place: Place) -> Collection[Key]:
+        """Return what is desired or ours of a kind in a namespace."""
+        ours = (key for key, seen in self.observed.of(place).items() if seen.owned)
+        return dict.fromkeys([*self.desire.of(place), *ours])
+
+    def count(self, place: Place) -> int:
+        """Return how much of a kind was seen in a namespace."""
+        return len(self.observed.of(place))
+
     def reading_s(self, place: Place) -> float:
         """Return the processor time that the last full read of a kind took."""
         return self._reading_s.get(place, 0.0)

@@ -10,7 +10,7 @@ from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
 from neod.model.key import AddressKey, Key, LinkKey, LocalKey
-from neod.model.kind import Names
+from neod.model.kind import Names, Poll
 from neod.model.marks import PROTOCOL
 from neod.ports import Ports
 from neod.wire import (
@@ -72,7 +72,7 @@ class AddressKind:
     frees_first: ClassVar[bool] = False
     adopts: ClassVar[bool] = False
     exclusive: ClassVar[bool] = True
-    poll_s: ClassVar[float | None] = None
+    poll: ClassVar[Poll | None] = None
 
     def normalize(self, key: AddressKey, spec: AddressSpec) -> tuple[AddressKey, AddressSpec]:
         """Return the pair unchanged."""

@@ -11,7 +11,7 @@ from neod.kinds.link_pair import Pairs
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key, LinkKey, NetnsKey
-from neod.model.kind import Names
+from neod.model.kind import Names, Poll
 from neod.model.marks import DOOMED_GROUP, LINK_GROUP
 from neod.ports import Ports
 from neod.wire import (
@@ -70,7 +70,7 @@ class LinkKind:
     frees_first: ClassVar[bool] = True  # a name and, on one parent, a MAC can be held once
     adopts: ClassVar[bool] = False
     exclusive: ClassVar[bool] = True
-    poll_s: ClassVar[float | None] = None
+    poll: ClassVar[Poll | None] = None
 
     def normalize(self, key: LinkKey, spec: LinkSpec) -> tuple[LinkKey, LinkSpec]:
         """Return the pair as the kernel reports it: MACs in lower case."""

@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, LocalKey, SourceKey, TableKey, within
+from neod.model.kind import Poll
 from neod.model.marks import ENDPOINT_IDS
 from neod.mptcp import (
     ATTR_ADDR,
@@ -79,7 +80,7 @@ class EndpointKind:
     frees_first: ClassVar[bool] = True  # ids, and the eight slots
     adopts: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False  # what is there of ours tells what must go first
-    poll_s: ClassVar[float | None] = 1.0
+    poll: ClassVar[Poll | None] = Poll(1.0, cheap=True)
 
     def normalize(self, key: EndpointKey, spec: EndpointSpec) -> tuple[EndpointKey, EndpointSpec]:
         """Return the pair with the flags in the kernel's order."""
@@ -258,7 +259,7 @@ class LimitsKind:
     frees_first: ClassVar[bool] = False
     adopts: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
-    poll_s: ClassVar[float | None] = 1.0
+    poll: ClassVar[Poll | None] = Poll(1.0, cheap=True)
 
     def normalize(self, key: LimitsKey, spec: LimitsSpec) -> tuple[LimitsKey, LimitsSpec]:
         """Return the pair unchanged."""

@@ -14,6 +14,7 @@ from neod.kinds.nat_nft import NftNat
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key
+from neod.model.kind import Poll
 from neod.model.nat import Ruleset
 from neod.ports import Ports
 
@@ -50,7 +51,7 @@ class NatKind:
     frees_first: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False
     adopts: ClassVar[bool] = False
-    poll_s: ClassVar[float | None] = 0.4  # the legacy tables tell nobody what happens to them
+    poll: ClassVar[Poll | None] = Poll(0.4, cheap=True)  # the legacy tables tell nobody what happens to them
 
     def normalize(self, key: NatKey, spec: NatSpec) -> tuple[NatKey, NatSpec]:
         """Return the rules sorted, each once."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key, NetnsKey
+from neod.model.kind import Poll
 from neod.ports import NetnsSeen, Ports
 
 __all__ = ["NetnsDriver", "NetnsKey", "NetnsKind", "NetnsSpec"]
@@ -26,7 +27,7 @@ class NetnsKind:
     frees_first: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False
     adopts: ClassVar[bool] = False
-    poll_s: ClassVar[float | None] = 1.0
+    poll: ClassVar[Poll | None] = Poll(1.0)
 
     def normalize(self, key: NetnsKey, spec: NetnsSpec) -> tuple[NetnsKey, NetnsSpec]:
         """Return the pair unchanged."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, LocalKey, TableKey, within
-from neod.model.kind import Names
+from neod.model.kind import Names, Poll
 from neod.model.marks import PROTOCOL
 from neod.ports import Ports
 from neod.wire import (
@@ -77,7 +77,7 @@ class RouteKind:
     frees_first: ClassVar[bool] = False
     adopts: ClassVar[bool] = False
     exclusive: ClassVar[bool] = True
-    poll_s: ClassVar[float | None] = None
+    poll: ClassVar[Poll | None] = None
 
     def normalize(self, key: RouteKey, spec: RouteSpec) -> tuple[RouteKey, RouteSpec]:
         """Return the pair the way the kernel will report it back.

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, SourceKey, TableKey, within
-from neod.model.kind import Names
+from neod.model.kind import Names, Poll
 from neod.model.marks import PROTOCOL
 from neod.ports import Ports
 from neod.wire import (
@@ -63,7 +63,7 @@ class RuleKind:
     frees_first: ClassVar[bool] = False
     adopts: ClassVar[bool] = False
     exclusive: ClassVar[bool] = True
-    poll_s: ClassVar[float | None] = None
+    poll: ClassVar[Poll | None] = None
 
     def normalize(self, key: RuleKey, spec: RuleSpec) -> tuple[RuleKey, RuleSpec]:
         """Return the pair unchanged."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, within
-from neod.model.kind import Names
+from neod.model.kind import Names, Poll
 from neod.ports import Ports
 from neod.wire import attrs, u32
 
@@ -53,7 +53,7 @@ class SysctlKind:
     frees_first: ClassVar[bool] = False
     adopts: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
-    poll_s: ClassVar[float | None] = 1.0
+    poll: ClassVar[Poll | None] = Poll(1.0, at_most=256)
 
     def normalize(self, key: SysctlKey, spec: SysctlSpec) -> tuple[SysctlKey, SysctlSpec]:
         """Return the pair with the kernel's spacing."""

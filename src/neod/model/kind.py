@@ -12,6 +12,15 @@ K = TypeVar("K", bound=Key)
 S = TypeVar("S")
 
 
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """How to look for changes that send no event."""
+
+    every_s: float  # the shortest time between two looks
+    at_most: int | None = None  # objects a look; None: all at once, where only that shows what should not be there
+    cheap: bool = False  # what a look costs does not follow how much there is
+
+
 class Kind(Protocol[K, S]):
     """What neo knows about one family of kernel objects. Pure."""
 
@@ -21,7 +30,7 @@ class Kind(Protocol[K, S]):
     exclusive: ClassVar[
         bool
     ]  # ``put`` of what was not seen is refused where it exists after all: no need to read first
-    poll_s: ClassVar[float | None]  # shortest time between looks at what sends no event; None where all is told
+    poll: ClassVar[Poll | None]  # None where events tell all
 
     def normalize(self, key: K, spec: S) -> tuple[K, S]:
         """Return the pair the way the kernel will report it back."""

@@ -5,7 +5,7 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 LAB     := ip=iproute2 nsenter=util-linux dnsmasq=dnsmasq-base ping=iputils-ping ps=procps
 TOOLS   := $(LAB) kea-dhcp4=kea-dhcp4-server nft=nftables iptables-legacy=iptables tc=iproute2 socat=socat \
-           haproxy=haproxy curl=curl tcpdump=tcpdump conntrack=conntrack gcc=gcc python3-config=python3-dev
+           haproxy=haproxy curl=curl ss-server=shadowsocks-libev mptcpize=mptcpize tcpdump=tcpdump conntrack=conntrack gcc=gcc python3-config=python3-dev
 PYTEST  := $(BIN)/python -m pytest
 
 .PHONY: help venv demo test test-install test-box deb docs unit check lint types layers bench install uninstall clean

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Final
 
 Path = tuple[str | int, ...]
@@ -81,3 +82,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close := difflib.get_close_matches(word, words, n=1, cutoff=0.6):
         return f"did you mean {close[0]}?"
     return f"known here: {', '.join(words)}" if words else "nothing is known here"
+
+
+def natural(entry: tuple[str, object]) -> list[tuple[str, int, str]]:
+    """Return what sorts the entries of a table by name the way people count: f2 before f10."""
+    parts = re.split(r"([0-9]+)", entry[0])
+    return [(text, len(n), n) for text, n in zip_longest(parts[::2], parts[1::2], fillvalue="")]

@@ -10,7 +10,7 @@ from neod.config import netchecks
 from neod.config.context import Context
 from neod.config.fields import Checked, GroupName, LinkName, Section, word
 from neod.config.table import Table
-from neod.config.text import Path, show
+from neod.config.text import Path, natural, show
 from neod.intents.forward import ForwardingUnit, forward_rules
 from neod.intents.namespace import ends
 from neod.intents.unit import ForwardInfo, Intents, NatPart
@@ -77,7 +77,7 @@ def intents(section: dict[str, Forward], context: Context) -> Intents:
     """Return a part of the translation, a row, and the sysctl, for each forward."""
     own = dict(_own_addresses(context))
     units, parts, rows = [], [], []
-    for name, forward in sorted(section.items()):
+    for name, forward in sorted(section.items(), key=natural):
         place: Path = ("forwards", name)
         origin = context.origin(*place)
         _check(forward, place, own, context)

@@ -11,7 +11,7 @@ from neod.config.context import Context
 from neod.config.fields import Checked, LinkName, Mptcp, Section, word
 from neod.config.table import Table
 from neod.config.tables.sysctl import proc_path, proc_value
-from neod.config.text import Path, path_text
+from neod.config.text import Path, natural, path_text
 from neod.intents.namespace import RELAYS, NamespaceUnit, ends, outside_link, relay_sources
 from neod.intents.unit import Candidate, Intents, NamespaceInfo, NatPart, Unit
 from neod.model.nat import Dnat, Ip, NatRule, Net, SnatFrom, ports_text
@@ -97,7 +97,7 @@ def intents(section: dict[str, Namespace], context: Context) -> Intents:
     """Return a unit, a part of the translation and a row for each namespace, and candidates for endpoints."""
     units: list[Unit] = []
     parts, rows, candidates = [], [], []
-    for name, namespace in sorted(section.items()):
+    for name, namespace in sorted(section.items(), key=natural):
         place: Path = ("namespaces", name)
         origin = context.origin(*place)
         _check(name, namespace, place, context)
@@ -186,7 +186,7 @@ def _tell_overlaps(section: dict[str, Namespace], context: Context) -> None:
     """No two namespaces may have networks in common."""
     nets = [
         (net, name, key)
-        for name, namespace in sorted(section.items())
+        for name, namespace in sorted(section.items(), key=natural)
         for key, found in (("subnet", namespace.subnet), ("relay_snat", namespace.relay_snat))
         for net in found
     ]

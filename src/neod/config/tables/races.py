@@ -7,7 +7,7 @@ from neod.config.context import Context
 from neod.config.fields import Checked
 from neod.config.table import Table
 from neod.config.tables.race_section import RACE_NAME, Race, is_address, race_name
-from neod.config.text import Path, path_text
+from neod.config.text import Path, natural, path_text
 from neod.intents.race import Endpoint, RaceSettings
 from neod.intents.unit import Intents
 
@@ -16,9 +16,9 @@ RaceName = Annotated[str, Checked(race_name, {"type": "string", "pattern": f"^{R
 
 def intents(section: dict[str, Race], context: Context) -> Intents:
     """Return the settings of each race."""
-    for name, race in sorted(section.items()):
+    for name, race in sorted(section.items(), key=natural):
         _check(race, ("races", name), context)
-    return Intents(units=(), races=tuple(_settings(name, race) for name, race in sorted(section.items())))
+    return Intents(units=(), races=tuple(_settings(name, race) for name, race in sorted(section.items(), key=natural)))
 
 
 def _check(race: Race, place: Path, context: Context) -> None:

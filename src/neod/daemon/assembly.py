@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from neod import __version__
-from neod.daemon import logs
 from neod.daemon.control import DaemonControl
 from neod.daemon.core import Core
 from neod.daemon.file import FileKeeper
@@ -17,7 +16,6 @@ from neod.daemon.journal import Journal
 from neod.daemon.listen import Listener
 from neod.daemon.main import first_reading
 from neod.daemon.multipath import Multipathing
-from neod.daemon.notify import Notify
 from neod.daemon.spaces import Ears, Spaces
 from neod.daemon.supervisor import Supervisor
 from neod.daemon.wakeup import Wakeup
@@ -32,6 +30,8 @@ from neod.kinds.nat import NatKey
 from neod.model.change import Actor
 from neod.model.facts import Host, Lease
 from neod.model.key import NetnsKey
+from neod.service import logs
+from neod.service.notify import Notify
 
 if TYPE_CHECKING:
     from neod.ipc.server import ControlServer
@@ -96,7 +96,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
         server.bind()
         return server
 
-    await Supervisor(core, control, bound_server, file, spaces, Notify(clock), log).run()
+    await Supervisor(core, control, bound_server, file, spaces, Notify(), log).run()
 
 
 def _facts(dhcp: DhcpService, spaces: Spaces, state_dir: Path) -> dict[FactKey, Fact]:

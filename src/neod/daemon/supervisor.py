@@ -9,11 +9,11 @@ from neod.daemon.control import DaemonControl
 from neod.daemon.core import Core
 from neod.daemon.file import FileKeeper
 from neod.daemon.journal import Log
-from neod.daemon.notify import Notify
 from neod.daemon.spaces import Spaces
 from neod.ipc.errors import Busy, FileInvalid
 from neod.model.errors import NeoError
 from neod.model.marks import PROTOCOL
+from neod.service.notify import Notify
 
 if TYPE_CHECKING:
     from neod.ipc.server import ControlServer
@@ -130,7 +130,7 @@ class Supervisor:
         while True:
             await self._hangups.wait()
             self._hangups.clear()
-            self._notify.reloading(asyncio.get_running_loop().time())
+            self._notify.reloading()
             try:
                 await self._control.reload(None)
             except FileInvalid as error:

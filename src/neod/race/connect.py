@@ -17,11 +17,11 @@ from neod.kernel.clock import SystemClock
 from neod.race.contest import opener
 from neod.race.dial import Defeat, Dialer, Winner
 from neod.race.field import Field
-from neod.race.log import Log
 from neod.race.loop import Loop
 from neod.race.netns import Netns
 from neod.race.sockets import tune
 from neod.race.sources import AutoSources
+from neod.service.logs import Log
 
 CHUNK_BYTES: Final = 1 << 16
 OK, FAILED, TIMED_OUT = 0, 1, 3

@@ -10,12 +10,12 @@ from neod.race.dial import Dialer, Opener
 from neod.race.field import Field
 from neod.race.limits import Descriptors
 from neod.race.listen import Entrance
-from neod.race.log import Story
 from neod.race.loop import Loop
 from neod.race.metrics import Stats
 from neod.race.netns import Netns
 from neod.race.sockets import SockAddr, connecting, listener
 from neod.race.splice import Scratch
+from neod.race.story import Story
 
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 15.0

@@ -5,7 +5,6 @@ import gc
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from socket import socketpair
 from typing import Final
@@ -15,11 +14,11 @@ from neod.intents.unit import Intents
 from neod.kernel.clock import SystemClock
 from neod.model.errors import ConfigError
 from neod.race.limits import raise_descriptor_limit
-from neod.race.log import Log, configure
 from neod.race.loop import IN, Loop
 from neod.race.netns import Lost
-from neod.race.notify import Notify
 from neod.race.service import Service
+from neod.service.logs import Log, configure
+from neod.service.notify import Notify
 
 OK, FAILED, USAGE, TIMED_OUT, NO_SUCH, FILE_INVALID = 0, 1, 2, 3, 10, 78
 """Exit statuses, the same as neodctl's."""
@@ -99,7 +98,7 @@ class Program:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 50, 100)
-        self._notify.send("READY=1", f"STATUS={self._service.status()}")
+        self._tell_ready()
         self._beat()
         self._tell_status()
         try:
@@ -110,8 +109,7 @@ class Program:
         return OK
 
     def _on_bug(self, error: Exception) -> None:
-        trace = "".join(traceback.format_exception(error))
-        self._log.error("a fault of neo-race", error=f"{type(error).__name__}: {error}", trace=trace)
+        self._log.error("a fault of neo-race", error=f"{type(error).__name__}: {error}", exc_info=error)
 
     def _watch_signals(self) -> None:
         heard, told = socketpair()
@@ -132,7 +130,7 @@ class Program:
         if number == signal.SIGHUP:
             self._reload()
         else:
-            self._notify.send("STOPPING=1")
+            self._notify.stopping()
             self._log.info("stopping", open=self._service.connections)
             self._service.stop(self._loop.stop)
 
@@ -153,7 +151,7 @@ class Program:
         else:
             self._use(found)
             self._log.info("reloaded", races=len(self._service.contests))
-        self._notify.send("READY=1", f"STATUS={self._service.status()}")
+        self._tell_ready()
         if self._again:
             self._again = False
             self._reload()
@@ -166,8 +164,12 @@ class Program:
     def _beat(self) -> None:
         """Feed the watchdog from the loop itself: a loop that hangs does not."""
         if self._notify.watchdog_s is not None:
-            self._notify.send("WATCHDOG=1")
-            self._loop.later(self._notify.watchdog_s / 2, self._beat)
+            self._notify.alive()
+            self._loop.later(self._notify.watchdog_s, self._beat)
+
+    def _tell_ready(self) -> None:
+        self._notify.status(self._service.status())
+        self._notify.ready()
 
     def _tell_status(self) -> None:
         if self._notify.listening:

@@ -8,7 +8,6 @@ from neod.intents.unit import Intents
 from neod.race.circles import circular
 from neod.race.contest import Contest
 from neod.race.limits import Descriptors
-from neod.race.log import Log, Story
 from neod.race.loop import Loop
 from neod.race.metrics import Gauges, Stats, exposition
 from neod.race.netns import Netns
@@ -16,6 +15,8 @@ from neod.race.pipes import PipePool
 from neod.race.scrape import Scrapes
 from neod.race.sources import AutoSources
 from neod.race.splice import Scratch
+from neod.race.story import Story
+from neod.service.logs import Log
 
 PIPES_SHARE: Final = 8
 """Pipes may use one in four descriptors (each has two)."""

@@ -10,6 +10,8 @@ import structlog
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
+Log = structlog.typing.FilteringBoundLogger
+
 
 def journal_line(_: Any, __: str, fields: Any) -> str:
     """Return one line as the journal wants it: ``<6>repaired object=… by=…``; values that need it are quoted."""
@@ -37,8 +39,8 @@ def _clean(_: Any, __: str, fields: Any) -> Any:
     return {k: _printable(v) if isinstance(v, str) and k not in traces else v for k, v in fields.items()}
 
 
-def configure(level: str, style: str) -> None:
-    """Log to standard error from now on; *style* is auto, json or console."""
+def configure(level: str, style: str) -> Log:
+    """Log to standard error from now on, and return the log; *style* is auto, json or console."""
     if style == "auto":
         style = "journal" if "JOURNAL_STREAM" in os.environ or not sys.stderr.isatty() else "console"
     shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
@@ -55,3 +57,5 @@ def configure(level: str, style: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    log: Log = structlog.get_logger()
+    return log

@@ -1,65 +1,14 @@
 """What neo-race tells: each race, as long as there are few; how many and who won, when there are many."""
 
-import logging
-import os
-import sys
 from collections import Counter
-from typing import Any, Final
-
-import structlog
+from typing import Final
 
 from neod.race.dial import Defeat, Winner
 from neod.race.loop import Loop
-
-LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+from neod.service.logs import Log
 
 LINES_A_SECOND: Final = 20
 """Races told one by one. A line takes half as much CPU as a connection, and the journal drops what is too much."""
-
-Log = structlog.typing.FilteringBoundLogger
-
-
-def configure(level: str, style: str) -> Log:
-    """Return the log, which goes to standard error; *style* is auto, json or console."""
-    if style == "auto":
-        style = "journal" if "JOURNAL_STREAM" in os.environ or not sys.stderr.isatty() else "console"
-    processors: list[Any] = [structlog.processors.add_log_level]
-    if style == "json":
-        processors += [structlog.processors.TimeStamper(fmt="iso"), structlog.processors.JSONRenderer()]
-    elif style == "console":
-        processors += [_clean, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)]
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
-    else:
-        processors.append(_journal_line)
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, logging.INFO)),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    log: Log = structlog.get_logger()
-    return log
-
-
-def _journal_line(_: Any, __: str, fields: Any) -> str:
-    priority = PRIORITY.get(fields.pop("level", "info"), 6)
-    event = fields.pop("event", "")
-    told = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
-    return f"<{priority}>{event} {told}".rstrip()
-
-
-def _quoted(value: object) -> str:
-    text = _printable(str(value))
-    return text if text and not set(text) & set(' "=') else '"' + text.replace('"', "'") + '"'
-
-
-def _clean(_: Any, __: str, fields: Any) -> Any:
-    return {k: _printable(v) if isinstance(v, str) else v for k, v in fields.items()}
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class Story:

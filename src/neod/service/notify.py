@@ -1,11 +1,10 @@
 """What the service manager is told: ready, what is going on, and that we are alive."""
 
 import os
+import time
 from typing import Any, Final
 
 from sdnotify import SystemdNotifier
-
-from neod.ports import Clock
 
 MICROSECONDS: Final = 1_000_000
 
@@ -13,9 +12,9 @@ MICROSECONDS: Final = 1_000_000
 class Notify:
     """sd_notify; silent where no service manager listens."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._notifier: Any = SystemdNotifier() if "NOTIFY_SOCKET" in os.environ else None  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        self.listening = "NOTIFY_SOCKET" in os.environ
+        self._notifier: Any = SystemdNotifier() if self.listening else None  # type: ignore[no-untyped-call]
         if self._notifier is not None and self._notifier.socket is not None:
             self._notifier.socket.setblocking(False)  # a manager that does not read must not stop the loop
         self._status = ""
@@ -36,9 +35,9 @@ class Notify:
         """Say that start-up, or a reload, is over."""
         self._send("READY=1")
 
-    def reloading(self, monotonic_s: float) -> None:
-        """Say that a reload has begun; *monotonic_s* is CLOCK_MONOTONIC, as Type=notify-reload wants it."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic_s * MICROSECONDS)}")
+    def reloading(self) -> None:
+        """Say that a reload has begun; Type=notify-reload wants to know since when."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
         """Say that we are about to end."""

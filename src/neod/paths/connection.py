@@ -50,6 +50,11 @@ class Flow:
         return self.local, self.remote, self.remote_port
 
     @property
+    def end(self) -> tuple[Ip, int]:
+        """Return where it goes."""
+        return self.remote, self.remote_port
+
+    @property
     def quad(self) -> Quad:
         """Return its identity."""
         return self.local, self.local_port, self.remote, self.remote_port
@@ -76,7 +81,8 @@ class Connection:
     established: bool = False
     closed_door: bool = False  # no further subflows to the peer's first address (RFC 8684, the C flag)
     flows: dict[Quad, Flow] = field(default_factory=dict)
-    announced: dict[int, tuple[Ip, int]] = field(default_factory=dict)  # by the peer, by its address id
+    announced: dict[int, tuple[Ip, int]] = field(default_factory=dict)  # by the peer, by its id; below 0: id unknown
+    withdrawn: set[tuple[Ip, int]] = field(default_factory=set)  # by the peer, after they were announced
     told: dict[Ip, int] = field(default_factory=dict)  # by us
     ids: dict[Ip, int] = field(default_factory=dict)  # of our addresses, as this connection has them
     burnt: set[int] = field(default_factory=set)  # ids that the kernel refused: it remembers them for another address
@@ -94,9 +100,9 @@ class Connection:
             self.established, self.closed_door = True, event.deny_join_id0
             self._join(self._first())
         elif event.what == EVENT_ANNOUNCED and event.remote is not None:
-            self.announced[event.remote_id] = (event.remote, event.remote_port or self.remote_port)
-        elif event.what == EVENT_REMOVED:
-            self.announced.pop(event.remote_id, None)
+            self._announced(event.remote_id, (event.remote, event.remote_port or self.remote_port))
+        elif event.what == EVENT_REMOVED and event.remote_id in self.announced:
+            self.withdrawn.add(self.announced.pop(event.remote_id))
         elif event.what in (EVENT_SUB_ESTABLISHED, EVENT_SUB_CLOSED):
             flow = flow_of(event)
             if flow is None:  # the kernel repeats SUB_CLOSED with addresses of zeros (mptcp_net-next 603)
@@ -109,6 +115,20 @@ class Connection:
 
     def _first(self) -> Flow:
         return Flow(self.local, self.local_port, self.remote, self.remote_port)
+
+    def _announced(self, number: int, end: tuple[Ip, int]) -> None:
+        self.announced = {n: known for n, known in self.announced.items() if n >= 0 or known != end}
+        self.announced[number] = end
+        self.withdrawn.discard(end)
+
+    def _must_be_announced(self, end: tuple[Ip, int]) -> None:
+        """Note an address of the peer that a subflow of ours goes to: it was announced before we listened.
+
+        What its number is, nobody can tell: behind a relay the subflow has
+        the one of the address that the relay translates to.
+        """
+        if not self.server and end != (self.remote, self.remote_port) and end not in self.announced.values():
+            self.announced[min([0, *self.announced]) - 1] = end
 
     def _join(self, flow: Flow) -> None:
         self.flows[flow.quad] = flow
@@ -164,6 +184,7 @@ class Connection:
         self.flows = {}
         for one in seen.flows:
             self._join(Flow(one.local, one.local_port, one.remote, one.remote_port, one.local_id, one.remote_id))
+            self._must_be_announced((one.remote, one.remote_port))
         self.established = self.established or bool(self.flows)
 
 

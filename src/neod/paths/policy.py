@@ -161,17 +161,20 @@ def free_id(ip: Ip, ids: Mapping[Ip, int], connection: Connection, paths: Sequen
 
 
 def _departures(connection: Connection, policy: Policy) -> Iterator[Step]:
-    """Yield the subflows whose address is gone, or no longer a path; never the last one that lives."""
+    """Yield the subflows whose address is gone, no longer a path, or withdrawn by the peer; never the last one."""
     kept: Collection[Ip] = {path.ip for path in policy.paths}
-    going = [f for f in connection.flows.values() if f.local not in policy.here]
+    flows = connection.flows.values()
+    going = [flow for flow in flows if flow.local not in policy.here]
     if not connection.server:
-        going += [
-            flow
-            for flow in connection.flows.values()
-            if flow.local in policy.here and flow.local not in kept and flow.local_id != 0 and flow.local in policy.ours
-        ]
-    for flow in going if len(going) < len(connection.flows) else ():
+        here = [flow for flow in flows if flow.local in policy.here]
+        going += [flow for flow in here if _surplus(flow, kept, policy) or flow.end in connection.withdrawn]
+    for flow in going if len(going) < len(flows) else ():
         yield Destroy(flow)
+
+
+def _surplus(flow: Flow, kept: Collection[Ip], policy: Policy) -> bool:
+    """Whether its address is there, but no longer a path."""
+    return flow.local not in kept and flow.local_id != 0 and flow.local in policy.ours
 
 
 # ------------------------------------------------------------ the server announces

@@ -188,3 +188,38 @@ def test_a_census_tells_what_events_would_have():
     assert pairs(steps(one, policy(A, B, C), 0.0, 99)) == [(C, PEER)]
     one.see(ConnectionSeen(7, A, 40000, PEER, 443, False, 1, flows[:1]))
     assert pairs(steps(one, policy(A, B, C), 0.0, 99)) == [(B, PEER), (C, PEER)]
+
+
+def test_what_goes_to_an_address_that_the_peer_withdrew_is_closed_and_opened_when_it_is_announced_again():
+    one = connection()
+    announced = Event(EVENT_ANNOUNCED, 7, None, RELAY, remote_port=443, remote_id=2)
+    one.take(announced, 0.0)
+    joined(one, A, RELAY, number=0)  # behind a relay the peer's id of a subflow is another: that of the real address
+    one.take(Event(EVENT_REMOVED, 7, remote_id=2), 1.0)
+    (gone,) = steps(one, policy(A), 1.0, 99)
+    assert isinstance(gone, Destroy)
+    assert gone.flow.remote == RELAY
+    one.flows.pop(gone.flow.quad)
+    assert steps(one, policy(A), 1.0, 99) == []
+    one.take(announced, 2.0)
+    assert pairs(steps(one, policy(A), 2.0, 99)) == [(A, RELAY)]
+
+
+def test_after_a_restart_the_ways_that_a_connection_uses_are_known_as_announced():
+    flows = [
+        FlowSeen(7, A, 40000, PEER, 443),
+        FlowSeen(7, A, 50000, RELAY, 443),
+        FlowSeen(7, A, 50001, OTHER_RELAY, 443),
+    ]
+    one = from_census(ConnectionSeen(7, A, 40000, PEER, 443, False, 1, tuple(flows)))
+    assert steps(one, policy(A), 0.0, 99) == []
+    one.take(Event(EVENT_SUB_CLOSED, 7, A, RELAY, 50000, 443), 0.0)
+    assert pairs(steps(one, policy(A), 5.0, 99)) == [(A, RELAY)]
+    one.take(Event(EVENT_ANNOUNCED, 7, None, RELAY, remote_port=443, remote_id=2), 5.0)
+    assert pairs(steps(one, policy(A), 5.0, 99)) == [(A, RELAY)]
+    assert sorted(one.announced) == [-2, 2]
+
+
+def test_a_server_takes_no_client_for_an_announced_address():
+    flows = (FlowSeen(7, PEER, 443, A, 40000), FlowSeen(7, PEER, 443, B, 50000))
+    assert not from_census(ConnectionSeen(7, PEER, 443, A, 40000, True, 1, flows)).announced

@@ -26,7 +26,7 @@ from neod.kernel.rtnl import NetlinkRtnl, open_netlink
 from neod.model.errors import KernelError
 from neod.model.marks import LINK_GROUP
 from neod.ports import NetnsSeen
-from neod.wire import IFINFO, RTM_GETLINK, RTM_NEWLINK, attr_u32
+from neod.wire import IFINFO, RTM_GETLINK, RTM_NEWLINK, attr_u32, attrs, u32
 
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH: Final = 2
@@ -47,6 +47,13 @@ def _check(result: int) -> None:
 
 def _mount(source: Path, target: Path, flags: int) -> None:
     _check(_libc.mount(os.fsencode(source), os.fsencode(target), b"none", ctypes.c_ulong(flags), None))
+
+
+def _is_in_use(link: memoryview) -> bool:
+    """Whether a link is up that is neither a loopback nor ours."""
+    flags, group = IFINFO.unpack_from(link)[3], attrs(link, IFINFO.size).get(IFLA_GROUP)
+    ours = group is not None and u32(group) == LINK_GROUP
+    return bool(flags & IFF_UP) and not flags & IFF_LOOPBACK and not ours
 
 
 def _in_a_thread(call: Callable[[], None]) -> None:
@@ -114,7 +121,11 @@ class NamedNamespaces:
         return NetnsSeen(identity, made, identity != made and await self._inhabited(name))
 
     async def _inhabited(self, name: str) -> bool:
-        """Whether somebody uses the namespace: a link other than the loopback is up, or it cannot be told."""
+        """Whether somebody else lives there: a link is up that is no loopback and not ours, or it cannot be told.
+
+        Links of ours are in it when ``ip netns add`` mounted its namespace over the one that we had just made: we
+        filled what the name stood for then.
+        """
         try:
             rtnl = self._rtnl(name)
         except KernelError:
@@ -123,8 +134,7 @@ class NamedNamespaces:
             links = await rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0))
         finally:
             rtnl.close()
-        flags = (IFINFO.unpack_from(payload)[3] for _, payload in links)
-        return any(flag & IFF_UP and not flag & IFF_LOOPBACK for flag in flags)
+        return any(map(_is_in_use, (payload for _, payload in links)))
 
     def _rtnl(self, name: str) -> NetlinkRtnl:
         path = self._named / name

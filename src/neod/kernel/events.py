@@ -4,25 +4,21 @@ Nothing is decided here and nothing read: whoever takes a message must ask the
 kernel again. Overruns are reported, never fatal, and never slept upon.
 """
 
-import asyncio
-import errno
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from neod.kernel.bpf import attach, route_filter
-from neod.kernel.rtnl import SO_RCVBUFFORCE, SOL_NETLINK, open_netlink
+from neod.kernel.multicast import Multicast
+from neod.kernel.rtnl import open_netlink
 from neod.model.change import Actor
 from neod.wire import HEADER
 
 GROUPS: Final = (1, 5, 7, 8, 9, 11, 19, 24, 25)
 """link, then address, route, rule of both families, and netconf (forwarding, rp_filter)."""
 
-NETLINK_ADD_MEMBERSHIP: Final = 1
 RECEIVE_BUFFER_BYTES: Final = 16 << 20
-DRAIN: Final = 256
-"""Datagrams a wake-up, so that a storm leaves the loop a turn for others."""
 
 Taker = Callable[[int, memoryview, Actor | None], None]  # type, payload, who
 
@@ -41,52 +37,23 @@ def actor_of(port_id: int) -> Actor | None:
         return Actor(port_id, "")
 
 
-class EventSocket:
-    """Multicast messages of one namespace, delivered on the loop.
-
-    *take* gets each message; *lost* is called once for an overrun and must
-    lead to a full look.
-    """
+class EventSocket(Multicast):
+    """Multicast messages of one namespace, delivered on the loop: *take* gets each."""
 
     def __init__(
         self, take: Taker, lost: Callable[[], None], opener: Callable[[int], socket.socket] = open_netlink
     ) -> None:
-        self._take, self._lost = take, lost
-        self._sock = opener(RECEIVE_BUFFER_BYTES)
-        self._sock.setblocking(False)
-        self.received = self.overruns = self.spoofed = 0
-        for group in GROUPS:
-            self._sock.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+        super().__init__(opener(RECEIVE_BUFFER_BYTES), GROUPS, self._take_all, lost)
+        self._take = take
+        self.received = 0
 
     def filter(self, protocol: int, tables: Iterable[int], own_port: int) -> None:
         """Let through only what can concern us; call it again when the tables change."""
-        attach(self._sock, route_filter(protocol, tables, own_port))
+        attach(self.sock, route_filter(protocol, tables, own_port))
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Deliver from now on; what was queued since the socket exists comes first."""
-        loop.add_reader(self._sock.fileno(), self._drain)
-
-    def close(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop delivering and leave the groups."""
-        loop.remove_reader(self._sock.fileno())
-        self._sock.close()
-
-    def _drain(self) -> None:
+    def _take_all(self, datagrams: Iterator[bytes]) -> None:
         actors: dict[int, Actor | None] = {}
-        for _ in range(DRAIN):
-            try:
-                data, (sender, _group) = self._sock.recvfrom(1 << 16)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno == errno.ENOBUFS:
-                    self.overruns += 1
-                    self._lost()
-                    continue
-                raise
-            if sender != 0:  # only the kernel speaks for the kernel
-                self.spoofed += 1
-                continue
+        for data in datagrams:
             self._deliver(data, actors)
 
     def _deliver(self, data: bytes, actors: dict[int, Actor | None]) -> None:
@@ -102,4 +69,4 @@ class EventSocket:
             offset += (length + 3) & ~3
 
 
-__all__ = ["GROUPS", "SO_RCVBUFFORCE", "EventSocket", "actor_of"]
+__all__ = ["GROUPS", "EventSocket", "actor_of"]

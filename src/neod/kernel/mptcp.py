@@ -3,23 +3,22 @@
 Nothing is opened before it is needed: a host without MPTCP pays nothing.
 """
 
-import asyncio
 import errno
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Final
 
 from neod.kernel.errors import from_os_error, refused
-from neod.kernel.rtnl import SO_RCVBUFFORCE, SOL_NETLINK, NetlinkRtnl, messages
+from neod.kernel.multicast import Multicast
+from neod.kernel.rtnl import SO_RCVBUFFORCE, NetlinkRtnl, messages
 from neod.model.errors import KernelError
 from neod.mptcp import COMMANDS, Event, event_of
 from neod.wire import attr_text, attrs, text, u32
 
 NETLINK_GENERIC: Final = 16
-NETLINK_ADD_MEMBERSHIP: Final = 1
 GENL_ID_CTRL: Final = 16
 CTRL_CMD_GETFAMILY: Final = 3
 CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME, CTRL_ATTR_MCAST_GROUPS = 1, 2, 7
@@ -29,8 +28,6 @@ EVENTS: Final = "mptcp_pm_events"
 VERSION: Final = 1
 GENL: Final = Struct("=BBH")  # genlmsghdr: command, version, reserved
 EVENT_BUFFER_BYTES: Final = 8 << 20
-DRAIN: Final = 256
-"""Datagrams a wake-up, so that a storm of connections leaves the loop a turn for others."""
 
 
 def open_generic(receive_buffer_bytes: int) -> socket.socket:
@@ -141,7 +138,7 @@ def _named(command: int, error: KernelError | None) -> KernelError | None:
     return error and KernelError(f"mptcp {COMMANDS.get(command, command)}", error.code, error.why)
 
 
-class PathEvents:
+class PathEvents(Multicast):
     """The events of the path manager of one namespace, as values.
 
     While it is open, the kernel accepts joins to connections that a
@@ -157,35 +154,12 @@ class PathEvents:
         group: int,
         opener: Callable[[int], socket.socket] = open_generic,
     ) -> None:
-        self._take, self._lost = take, lost
-        self._sock = opener(EVENT_BUFFER_BYTES)
-        self._sock.setblocking(False)
-        self._sock.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
-        self.received = self.overruns = 0
+        super().__init__(opener(EVENT_BUFFER_BYTES), [group], self._take_all, lost)
+        self._take = take
+        self.received = 0
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Deliver from now on; what was queued since the socket exists comes first."""
-        loop.add_reader(self._sock.fileno(), self._drain)
-
-    def close(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop delivering and leave the group."""
-        loop.remove_reader(self._sock.fileno())
-        self._sock.close()
-
-    def _drain(self) -> None:
-        for _ in range(DRAIN):
-            try:
-                data, (sender, _group) = self._sock.recvfrom(1 << 16)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                self.overruns += 1
-                self._lost()
-                continue
-            if sender != 0:  # only the kernel speaks for the kernel
-                continue
+    def _take_all(self, datagrams: Iterator[bytes]) -> None:
+        for data in datagrams:
             for _type, _flags, _sequence, payload in messages(data):
                 self.received += 1
                 said = event_of(payload[0], payload[GENL.size :])

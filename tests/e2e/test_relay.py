@@ -32,8 +32,9 @@ def test_one_connection_has_a_subflow_directly_and_through_each_relay(relays, ba
     assert echo(client, there, b"x" * 200_000) == b"x" * 200_000
 
 
-def test_without_relay_snat_the_kernel_refuses_what_comes_from_the_relays(relays):
-    relays.start("nftables", snat=False)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_without_relay_snat_the_kernel_refuses_what_comes_from_the_relays(relays, backend):
+    relays.start(backend, snat=False)
     server = relays.listen()
     client = relays.connect(address("proxy"))
     there, _ = server.accept()

@@ -67,7 +67,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
         heard,
         lambda netns, actor: wakeup.hint(NatKey(netns), "nftables event", actor),
         lambda: wakeup.hint_kind(("", NetnsKey.kind), "mount event"),
-        lambda: wakeup.hint_everything("lost events"),
+        wakeup.lost,
     )
     spaces = Spaces(REGISTRY, clock, state_dir, runtime_dir, ears)
     dhcp = DhcpService(clock, LeaseStore(state_dir, clock), leased, log=said)
@@ -79,6 +79,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
 
     def revert(intents: Intents) -> None:
         journal.note("not confirmed", detail="the file before is in force again")
+        journal.tally.reloads["unconfirmed"] += 1
         core.adopt(intents, "not confirmed")
 
     file = FileKeeper(config, state_dir, clock, revert)

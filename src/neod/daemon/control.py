@@ -13,7 +13,7 @@ from neod.daemon.describe import flat, iso
 from neod.daemon.file import FileKeeper, Reading
 from neod.daemon.paths_words import paths_reply
 from neod.intents.desired import Desired
-from neod.ipc.errors import ApplyFailed, Busy, NoSuchObject, Paused, TimedOut
+from neod.ipc.errors import ApplyFailed, Busy, FileInvalid, NoSuchObject, Paused, TimedOut
 from neod.ipc.replies import (
     ApplyReply,
     ConfirmReply,
@@ -103,6 +103,7 @@ class DaemonControl:
         notes = [
             self._file.degraded,
             self._core.dhcp.degraded,
+            self._core.scrapes.note if self._core.scrapes else "",
             *(f"not read: {e}" for e in self._core.reconciler.unread),
         ]
         notes += roles.nat_notes(self._core)
@@ -288,7 +289,12 @@ class DaemonControl:
         """Read the file again and put it to work."""
         if self._file.trial_left_s is not None:
             raise Busy("a reload is still waiting for its confirmation: neodctl confirm")
-        reading = await self._file.read()
+        reloads = self._core.journal.tally.reloads
+        try:
+            reading = await self._file.read()
+        except FileInvalid:
+            reloads["invalid"] += 1
+            raise
         if confirm_s is not None:
             try:
                 self._file.try_out(reading, confirm_s)
@@ -296,6 +302,7 @@ class DaemonControl:
                 raise ApplyFailed(f"the way back could not be kept on disk: {error.strerror}") from error
         else:
             self._file.use(reading)
+        reloads["used"] += 1
         reply = await self.adopt(reading, "reload")
         return ReloadReply(reply, confirm_s)
 

@@ -5,6 +5,7 @@ What happens here happens on one loop; the reconciler alone writes to the kernel
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from neod.daemon.belonging import path_of
 from neod.daemon.follow import Follow
@@ -24,6 +25,9 @@ from neod.model.change import Report
 from neod.model.facts import FOREVER, Lease, Nic
 from neod.model.key import Key, LinkKey
 from neod.ports import Clock, Ports, Rtnl
+
+if TYPE_CHECKING:
+    from neod.daemon.scrape import Scrapes
 
 
 class Core:
@@ -56,6 +60,7 @@ class Core:
         self._polls = Polls(self.kinds, spaces, self.reconciler)
         self._next_resync = 0.0
         self.multipath: Multipathing | None = None
+        self.scrapes: Scrapes | None = None  # once the file asks for metrics
 
     # ------------------------------------------------------------ desired state
 

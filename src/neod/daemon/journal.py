@@ -4,6 +4,7 @@ from typing import Any, Final, Protocol
 
 from neod.daemon.describe import WHAT, in_words, iso
 from neod.daemon.ledger import Ledger
+from neod.daemon.tally import Tally
 from neod.daemon.wakeup import Hints
 from neod.ipc.feed import Feed
 from neod.ipc.replies import EventRecord
@@ -31,6 +32,7 @@ class Journal:
         self._clock, self._log, self.feed = clock, log, feed
         self._conflicts: set[str] = set()
         self.last: Report | None = None
+        self.tally = Tally()
 
     def note(self, what: str, *, object: str = "", detail: str = "", by: str = "", quiet: bool = False) -> None:
         """Write down something that is not a change of a pass: a lease, a reload, a pause.
@@ -47,6 +49,7 @@ class Journal:
     def report(self, report: Report, hints: Hints, drifts: dict[str, DriftKind], actors: dict[str, Actor]) -> None:
         """Write down a pass, if it did or found anything new. *drifts* and *actors* are by key text."""
         self.last = report
+        self.tally.passed(report, drifts)
         wall, now = self._clock.wall(), self._clock.boottime()
         since = hints.first_at if hints.first_at is not None else now
         many, when = len(report.outcomes) > MANY, iso(wall)

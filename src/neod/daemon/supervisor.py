@@ -62,6 +62,7 @@ class Supervisor:
                         ("dhcp", self._core.dhcp.run),
                         *((("paths", self._core.multipath.run),) if self._core.multipath else ()),
                         ("control", self._serve),
+                        ("metrics", self._metrics),
                         ("hangups", self._reload_on_hangup),
                         ("ticks", self._ticks),
                         ("watchdog", self._watchdog),
@@ -111,6 +112,21 @@ class Supervisor:
         self._serving = True
         self._tell_manager()
         await server.run()
+
+    async def _metrics(self) -> None:
+        """Serve metrics where the file says, as soon as it says so; nothing is loaded for a host without."""
+        core = self._core
+
+        def wanted() -> str:
+            return core.intents.daemon.metrics_listen
+
+        async with core.passed:
+            await core.passed.wait_for(lambda: core.reconciler.number > 0 and wanted())
+        from neod.daemon.metrics import metrics
+        from neod.daemon.scrape import Scrapes
+
+        core.scrapes = Scrapes(lambda: metrics(core, self._file), wanted, self._log)
+        await core.scrapes.run(core.passed)
 
     def _tell_manager(self) -> None:
         core = self._core

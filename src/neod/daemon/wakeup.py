@@ -45,6 +45,7 @@ class Wakeup:
         self._clock = clock
         self._hints = Hints()
         self._woken = asyncio.Event()
+        self.overruns = 0  # how often events were lost
 
     @property
     def pending(self) -> bool:
@@ -78,6 +79,11 @@ class Wakeup:
         """Look at everything again."""
         self._hints.everything = True
         self._wake(cause)
+
+    def lost(self) -> None:
+        """Look at everything again, because events were lost."""
+        self.overruns += 1
+        self.hint_everything("lost events")
 
     def full_pass(self, cause: str) -> asyncio.Future[None]:
         """Ask for a full pass; the future is done when one that began after now is over."""

@@ -1,10 +1,4 @@
-"""What neo-race counts, and the text in which Prometheus reads it. Pure.
-
-Written out here because it is one page: the client library would cost a
-registry, locks around every count and 8 MB for five counters and a histogram.
-
-Source: the exposition format, version 0.0.4.
-"""
+"""What neo-race counts, and its page for Prometheus. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -12,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from neod.race.order import Candidate
+from neod.service.exposition import Family, Sample, by, number, plain
+from neod.service.exposition import page as page_of
 
 K = TypeVar("K", bound=Hashable)
 
 CONNECT_BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Histogram:
@@ -79,40 +73,15 @@ def count(counts: dict[K, int], key: K) -> None:
     counts[key] = counts.get(key, 0) + 1
 
 
-def number(value: float) -> str:
-    """Return a number as Prometheus writes it."""
-    if value == float("inf"):
-        return "+Inf"
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def line(name: str, labels: Mapping[str, str], value: float) -> str:
-    """Return one sample."""
-    inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-    return f"{name}{{{inner}}} {number(value)}" if inner else f"{name} {number(value)}"
-
-
 def exposition(races: Mapping[str, tuple[Stats, Gauges]]) -> str:
     """Return the page: every family with its help, then a line a race and label."""
-    lines: list[str] = []
-    for name, kind, text, samples in FAMILIES:
-        lines += (f"# HELP {name} {text}", f"# TYPE {name} {kind}")
-        for race, (stats, gauges) in sorted(races.items()):
-            lines += (
-                line(name + suffix, {"race": race, **labels}, value) for suffix, labels, value in samples(stats, gauges)
-            )
-    return "\n".join(lines) + "\n"
+    return page_of(Family(name, kind, text, list(_of_races(races, samples))) for name, kind, text, samples in FAMILIES)
 
 
-Sample = tuple[str, Mapping[str, str], float]
-
-
-def _plain(value: float, **labels: str) -> Iterable[Sample]:
-    return (("", labels, value),)
-
-
-def _by(counts: Mapping[str, int], label: str) -> Iterable[Sample]:
-    return (("", {label: key}, value) for key, value in sorted(counts.items()))
+def _of_races(races: Mapping[str, tuple[Stats, Gauges]], samples: "Samples") -> Iterator[Sample]:
+    for race, (stats, gauges) in sorted(races.items()):
+        for suffix, labels, value in samples(stats, gauges):
+            yield suffix, {"race": race, **labels}, value
 
 
 def _won(stats: Stats, _: Gauges) -> Iterable[Sample]:
@@ -126,22 +95,22 @@ def _failed(stats: Stats, _: Gauges) -> Iterable[Sample]:
 
 
 def _bytes(stats: Stats, gauges: Gauges) -> Iterable[Sample]:
-    yield from _plain(stats.bytes_up + gauges.live_up, direction="to_upstream")
-    yield from _plain(stats.bytes_down + gauges.live_down, direction="to_client")
+    yield from plain(stats.bytes_up + gauges.live_up, direction="to_upstream")
+    yield from plain(stats.bytes_down + gauges.live_down, direction="to_client")
 
 
 Samples = Callable[[Stats, Gauges], Iterable[Sample]]
 
 FAMILIES: Final[tuple[tuple[str, str, str, Samples], ...]] = (
-    ("neo_race_accepted_total", "counter", "Connections accepted.", lambda s, _: _plain(s.accepted)),
-    ("neo_race_refused_total", "counter", "Connections refused, by limit.", lambda s, _: _by(s.refused, "why")),
+    ("neo_race_accepted_total", "counter", "Connections accepted.", lambda s, _: plain(s.accepted)),
+    ("neo_race_refused_total", "counter", "Connections refused, by limit.", lambda s, _: by(s.refused, "why")),
     ("neo_race_won_total", "counter", "Races won, by upstream, source address and protocol.", _won),
-    ("neo_race_lost_total", "counter", "Races that nobody won.", lambda s, _: _by(s.lost, "reason")),
+    ("neo_race_lost_total", "counter", "Races that nobody won.", lambda s, _: by(s.lost, "reason")),
     ("neo_race_attempts_failed_total", "counter", "Attempts that failed before the race was decided.", _failed),
-    ("neo_race_closed_total", "counter", "Connections ended, by how.", lambda s, _: _by(s.closed, "how")),
+    ("neo_race_closed_total", "counter", "Connections ended, by how.", lambda s, _: by(s.closed, "how")),
     ("neo_race_bytes_total", "counter", "Bytes forwarded.", _bytes),
-    ("neo_race_connections_open", "gauge", "Connections open now, races included.", lambda _, g: _plain(g.open)),
-    ("neo_race_candidates", "gauge", "Sources times upstreams now.", lambda _, g: _plain(g.candidates)),
+    ("neo_race_connections_open", "gauge", "Connections open now, races included.", lambda _, g: plain(g.open)),
+    ("neo_race_candidates", "gauge", "Sources times upstreams now.", lambda _, g: plain(g.candidates)),
     (
         "neo_race_connect_seconds",
         "histogram",
@@ -149,7 +118,3 @@ FAMILIES: Final[tuple[tuple[str, str, str, Samples], ...]] = (
         lambda s, _: s.connect.samples({}),
     ),
 )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

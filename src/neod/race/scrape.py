@@ -3,16 +3,10 @@
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import Final
 
 from neod.race.loop import ERR, HUP, OUT, Loop
-from neod.race.metrics import CONTENT_TYPE
 from neod.race.sockets import address_of
-
-REQUEST_BYTES: Final = 8192
-PATIENCE_S: Final = 10.0
-MOST: Final = 16
-"""Readers at the same time; more wait in the backlog of the kernel until one has gone."""
+from neod.service.http import MOST, PATIENCE_S, REQUEST_BYTES, TooLong, answer
 
 
 class Scrapes:
@@ -82,7 +76,7 @@ class Reader:
                 self._speak()
         except BlockingIOError:
             return
-        except OSError:
+        except (OSError, TooLong):
             self.close()
             return
         if mask & (ERR | HUP):
@@ -92,20 +86,9 @@ class Reader:
         while not self._reply:
             heard = self._client.recv(REQUEST_BYTES)
             self._heard += heard
-            if not heard or len(self._heard) > REQUEST_BYTES:
+            if not heard:
                 raise ConnectionAbortedError
-            if b"\r\n\r\n" in self._heard or b"\n\n" in self._heard:
-                self._reply = memoryview(self._answer())
-
-    def _answer(self) -> bytes:
-        verb, _, rest = self._heard.partition(b" ")
-        path = rest.split(b" ", 1)[0].split(b"?", 1)[0]
-        if verb not in (b"GET", b"HEAD"):
-            return response("405 Method Not Allowed", "only GET\n")
-        if path != b"/metrics":
-            return response("404 Not Found", "see /metrics\n")
-        whole = response("200 OK", self._page())
-        return whole if verb == b"GET" else whole[: whole.index(b"\r\n\r\n") + 4]
+            self._reply = memoryview(answer(self._heard, self._page))
 
     def _speak(self) -> None:
         while self._reply:
@@ -113,12 +96,3 @@ class Reader:
         with contextlib.suppress(OSError):
             self._client.shutdown(socket.SHUT_WR)
         self.close()
-
-
-def response(status: str, body: str) -> bytes:
-    """Return a whole HTTP response."""
-    data = body.encode()
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + data

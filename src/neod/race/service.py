@@ -26,6 +26,8 @@ DRAIN_S: Final = 5.0
 
 LOOK_S: Final = 0.05
 
+METRICS_RETRY_S: Final = 5.0
+
 
 class Service:
     """The races of a file, as far as *names* asks for them; all of them if it is empty."""
@@ -41,7 +43,7 @@ class Service:
         self._auto: AutoSources | None = None
         self._paths: tuple[str, ...] = ()
         self._scrapes: Scrapes | None = None
-        self._metrics_listen = ""
+        self._metrics_listen = self._metrics_error = ""
         self._retargeting = False
         self._deadline_s: float | None = None
 
@@ -74,8 +76,9 @@ class Service:
 
     def status(self) -> str:
         """Return one line for ``systemctl status``."""
-        broken = "; ".join(f"{name}: {c.error}" for name, c in sorted(self.contests.items()) if c.error)
-        return f"{len(self.contests)} races, {self.connections} connections" + (f"; {broken}" if broken else "")
+        broken = [f"{name}: {c.error}" for name, c in sorted(self.contests.items()) if c.error]
+        broken += [f"metrics: {self._metrics_error}"] if self._metrics_error else []
+        return "; ".join((f"{len(self.contests)} races, {self.connections} connections", *broken))
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Let nothing more in, and call *stopped* when all connections have ended; the second call resets them."""
@@ -150,21 +153,30 @@ class Service:
     def _serve_metrics(self, listen: str) -> None:
         if listen == self._metrics_listen:
             return
-        self._metrics_listen = listen
+        self._metrics_listen, self._metrics_error = listen, ""
         if self._scrapes is not None:
             self._scrapes.close()
             self._scrapes = None
-        if not listen:
+        self._listen_for_scrapes(listen)
+
+    def _listen_for_scrapes(self, listen: str) -> None:
+        """Serve next to neod's own page; a port that is taken is asked for again."""
+        if not listen or listen != self._metrics_listen or self._deadline_s is not None:
             return
         host, _, port = listen.rpartition(":")
-        number = int(port) + 1 if int(port) else 0
+        number = (int(port) + 1) % (1 << 16) if int(port) else 0
         try:
             self._scrapes = Scrapes(self.loop, host.strip("[]"), number, self.page)
         except OSError as error:
-            self._log.error("cannot serve metrics", address=f"{host}:{number}", why=error.strerror)
+            why = f"{host}:{number}: {error.strerror or error}"
+            if why != self._metrics_error:
+                self._log.warning("cannot serve metrics", why=why)
+            self._metrics_error = why
+            self.loop.later(METRICS_RETRY_S, lambda: self._listen_for_scrapes(listen))
             return
+        self._metrics_error = ""
         at = self._scrapes.address
-        self._log.info("serving metrics", address=f"{at[0]}:{at[1]}")
+        self._log.info("serving metrics", address=f"[{at[0]}]:{at[1]}" if ":" in at[0] else f"{at[0]}:{at[1]}")
 
     def page(self) -> str:
         """Return what Prometheus reads."""

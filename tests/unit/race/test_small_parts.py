@@ -15,7 +15,6 @@ from neod.race.order import Candidate
 from neod.race.pipes import LEAST_BYTES, PipePool
 from neod.race.resolve import Answer as Resolved
 from neod.race.resolve import Name, in_hosts, interleaved
-from neod.race.scrape import response
 from neod.race.sources import usable
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────
@@ -85,12 +84,6 @@ def test_a_histogram_counts_up_to_each_bound():
         ("_sum", None, pytest.approx(3.65)),
         ("_count", None, 4),
     ]
-
-
-def test_a_response_says_how_long_it_is():
-    head, _, body = response("200 OK", "ä\n").partition(b"\r\n\r\n")
-    assert b"Content-Length: 3" in head
-    assert body == "ä\n".encode()
 
 
 # ── names ───────────────────────────────────────────────────────────────────────────────────────

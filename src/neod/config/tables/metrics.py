@@ -17,7 +17,8 @@ class Metrics(Section):
         str,
         Listen,
         Field(
-            description="Address and port to serve metrics at; port 0 takes a free one. Absent: none are served.",
+            description="Address and port of neod's page, http://ADDRESS:PORT/metrics; neo-race's is at the next port. "
+            "Port 0 takes free ones, which neodctl status --json and the logs tell. Absent: nothing is served.",
             examples=["127.0.0.1:9110"],
         ),
     ] = ""

@@ -11,7 +11,7 @@ from neod.daemon import doctor, roles, words
 from neod.daemon.core import Core
 from neod.daemon.describe import flat, iso
 from neod.daemon.file import FileKeeper, Reading
-from neod.daemon.paths_words import paths_reply
+from neod.daemon.paths_words import paths_reply, scene
 from neod.intents.desired import Desired
 from neod.ipc.errors import ApplyFailed, Busy, FileInvalid, NoSuchObject, Paused, TimedOut
 from neod.ipc.replies import (
@@ -171,11 +171,11 @@ class DaemonControl:
         statuses = sorted(self._core.dhcp.status(), key=lambda status: status.link)
         return LeasesReply(tuple(words.lease_row(self._core, status) for status in statuses))
 
-    async def doctor(self) -> DoctorReply:
-        """Return what kernel and host allow."""
+    async def doctor(self, server: tuple[str, int] | None) -> DoctorReply:
+        """Return what kernel and host allow, and what becomes of connections to *server*."""
         if self._core.ports is None:
             return DoctorReply(False)
-        return await doctor.examine(self._core.ports)
+        return await doctor.examine(self._core.ports, scene(self._core, server))
 
     async def paths(self) -> PathsReply:
         """Return every MPTCP connection."""

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
+from neod.daemon.probes_mptcp import PROBES, Scene
+from neod.daemon.probes_server import server_speaks
 from neod.ipc.reply_doctor import DoctorReply, ProbeRow
 from neod.kernel import probe
 from neod.model.errors import KernelError
 from neod.ports import LegacyTable, Netfilter, Ports
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
+STATES: Final = {"fine": OK, "warning": WARNING, "fault": PROBLEM}
 ORDER: Final = {PROBLEM: 0, WARNING: 1, OK: 2}
 DRIVERS: Final = {
     "macvlan": "install the modules of this kernel; macvlans cannot be made without",
@@ -30,11 +33,11 @@ MANAGERS: Final = {
 FULL: Final = 0.8  # of the connection table
 
 
-async def examine(ports: Ports) -> DoctorReply:
-    """Return all probes, the worst first."""
+async def examine(ports: Ports, scene: Scene) -> DoctorReply:
+    """Return all probes, the worst first; with a server in the scene, connections to it from every address."""
     rows = [
-        *await asyncio.to_thread(lambda: [*drivers(), *managers()]),
-        *(row for one in (mptcp, translation, forwarding, rp_filter, conntrack) for row in one(ports)),
+        *await asyncio.to_thread(lambda: [*drivers(), *managers(), *multipath(scene)]),
+        *(row for one in (translation, forwarding, rp_filter, conntrack) for row in one(ports)),
     ]
     rows.sort(key=lambda row: (ORDER[row.state], row.name))
     return DoctorReply(all(row.state != PROBLEM for row in rows), tuple(rows))
@@ -55,15 +58,11 @@ def drivers() -> Iterator[ProbeRow]:
             yield ProbeRow(f"driver {name}", state, "the kernel does not know it", remedy)
 
 
-def mptcp(ports: Ports) -> Iterator[ProbeRow]:
-    """Yield whether MPTCP is there and on."""
-    value = ports.sysctls.read(["net/mptcp/enabled"]).get("net/mptcp/enabled")
-    if value is None:
-        yield ProbeRow("mptcp", PROBLEM, "there is no net.mptcp.enabled", "use a kernel with CONFIG_MPTCP, from 5.6")
-    elif value != "1":
-        yield ProbeRow("mptcp", WARNING, f"net.mptcp.enabled is {value}", "set it to 1 in [sysctl]")
-    else:
-        yield ProbeRow("mptcp", OK, "net.mptcp.enabled is 1")
+def multipath(scene: Scene) -> Iterator[ProbeRow]:
+    """Yield what the probes of MPTCP found."""
+    for ask in (*PROBES, server_speaks):
+        for found in ask(scene):
+            yield ProbeRow(found.probe, STATES[found.verdict], found.evidence, found.remedy)
 
 
 def translation(ports: Ports) -> Iterator[ProbeRow]:

@@ -74,7 +74,7 @@ class Multipathing:
         host = facts.get(FactKey("host"))
         able = isinstance(host, Host) and not {"path_manager", "pm_type"}.isdisjoint(host.mptcp)
         changed: dict[FactKey, Fact] = {}
-        for netns in self._candidates:
+        for netns in {**self._candidates, **self._wanted}:
             seen = observed.of((netns, "endpoint"))
             foreign = sorted((getattr(key, "ip", None) for key, one in seen.items() if not one.owned), key=str)
             why = self._impossible.get(netns, "") if able else "this kernel has no userspace path manager"

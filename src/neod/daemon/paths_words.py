@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from neod.daemon.core import Core
+from neod.daemon.probes_mptcp import PathSeen, Scene
+from neod.intents.mptcp import address_of
+from neod.intents.unit import FactKey
 from neod.ipc.reply_paths import ConnectionRow, PathsReply, SubflowRow
+from neod.kinds.mptcp import EndpointKey
 from neod.model.errors import KernelError
+from neod.model.facts import Multipath
 from neod.model.key import AddressKey
 from neod.mptcp import FLOW_BACKUP_LOC, FLOW_BACKUP_REM, ConnectionSeen, FlowSeen
 from neod.wire import Ip
@@ -87,3 +92,19 @@ def _state(flow: FlowSeen) -> str:
     if flow.backoff >= STALLED_AFTER:
         return "stalled"
     return "backup" if flow.flags & (FLOW_BACKUP_LOC | FLOW_BACKUP_REM) else "established"
+
+
+def scene(core: Core, server: tuple[str, int] | None) -> Scene:
+    """Return what the probes of MPTCP look at: the addresses that are to be paths, and what the kernel holds."""
+    parents = {path.name: path.parent for path in core.intents.paths}
+    told = [(one.name, address_of(one, core.facts)) for one in core.intents.candidates if not one.netns]
+    seen = core.reconciler.observed.of(("", EndpointKey.kind))
+    endpoints = [(str(key.ip), one.spec.id, one.owned) for key, one in seen.items() if isinstance(key, EndpointKey)]
+    known = core.facts.get(FactKey("mptcp", ""))
+    return Scene(
+        paths=tuple(PathSeen(name, str(found[0]), parents.get(name, "")) for name, found in told if found),
+        manager="neod" if any(not one.netns for one in core.intents.path_managers) else "kernel",
+        unmanageable=known.unmanageable if isinstance(known, Multipath) else "",
+        endpoints=tuple(sorted(endpoints)),
+        server=server,
+    )

@@ -7,9 +7,10 @@ from typing import Any, Final
 from neod.daemon.observed import Place
 from neod.daemon.reconcile import Drivers, Reconciler
 from neod.daemon.wakeup import Hints
+from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
 from neod.model.key import Key
-from neod.model.kind import Kind, Poll
+from neod.model.kind import Kind, Peeking, Poll
 
 SHARE: Final = 0.001
 """Of a core, the most that looking for changes of a kind without events may cost: it sets how often we look."""
@@ -33,15 +34,27 @@ class Polls:
         """Add what is due to *hints*; what is due soon comes along, for half of what a look costs is the pass."""
         if self.next_due() > now or hints.everything:
             return
-        for place in [place for place, at in self._at.items() if at <= now + TOGETHER_S]:
+        due = [place for place, at in self._at.items() if at <= now + TOGETHER_S]
+        for place in due:
             poll = self._poll_of(place)
+            if self._is_calm(place):
+                self._at[place] = now + self._pause_s(place)
+                continue
             if poll is None or poll.at_most is None:
                 hints.kinds.add(place)
                 continue
             del self._at[place]  # anew after the pass
             for key in self._part(place, poll.at_most):
                 hints.keys.setdefault(key, None)
-        hints.causes.append("poll")
+        if hints:
+            hints.causes.append("poll")
+
+    def _is_calm(self, place: Place) -> bool:
+        try:
+            driver = self._spaces.driver(place)
+        except KernelError:
+            return False  # the pass says what is wrong
+        return isinstance(driver, Peeking) and not driver.stirred()
 
     def _part(self, place: Place, at_most: int) -> Iterator[Key]:
         """Yield what comes next of all that is desired or ours of a kind."""

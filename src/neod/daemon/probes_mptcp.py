@@ -1,27 +1,17 @@
 """What ``neodctl doctor`` asks about MPTCP: probes of kernel, paths and the way, each with evidence and remedy.
 
 A probe is a function of a ``Scene`` that yields findings; none changes
-anything. ``TO_SERVER`` are those that open connections to a server that the
-user named; they block for some seconds and belong in a thread.
+anything. What opens connections is in ``probes_server``.
 """
 
-import errno
-import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from struct import Struct
 from typing import Final
 
 from neod.mptcp import MOST_ENDPOINTS
 
-IPPROTO_MPTCP: Final = 262
-SOL_MPTCP: Final = 284
-MPTCP_INFO: Final = 1
-INFO_FLAGS: Final = Struct("=8xI")
-FALLBACK, KEY_RECEIVED = 1, 2
-PATIENCE_S: Final = 3.0
 FALLBACKS: Final = {
     "MPCapableFallbackACK": "a server or something on the way answered MP_CAPABLE and then dropped MPTCP",
     "MPCapableFallbackSYNACK": "servers answered without MP_CAPABLE: they do not speak MPTCP, or it is stripped",
@@ -48,8 +38,9 @@ class Finding:
 class PathSeen:
     """One address that is to be a path."""
 
-    name: str
+    name: str  # of its link
     address: str
+    parent: str = ""  # the NIC below; empty where it is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,60 +116,18 @@ def one_gateway_mac(scene: Scene) -> Iterator[Finding]:
         yield Finding("arp", "fine", f"{len(by_ip)} neighbours, each with one MAC")
 
 
-def server_speaks(scene: Scene) -> Iterator[Finding]:
-    """Does the named server speak MPTCP with every address; do packets of every address return?"""
-    if scene.server is None:
-        return
-    for path in scene.paths:
-        yield try_server(path, scene.server)
-
-
-def try_server(path: PathSeen, server: tuple[str, int]) -> Finding:
-    """Open one MPTCP connection from *path* to *server* and say what came of it. Blocks for seconds at most."""
-    family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
-    name = f"mptcp from {path.name}"
-    try:
-        with socket.socket(family, socket.SOCK_STREAM, IPPROTO_MPTCP) as sock:
-            sock.settimeout(PATIENCE_S)
-            sock.bind((path.address, 0))
-            sock.connect(server)
-            flags = _flags_of(sock)
-    except OSError as error:
-        return Finding(name, "fault", f"{path.address} → {server[0]}:{server[1]}: {_why(error)}", _remedy(error))
-    if flags & FALLBACK or not flags & KEY_RECEIVED:
-        told = f"{path.address} → {server[0]}:{server[1]}: connected, but as plain TCP"
-        remedy = "the server does not listen with MPTCP (see: ss -M), or this way strips it: try a relay"
-        return Finding(name, "fault", told, remedy)
-    return Finding(name, "fine", f"{path.address} → {server[0]}:{server[1]} speaks MPTCP")
-
-
-def _flags_of(sock: socket.socket) -> int:
-    """Return the flags of a connection; FALLBACK where the kernel has handed it to TCP and tells no more."""
-    try:
-        flags: int = INFO_FLAGS.unpack_from(sock.getsockopt(SOL_MPTCP, MPTCP_INFO, 128))[0]
-    except OSError as error:
-        if error.errno == errno.EOPNOTSUPP:
-            return FALLBACK
-        raise
-    return flags
-
-
-def _why(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {PATIENCE_S:g} s"
-    return error.strerror or str(error)
-
-
-def _remedy(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return "packets leave or return nowhere: the network knows this lease by another port, or filters its source"
-    return {
-        errno.ECONNREFUSED: "nothing listens there: check address and port",
-        errno.EADDRNOTAVAIL: "the address is not on this host now: see neodctl status",
-        errno.ENETUNREACH: "its table has no way there: see neodctl status",
-        errno.EHOSTUNREACH: "its gateway does not answer: see ip neighbour",
-        errno.ENOPROTOOPT: "this kernel does not tell; 5.16 or newer does",
-    }.get(error.errno or 0, "see ip route get to the server from this address")
+def arp_flux(scene: Scene) -> Iterator[Finding]:
+    """Does an interface answer ARP for the addresses of the others, so that the gateway sees one MAC for several?"""
+    links = sorted({name for path in scene.paths for name in (path.name, path.parent) if name})
+    conf = scene.proc / "sys/net/ipv4/conf"
+    everywhere = _read(conf / "all/arp_ignore")
+    found = [link for link in links if everywhere == "0" and _read(conf / link / "arp_ignore") == "0"]
+    if found and len(scene.paths) > 1:
+        told = f"arp_ignore is 0 on {', '.join(found[:8])}: who asks for one address is answered for all"
+        remedy = "neod sets it to 1 on macvlans and their NIC (neodctl status); elsewhere write it in [sysctl]"
+        yield Finding("arp flux", "fault", told, remedy)
+    elif links:
+        yield Finding("arp flux", "fine", "each interface answers for its own address only")
 
 
 def mptcp_counters(netstat: str) -> Mapping[str, int]:
@@ -200,5 +149,4 @@ def _text(path: Path) -> str:
         return ""
 
 
-PROBES: Final[tuple[Probe, ...]] = (kernel_speaks, slots, fallbacks, one_gateway_mac)
-TO_SERVER: Final[tuple[Probe, ...]] = (server_speaks,)
+PROBES: Final[tuple[Probe, ...]] = (kernel_speaks, slots, fallbacks, one_gateway_mac, arp_flux)

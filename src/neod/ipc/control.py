@@ -105,8 +105,8 @@ class Control(Protocol):
         """Return every DHCP client, with or without a lease, by link."""
         ...
 
-    async def doctor(self) -> DoctorReply:
-        """Return what kernel and host allow, looked at now."""
+    async def doctor(self, server: tuple[str, int] | None) -> DoctorReply:
+        """Return what kernel and host allow, looked at now, and what becomes of connections to *server*."""
         ...
 
     async def paths(self) -> PathsReply:

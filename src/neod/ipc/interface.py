@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
+from ipaddress import ip_address
 from types import NoneType, UnionType
 from typing import Any, Final, TypedDict
 
@@ -48,10 +49,12 @@ def writes(method: str, parameters: Mapping[str, object]) -> bool:
     """Whether a call needs the right to write.
 
     ``Plan`` of a named file is among them: it makes a root process open that
-    file and quote from it.
+    file and quote from it. So is ``Doctor`` of a named server: it connects.
     """
     if method == "Plan":
         return parameters.get("file") is not None
+    if method == "Doctor":
+        return parameters.get("server") is not None
     return method in {"Apply", "Reload", "Confirm", "Pause", "Resume", "Down"}
 
 
@@ -100,6 +103,18 @@ def _span(name: str, value: float | None, least: float = 0.0) -> float | None:
     if value is not None and not (math.isfinite(value) and least <= value <= LONGEST_SPAN_S):
         raise InvalidParameter(parameter=name)
     return value
+
+
+def _server(value: str) -> tuple[str, int]:
+    """Return an address and a port: "192.0.2.1:443", "[2001:db8::1]:443"."""
+    host, _, port = value.rpartition(":")
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise InvalidParameter(parameter="server") from None
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise InvalidParameter(parameter="server")
+    return str(address), int(port)
 
 
 class ControlInterface(VarlinkInterface, name=NAME):
@@ -160,9 +175,9 @@ class ControlInterface(VarlinkInterface, name=NAME):
         return await self._control.paths()
 
     @varlinkmethod(return_type=_flat(DoctorReply))
-    async def Doctor(self) -> DoctorReply:
-        """What kernel and host allow, with evidence and remedy."""
-        return await self._control.doctor()
+    async def Doctor(self, *, server: str | None = None) -> DoctorReply:
+        """What kernel and host allow, with evidence and remedy; with a server, connect to it too. For writers then."""
+        return await self._control.doctor(None if server is None else _server(server))
 
     @varlinkmethod(return_type=_flat(WhyReply))
     async def Why(self, *, object: str) -> WhyReply:

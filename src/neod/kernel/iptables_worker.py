@@ -60,7 +60,34 @@ def library() -> Any:
     sys.modules["distutils"] = None  # type: ignore[assignment]  # it does without, and faster
     iptc: Any = import_module("iptc")
     iptc.Rule.tables = iptc.Rule6.tables = NO_TABLES
+    iptc.xtables.xtables._option_lookup = _option
     return iptc
+
+
+def _option(extensions: Any, entries: Any, name: bytes) -> Any:
+    """Return the entry of an option in an extension's table; None if there is none.
+
+    python-iptables steps through the table by the length that entries had
+    when it was written, and finds no option but the first of newer libraries.
+    """
+    kind, at = library().xtables.xt_option_entry, ctypes.addressof(entries.contents)
+    while (entry := kind.from_address(at)).name:
+        if entry.name == name:
+            return entry
+        at += _entry_bytes(extensions)
+    return None
+
+
+@cache
+def _entry_bytes(extensions: Any) -> int:
+    """Return the length of an option's entry in the library that is installed, seen in a table with several options.
+
+    Source: libxtables 12.7 (iptables 1.8.11, Debian 13) has a field more at the end.
+    """
+    old = ctypes.sizeof(library().xtables.xt_option_entry)
+    several = extensions.find_match(b"addrtype")[0].x6_options
+    second = ctypes.c_void_p.from_address(ctypes.addressof(several.contents) + old)
+    return old if second.value else old + ctypes.sizeof(ctypes.c_void_p)
 
 
 class Refused(Exception):

@@ -7,16 +7,17 @@ rules, and everything is verified to be whole against that.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import ClassVar, Final, Protocol
 
-from neod.kinds.nat_legacy import LegacyNat
+from neod.kinds.nat_legacy import TABLES, VERSIONS, LegacyNat
 from neod.kinds.nat_nft import NftNat
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key
 from neod.model.kind import Poll
 from neod.model.nat import Ruleset
-from neod.ports import Ports
+from neod.ports import LegacyTable, Ports
 
 NFTABLES: Final = "nftables"
 IPTABLES: Final = "iptables"
@@ -93,11 +94,13 @@ class NatDriver:
             NFTABLES: NftNat(ports.netfilter),
             IPTABLES: LegacyNat(ports.netfilter),
         }
+        self._legacy: tuple[LegacyTable | None, ...] = ()  # as they were read last
         self.notes: tuple[str, ...] = ()
         """For people: the backend and why, and what stands in the way of forwarded packets."""
 
     async def observe(self, keys: Collection[NatKey]) -> Mapping[NatKey, Seen[NatSpec]]:
         """Read both backends; what is in both, or not whole, has no digest and fits nothing."""
+        self._legacy = self._legacy_now()
         found = {name: digest for name, b in self._backends.items() if (digest := await b.read()) is not None}
         if not found:
             self.notes = ()
@@ -108,6 +111,16 @@ class NatDriver:
         await self._tell(backend)
         ruleset = Ruleset((), digest if len(found) == 1 else "")
         return {self._key: Seen(NatSpec(ruleset, backend), True)}
+
+    def _legacy_now(self) -> tuple[LegacyTable | None, ...]:
+        return tuple(self._port.legacy_read(version, table) for version in VERSIONS for table in TABLES)
+
+    def stirred(self) -> bool:
+        """Whether a legacy table is not the very one that was read: of nftables, events tell."""
+        try:
+            return any(now is not then for now, then in zip_longest(self._legacy_now(), self._legacy))
+        except KernelError:
+            return True  # who reads it says what is wrong
 
     async def observe_all(self, wanted: Collection[NatKey]) -> Mapping[NatKey, Seen[NatSpec]]:
         """Read both backends."""

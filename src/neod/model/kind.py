@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
@@ -81,6 +81,15 @@ class Driver(Protocol[K, S]):
 
     async def drop(self, keys: Sequence[K]) -> Sequence[KernelError | None]:
         """Make every key not exist; what is already gone counts as done."""
+        ...
+
+
+@runtime_checkable
+class Peeking(Protocol):
+    """A driver that can tell, far more cheaply than it can read, that nothing changed."""
+
+    def stirred(self) -> bool:
+        """Whether anything may have changed since the last ``observe``, as far as no event tells."""
         ...
 
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from neod.intents.race import RaceSettings
 from neod.race.dial import Defeat, Dialer, Race, Winner
 from neod.race.loop import DUPLEX, ERR, HUP, IN, OUT, RDHUP, Loop
-from neod.race.sockets import IPPROTO_MPTCP, tune, unacknowledged_bytes, will_reset
+from neod.race.sockets import FROM_THE_START, IPPROTO_MPTCP, tune, unacknowledged_bytes, will_reset
 from neod.race.splice import Broken, Flow, Scratch
 
 GRACE_S: Final = 1.0
@@ -58,7 +58,20 @@ class Doom:
 class Connection:
     """From accept to close. ``touched_s`` is when a side last spoke or took something."""
 
-    __slots__ = ("_doom", "_owner", "_race", "_seen", "client", "closed", "down", "host", "since_s", "touched_s", "up")
+    __slots__ = (
+        "_doom",
+        "_endures",
+        "_owner",
+        "_race",
+        "_seen",
+        "client",
+        "closed",
+        "down",
+        "host",
+        "since_s",
+        "touched_s",
+        "up",
+    )
 
     def __init__(self, owner: Owner, client: socket, host: str) -> None:
         self._owner, self.client, self.host = owner, client, host
@@ -66,6 +79,7 @@ class Connection:
         self.down: Flow | None = None
         self.since_s = self.touched_s = owner.loop.now_s  # accepted; then joined
         self.closed = False
+        self._endures = False
         self._race: Race | None = None
         self._doom: Doom | None = None
         self._seen = 0  # what epoll said of the client while the race was on
@@ -74,6 +88,15 @@ class Connection:
         """Watch the client and start the race."""
         self._owner.loop.watch(self.client.fileno(), self._on_client_early, DUPLEX)
         self._race = self._owner.dialer.race(self._on_won, self._on_lost)
+
+    def endure(self) -> None:
+        """Notice from now on when the upstream dies: this one is not over in a moment.
+
+        A connection that is never asks for it: five system calls of 26 (profiled).
+        """
+        if self.up is not None and not self._endures:
+            self._endures = True
+            tune(self.up.sink, self._owner.dialer.wishes)
 
     def overdue(self, now_s: float) -> str:
         """Return which limit of silence is exceeded; empty: none, or the race is still on."""
@@ -122,7 +145,7 @@ class Connection:
     def _on_won(self, winner: Winner) -> None:
         owner, client, upstream = self._owner, self.client, winner.sock
         self._race = None
-        tune(upstream, owner.dialer.wishes)
+        tune(upstream, FROM_THE_START)
         self.up = Flow(client, upstream, owner.scratch, exact=client.proto == IPPROTO_MPTCP)
         self.down = Flow(upstream, client, owner.scratch, exact=upstream.proto == IPPROTO_MPTCP)
         self.since_s = owner.loop.now_s

@@ -147,10 +147,12 @@ class Entrance:
         self.loop.change(self._sock.fileno(), IN)
 
     def _sweep(self) -> None:
-        """Reset who has been silent for too long."""
+        """Reset who has been silent for too long, and make ready to stay whoever is still there."""
         now_s = self.loop.now_s
         for connection, how in [(c, how) for c in self.connections if (how := c.overdue(now_s))]:
             connection.abort(how)
+        for connection in self.connections:
+            connection.endure()
         self.loop.later(_sweep_every_s(self.settings), self._sweep)
 
     # ── what connections report ─────────────────────────────────────────────────────────────────
@@ -180,5 +182,6 @@ class Entrance:
 
 
 def _sweep_every_s(settings: RaceSettings) -> float:
-    limits = [s for s in (settings.first_byte_timeout_s, settings.idle_timeout_s) if s > 0]
+    silences = settings.first_byte_timeout_s, settings.idle_timeout_s, settings.keepalive_s, settings.user_timeout_s
+    limits = [s for s in silences if s > 0]
     return min(max(min(limits, default=LONGEST_SWEEP_S) / SWEEPS, SHORTEST_SWEEP_S), LONGEST_SWEEP_S)

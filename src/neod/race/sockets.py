@@ -24,6 +24,13 @@ NO_MPTCP: Final = frozenset({errno.EPROTONOSUPPORT, errno.ENOPROTOOPT, errno.EIN
 """Kernels without it, with ``net.mptcp.enabled=0``, or behind a policy; plain TCP does then."""
 
 Wishes = tuple[tuple[int, int, int], ...]  # level, option, value
+
+FROM_THE_START: Final[Wishes] = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1),
+)
+"""What the first byte needs; the options against a dead peer have time, and a short connection is over by then."""
+
 SockAddr = tuple[str, int] | tuple[str, int, int, int]
 
 
@@ -88,7 +95,7 @@ def listener(settings: RaceSettings) -> socket.socket:
 
 def wishes(settings: RaceSettings) -> Wishes:
     """Return the options of both sides: forward at once, notice the dead, keep urgent bytes in the stream."""
-    wanted = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)]
+    wanted = [*FROM_THE_START]
     if settings.keepalive_s:
         idle_s = max(1, round(settings.keepalive_s))
         wanted += [

@@ -18,9 +18,13 @@ class Seen:
 
     keys: list[SysctlKey]
     cost_s: float = 0.0
+    peeking: object = None
 
     def places(self):
         return iter([PLACE])
+
+    def driver(self, place):
+        return self.peeking
 
     def minds(self, place):
         return bool(self.keys)
@@ -91,3 +95,12 @@ def test_a_full_look_counts_as_a_look():
     polls, _ = polls_of(3, Poll(1.0))
     polls.plan(Hints(everything=True), 7.0)
     assert polls.next_due() == 8.0
+
+
+def test_what_can_tell_that_nothing_changed_costs_no_pass():
+    polls, seen = polls_of(3, Poll(0.5, cheap=True))
+    seen.peeking = SimpleNamespace(stirred=lambda: stirred)
+    stirred = False
+    assert not any(hints for _, hints in looks(polls, 5.0))
+    stirred = True
+    assert all(hints.kinds == {PLACE} for _, hints in looks(polls, 5.0))

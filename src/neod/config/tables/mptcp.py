@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from itertools import groupby
-from operator import attrgetter
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -17,7 +15,7 @@ from neod.config.table import Table
 from neod.config.text import show
 from neod.intents.mptcp import MOST_SUBFLOWS, EndpointsUnit, MptcpUnit, best_first
 from neod.intents.sysctl import SysctlUnit
-from neod.intents.unit import Candidate, Intents, PathManagement, Unit
+from neod.intents.unit import Candidate, Intents, Origin, PathManagement, Unit
 from neod.mptcp import MOST_ENDPOINTS
 
 MOST_ADDRESSES: Final = 250
@@ -143,9 +141,11 @@ def whole_file(all_of_it: Intents, context: Context) -> Intents:
     said = {path for unit in all_of_it.units if isinstance(unit, SysctlUnit) for path, _, _ in unit.values}
     units: list[Unit] = []
     managed: list[PathManagement] = []
-    ordered = sorted(all_of_it.candidates, key=attrgetter("netns"))
-    for netns, found in groupby(ordered, key=attrgetter("netns")):
-        candidates = best_first(list(found))
+    by_netns: dict[str, list[Candidate]] = {name: [] for name in _serving(context)}
+    for one in all_of_it.candidates:
+        by_netns.setdefault(one.netns, []).append(one)
+    for netns, found in sorted(by_netns.items()):
+        candidates = best_first(found)
         units += _units(netns, candidates, section, said, context)
         if section.path_manager == "neod":
             total = section.max_subflows_total or 0
@@ -153,6 +153,12 @@ def whole_file(all_of_it: Intents, context: Context) -> Intents:
         else:
             _warn(netns, candidates, context)
     return replace(all_of_it, units=(*all_of_it.units, *units), path_managers=tuple(managed))
+
+
+def _serving(context: Context) -> Sequence[str]:
+    """Return the namespaces with MPTCP: programs there take subflows even where nothing is announced."""
+    namespaces = context.sections.get("namespaces") or {}
+    return [name for name, namespace in namespaces.items() if namespace.mptcp]
 
 
 def _units(
@@ -163,10 +169,14 @@ def _units(
     accepted = section.add_addr_accepted
     if accepted < 0:
         accepted = MOST_SUBFLOWS if connects else 0
-    origin = context.origin("mptcp") if "mptcp" in context.sections else candidates[0].origin
+    origin = context.origin("mptcp") if "mptcp" in context.sections else _origin(netns, candidates, context)
     leave = frozenset(path for path in said if not netns and path.startswith("net/mptcp/"))
     settings = MptcpUnit(netns, section.path_manager, subflows, accepted, section.scheduler, origin, leave)
     return EndpointsUnit(netns, tuple(candidates), section.path_manager == "neod"), settings
+
+
+def _origin(netns: str, candidates: Sequence[Candidate], context: Context) -> Origin:
+    return candidates[0].origin if candidates else context.origin("namespaces", netns)
 
 
 def _warn(netns: str, candidates: Sequence[Candidate], context: Context) -> None:

@@ -101,8 +101,8 @@ class FakeControl:
     async def leases(self):
         return await self._answer("leases")
 
-    async def doctor(self):
-        return await self._answer("doctor")
+    async def doctor(self, server):
+        return await self._answer("doctor", server)
 
     async def why(self, object):
         return await self._answer("why", object)

@@ -8,7 +8,8 @@ import pytest
 from tests.lab import netns
 from tests.lab.netns import inside, ip
 
-from neod.daemon.probes_mptcp import PathSeen, try_server
+from neod.daemon.probes_mptcp import PathSeen, Scene
+from neod.daemon.probes_server import server_speaks
 
 pytestmark = pytest.mark.kernel
 ADDRESS = "198.18.7.1"
@@ -42,8 +43,11 @@ def _accept(sock):
 
 
 def tried(name, server):
-    with inside(name):
-        return try_server(PathSeen("neo1", ADDRESS), server)
+    scene = Scene(paths=(PathSeen("neo1", ADDRESS),), server=server)
+    found = []
+    with inside(name):  # threads of a pool begin in the namespace of who starts them
+        found += server_speaks(scene)
+    return found[0]
 
 
 def test_a_server_that_speaks_mptcp_is_fine(namespace):

@@ -11,6 +11,7 @@ DIRECTLY, BY_RELAY1, BY_RELAY2 = address("client"), "10.254.1.1", "10.254.1.2"
 """Where a subflow comes from, as the proxy's namespace sees it: relay_snat gives each relay an address of its own."""
 
 EVERY_WAY = {DIRECTLY, BY_RELAY1, BY_RELAY2}
+MANAGING = "neod is the path manager"
 PAIRS = [("kernel", "kernel"), ("neod", "neod"), ("kernel", "neod"), ("neod", "kernel")]
 
 
@@ -33,8 +34,7 @@ def start(relays: Relays, client: str, proxy: str) -> None:
     for name, host in relays.hosts.items():
         host.wait()
         if files[name].count('path_manager = "neod"'):
-            managing = "neod is the path manager"
-            poll(lambda host=host: managing in host.ctl("status").out, 10, 0.1, f"{managing}; {host.tail()}")
+            poll(lambda host=host: MANAGING in host.ctl("status").out, 10, 0.1, f"{MANAGING}; {host.tail()}")
 
 
 def ways(relays: Relays) -> set[str]:

@@ -29,6 +29,7 @@ class Multipath(Campus):
         self.rate_mbit = rate_mbit
         self.far = Host(netns.unique("server"), self.directory / "server", "eth0")
         self._classes: dict[str, int] = {}
+        self.inner = ""  # the server's namespace of the proxy role
 
     def __enter__(self) -> "Multipath":
         netns.create(self.far.ns)
@@ -43,7 +44,8 @@ class Multipath(Campus):
     def close(self) -> None:
         """Take everything away."""
         self.far.close()
-        netns.delete(self.far.ns)
+        for name in filter(None, (self.inner, self.far.ns)):
+            netns.delete(name)
         super().close()
 
     def _way_out(self) -> None:
@@ -110,6 +112,17 @@ class Multipath(Campus):
             self.far.wait(30)
             managing = "neod is the path manager"
             poll(lambda: managing in self.far.ctl("status").out, 10, why=f"{managing}; {self.far.tail()}")
+
+    def serve_inside(self, manager: str = "kernel") -> Transfer:
+        """Make the server one of the proxy role; return a transfer from the host into its namespace."""
+        self.inner = netns.unique("inner")
+        self.far.write_config(
+            f'[namespaces.{self.inner}]\nuplink = "eth0"\nsubnet = "10.254.0.0/30"\nexpose = ["tcp/5001"]\n'
+            f'[mptcp]\npath_manager = "{manager}"\n'
+        )
+        self.far.start_neod()
+        self.far.wait(30)
+        return Transfer(self.inner, self.host.ns, SERVER, self.directory, listen="0.0.0.0")
 
     def transfer(self) -> Transfer:
         """Return a transfer from the host to the server."""

@@ -1,10 +1,14 @@
 """One long MPTCP transfer between two namespaces of the lab, and how fast it was when.
 
-``python -m tests.lab.transfer recv ADDRESS PORT`` prints ``<monotonic> <bytes so far>`` ten times a second, and
-``eof`` at the end; ``… send ADDRESS PORT SECONDS [SOURCE]`` sends as much as it can, and prints ``done`` or its error.
+``python -m tests.lab.transfer recv ADDRESS PORT`` prints ``<monotonic> <bytes so far>`` ten times a second, ``wrong``
+at the first byte that is not the one that was sent, and ``eof`` at the end; ``… send ADDRESS PORT SECONDS [SOURCE]``
+sends as much as it can until the time is over or SIGTERM comes, and prints how much, then ``done``, or its error.
 ``… flood ADDRESS PORT COUNT [SOURCE]`` opens COUNT connections one after the other and keeps them.
 """
 
+import itertools
+import random
+import signal
 import socket
 import sys
 import threading
@@ -17,13 +21,19 @@ from tests.lab.process import Program
 IPPROTO_MPTCP = 262
 CHUNK = 1 << 18
 PATIENCE_S = 60.0
+PERIOD = 1_000_003  # bytes, a prime: what is sent repeats itself, and at no power of two
+STREAM = random.Random(0).randbytes(PERIOD)
+STREAM += STREAM[:CHUNK]
 
 
 class Transfer:
     """A receiver on the server and a sender on the host; leaving the block ends both."""
 
-    def __init__(self, server: str, host: str, address: str, directory: Path, port: int = 5001) -> None:
+    def __init__(
+        self, server: str, host: str, address: str, directory: Path, port: int = 5001, listen: str = ""
+    ) -> None:
         self.server, self.host, self.address, self.port, self.directory = server, host, address, port, directory
+        self.listen = listen or address
         self._receiver: Program | None = None
         self._sender: Program | None = None
 
@@ -34,7 +44,9 @@ class Transfer:
             (self.directory / name).unlink(missing_ok=True)
         base = [sys.executable, "-m", "tests.lab.transfer"]
         place = [self.address, str(self.port)]
-        self._receiver = Program(self.server, [*base, "recv", *place], self.directory / "recv.log", PLACE)
+        self._receiver = Program(
+            self.server, [*base, "recv", self.listen, str(self.port)], self.directory / "recv.log", PLACE
+        )
         poll(lambda: "listening" in self._printed("recv.log"), 10, why="the receiver listens")
         tail = [str(seconds), *([source] if source else [])]
         self._sender = Program(self.host, [*base, "send", *place, *tail], self.directory / "send.log", PLACE)
@@ -68,6 +80,21 @@ class Transfer:
         """Wait until the sender is done and return its last word: ``done``, or what went wrong."""
         poll(lambda: not self.sending, timeout_s, 0.1, "the sender ends")
         return (self._printed("send.log").strip().splitlines() or ["nothing"])[-1]
+
+    def finish(self, timeout_s: float = 60.0) -> tuple[int, int]:
+        """Let the sender come to its end; return how many bytes it sent, and how many arrived as they were sent."""
+        assert self._sender is not None
+        self._sender.signal(signal.SIGTERM)
+        word = self.result(timeout_s)
+        assert word == "done", word
+        poll(lambda: "eof" in self._printed("recv.log"), timeout_s, 0.1, "all bytes arrive")
+        assert "wrong" not in self._printed("recv.log"), "the bytes that arrived are not those that were sent"
+        return int(self._printed("send.log").split()[-2]), self.samples()[-1][1]
+
+    def longest_gap_s(self) -> float:
+        """Return the longest time without a byte."""
+        times = [at for at, _ in self.samples()]
+        return max((after - before for before, after in itertools.pairwise(times)), default=0.0)
 
     def stop(self) -> None:
         """End both."""
@@ -105,6 +132,8 @@ def _drain(conn: socket.socket) -> None:
     total, due = 0, 0.0
     buffer = bytearray(CHUNK)
     while count := conn.recv_into(buffer):
+        if buffer[:count] != STREAM[total % PERIOD : total % PERIOD + count]:
+            print("wrong", flush=True)
         total += count
         if (now := time.monotonic()) >= due:
             print(f"{now:.3f} {total}", flush=True)
@@ -118,10 +147,13 @@ def _send(address: str, port: int, seconds: float, source: str) -> None:
         if source:
             conn.bind((source, 0))
         conn.connect((address, port))
-        end, data = time.monotonic() + seconds, bytes(CHUNK)
-        while time.monotonic() < end:
-            conn.sendall(data)
-    print("done", flush=True)
+        end, total, stream = time.monotonic() + seconds, 0, memoryview(STREAM)
+        told: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+        while time.monotonic() < end and not told:
+            conn.sendall(stream[total % PERIOD : total % PERIOD + CHUNK])
+            total += CHUNK
+    print(f"{total}\ndone", flush=True)
 
 
 def _flood(address: str, port: int, count: int, source: str) -> None:

@@ -130,7 +130,7 @@ class Host:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=dict(os.environ))
         return Answer(done.returncode, done.stdout, done.stderr)
 
-    def wait(self, timeout_s: float = 30.0) -> None:
+    def wait(self, timeout_s: float = 60.0) -> None:
         """Wait until the daemon says that it is converged; the kernel is asked elsewhere."""
         limit = time.monotonic() + timeout_s
         while (answer := self.ctl("wait", "--timeout", f"{int(timeout_s)}s", timeout_s=timeout_s + 10)).status == 8:

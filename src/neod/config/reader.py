@@ -24,7 +24,8 @@ Child = subprocess.Popen[bytes]
 HEADER: Final = Struct(">Q")
 """The length of the pickle that follows: ``("ok", Intents)`` or ``("error", problems)``."""
 
-PATIENCE_S: Final = 15.0
+PATIENCE_S: Final = 60.0
+"""For a file system that does not answer; half of what systemd gives us to start. Slow machines need 10 s for imports."""
 
 BOOT: Final = (
     "import sys, runpy; sys.path[:] = sys.argv.pop(1).splitlines(); "

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from tests.lab.netns import inside, poll
+from tests.lab.netns import inside, poll, run
 from tests.netns.race_lab import KERNEL, Racer, Server, dial, echo, namespace, read_all
 
 pytestmark = KERNEL
@@ -178,3 +178,29 @@ def test_a_reader_of_metrics_that_never_ends_its_request_is_let_go(ns):
             wrong.sendall(b"POST /metrics HTTP/1.1\r\n\r\n")
             assert read_all(wrong).startswith(b"HTTP/1.1 405")
         assert racer.total("neo_race_connections_open") == 0
+
+
+def test_an_upstream_of_a_connection_that_lasts_is_asked_whether_it_lives(ns):
+    """Not from the start, as a short connection needs none of it; so all the more to be seen."""
+    with Server(ns, echo) as server, Racer(ns, race(server, 'keepalive = "3s"')) as racer:
+        _, held = hold(ns, racer, 150)
+
+        def asked():
+            argv = [
+                "ip",
+                "netns",
+                "exec",
+                ns,
+                "ss",
+                "-Htno",
+                "state",
+                "established",
+                "dport",
+                f"= :{server.address[1]}",
+            ]
+            return run(*argv).stdout.count("timer:(keepalive,")
+
+        try:
+            poll(lambda: asked() == len(held), 10, why="all upstreams have a keepalive timer")
+        finally:
+            close(held)

@@ -151,9 +151,16 @@ class Entrance:
         now_s = self.loop.now_s
         for connection, how in [(c, how) for c in self.connections if (how := c.overdue(now_s))]:
             connection.abort(how)
-        for connection in self.connections:
-            connection.endure()
+        self._endure([c for c in self.connections if not c.endures])
         self.loop.later(_sweep_every_s(self.settings), self._sweep)
+
+    def _endure(self, fresh: list[Connection]) -> None:
+        """Let a batch of connections endure, and the rest in later turns: each is seven system calls."""
+        for connection in fresh[-BATCH:]:
+            connection.endure()
+        del fresh[-BATCH:]
+        if fresh:
+            self.loop.soon(lambda: self._endure(fresh))
 
     # ── what connections report ─────────────────────────────────────────────────────────────────
 

@@ -36,6 +36,7 @@ class Racer:
         self.config, self.log = self.directory / "neo.toml", self.directory / "log"
         self._text, self._names, self._wrap = text, names, wrap
         self._runtime = runtime or self.directory
+        self.metrics_listen = "127.0.0.1:0"
         self.notes: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.bind(str(self.directory / "notify"))
@@ -59,7 +60,7 @@ class Racer:
 
     def write(self, text: str) -> None:
         """Put the file in place; logs and metrics are always asked for."""
-        extra = '[daemon]\nlog_format = "json"\nlog_level = "debug"\n[metrics]\nlisten = "127.0.0.1:0"\n'
+        extra = f'[daemon]\nlog_format = "json"\nlog_level = "debug"\n[metrics]\nlisten = "{self.metrics_listen}"\n'
         self.config.write_text(text + "\n" + extra)
 
     def start(self) -> None:

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from tests.lab import netns
-from tests.lab.netns import ip_batch, poll
+from tests.lab.netns import inside, ip_batch, poll
 from tests.netns.race_lab import KERNEL, NEO_RACE, Racer, Server, dial, echo, named, namespace, read_all, run_in
 
 pytestmark = KERNEL
@@ -261,3 +261,20 @@ def test_connect_ends_with_a_failure_when_the_far_end_resets(ns, proxy_command):
         process.stdin.close()
         process.stdout.close()
         process.stderr.close()
+
+
+def test_metrics_are_next_to_those_of_neod_and_a_port_that_is_taken_is_asked_for_again(ns):
+    with inside(ns):
+        holder = socket.create_server(("127.0.0.1", 9111))
+    with Server(ns, echo) as server:
+        racer = Racer(ns, race("r", "127.0.0.1:4000", server.upstream))
+        racer.metrics_listen = "127.0.0.1:9110"
+        with racer:
+            with holder:
+                assert [r["why"] for r in racer.records("cannot serve metrics")] == [
+                    "127.0.0.1:9111: Address already in use"
+                ]
+                assert racer.told("STATUS=1 races, 0 connections; metrics: 127.0.0.1:9111: Address already in use")
+            poll(lambda: racer.records("serving metrics"), 20, why="the port is asked for again")
+            assert racer.records("serving metrics")[0]["address"] == "127.0.0.1:9111"
+            assert racer.total("neo_race_candidates") == 1

@@ -10,8 +10,8 @@ import shlex
 import shutil
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,6 +111,7 @@ class Daemon:
         self.loop = asyncio.new_event_loop()
         self.core: Core | None = None
         self.failure: FileInvalid | None = None
+        self.crash: BaseException | None = None
         self._ready = threading.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="neod", daemon=True)
@@ -120,10 +121,15 @@ class Daemon:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self._task = self.loop.create_task(self._serve())
-        with suppress(asyncio.CancelledError):
+        try:
             self.loop.run_until_complete(self._task)
-        self._ready.set()
-        self.loop.close()
+        except asyncio.CancelledError:
+            pass  # it was ended
+        except BaseException as error:  # for the scenario to tell
+            self.crash = error
+        finally:
+            self._ready.set()
+            self.loop.close()
 
     async def _serve(self) -> None:
         clock = SystemClock()
@@ -221,8 +227,12 @@ class OnFake:
         self._daemon = Daemon(self._kernel, self._dhcp, self._directory, self._log)
 
     def ended(self) -> tuple[int, str] | None:
-        """Return what a daemon says that could not use its file."""
-        failure = self._daemon.failure if self._daemon else None
+        """Return what a daemon says that could not use its file, or how it broke."""
+        if self._daemon is None:
+            return None
+        if self._daemon.crash is not None:
+            return 70, "".join(traceback.format_exception(self._daemon.crash))
+        failure = self._daemon.failure
         return None if failure is None else (78, "\n".join(failure.problems))
 
     def stop(self) -> None:

@@ -55,12 +55,20 @@ class Play:
             Failed: a line does not hold.
         """
         for line in for_stage(self._script, self._name):
-            try:
-                self._line(line.text)
-            except Unmet as unmet:
-                raise Failed(line, unmet.expected, unmet.seen, self._story()) from None
-            except (Refused, RuntimeError, TimeoutError, OSError) as error:
-                raise Failed(line, "this can be done", str(error), self._story()) from error
+            self.line(line)
+
+    def line(self, line: Line) -> None:
+        """Play one line.
+
+        Raises:
+            Failed: it does not hold.
+        """
+        try:
+            self._line(line.text)
+        except Unmet as unmet:
+            raise Failed(line, unmet.expected, unmet.seen, self._story()) from None
+        except (Refused, RuntimeError, TimeoutError, OSError) as error:
+            raise Failed(line, "this can be done", str(error), self._story()) from error
 
     def _line(self, text: str) -> None:
         text = Template(text).safe_substitute(self._stage.variables())

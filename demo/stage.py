@@ -1,6 +1,7 @@
-"""What every demo needs: a voice, a prompt, and the right to make namespaces."""
+"""What a demo needs: a voice that is written down, and the right to make namespaces that nobody else sees."""
 
 # ruff: noqa: TID251 (a demo may pause)
+import ctypes
 import os
 import shutil
 import subprocess
@@ -10,71 +11,136 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-_UNSHARED = "NEO_DEMO_UNSHARED"
-_PACKAGES = {"ip": "iproute2", "nsenter": "util-linux", "dnsmasq": "dnsmasq-base"}
+PLACE = Path("/run/neo-demo")
+_UNSHARED = "DEMO_SECLUDED"
+_PACKAGES = {
+    "ip": "iproute2",
+    "tc": "iproute2",
+    "nsenter": "util-linux",
+    "dnsmasq": "dnsmasq-base",
+    "nft": "nftables",
+}
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Stage:
     """Prints a scene at a pace that can be read; colours only on a terminal."""
 
     def __init__(self, pace: float) -> None:
-        self._pace = pace
+        self.pace = pace
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self.recorded: list[tuple[str, list[str]]] = []  # of each scene: its title and lines, without colours
 
     def say(self, text: str) -> None:
         """Tell what comes next."""
-        print(f"\n{self._paint('1', f'── {text} ')}{self._paint('2', '─' * max(0, 76 - len(text)))}")
-        self.pause(0.8)
+        print(f"\n{self.paint('1', f'── {text} ')}{self.paint('2', '─' * max(0, 96 - len(text)))}", flush=True)
+        self.recorded.append((text, []))
+        self.pause(0.6)
+
+    def line(self, text: str, code: str = "") -> None:
+        """Print one line, and write it down."""
+        print(self.paint(code, text) if code else text, flush=True)
+        if self.recorded:
+            self.recorded[-1][1].append(text)
 
     def note(self, text: str) -> None:
         """Say something small."""
-        print(self._paint("2", f"   {text}"), flush=True)
+        self.line(f"   {text}", "2")
 
     def command(self, prompt: str, shown: str) -> None:
         """Show a command as it would be typed."""
-        print(f"{self._paint('36', prompt)} {self._paint('1', shown)}", flush=True)
+        print(f"{self.paint('36', prompt)} {self.paint('1', shown)}", flush=True)
+        if self.recorded:
+            self.recorded[-1][1].append(f"{prompt} {shown}")
         self.pause(0.3)
 
     def output(self, text: str) -> None:
         """Show what a command printed."""
-        print("\n".join(f"  {line}".rstrip() for line in text.rstrip().splitlines()), flush=True)
+        for line in text.rstrip().splitlines():
+            self.line(f"  {line}".rstrip())
 
     def good(self, text: str) -> None:
         """Report something that went as it should."""
-        print(f"  {self._paint('32', '✓')} {text}", flush=True)
+        self._mark("32", "✓", text)
+
+    def bad(self, text: str) -> None:
+        """Report something that did not."""
+        self._mark("31", "✗", text)
+
+    def _mark(self, code: str, mark: str, text: str) -> None:
+        print(f"  {self.paint(code, mark)} {text}", flush=True)
+        if self.recorded:
+            self.recorded[-1][1].append(f"  {mark} {text}")
 
     def pause(self, seconds: float) -> None:
         """Leave time to read."""
-        time.sleep(seconds * self._pace)
+        time.sleep(seconds * self.pace)
 
-    def _paint(self, code: str, text: str) -> str:
+    def paint(self, code: str, text: str) -> str:
+        """Colour a text on a terminal."""
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
 
 
 def need_tools() -> None:
     """End with the exact command to run when a program is missing."""
-    missing = [
-        tool for tool in _PACKAGES if not shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    ]
-    if missing:
-        packages = " ".join(_PACKAGES[tool] for tool in missing)
-        sys.exit(f"The demo needs {', '.join(missing)}. Run:\n\n    sudo apt-get install --yes {packages}\n")
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    missing = [tool for tool in _PACKAGES if not shutil.which(tool)]
+    if missing:
+        packages = " ".join(dict.fromkeys(_PACKAGES[tool] for tool in missing))
+        sys.exit(f"The demo needs {', '.join(missing)}. Run:\n\n    sudo apt-get install --yes {packages}\n")
 
 
-def become_root(argv: Sequence[str]) -> None:
-    """Go on as root of a user namespace of our own; end with the exact command when that is not allowed.
+def seclude(argv: Sequence[str]) -> None:
+    """Go on where network and ``/run`` are ours alone, and everything ends with us; end with a word if not allowed.
 
-    There, ``/run`` is ours alone, so that ``ip netns`` works and nobody else sees it.
+    Root needs no more than a mount and a network namespace; others a user
+    namespace around them, where the kernel permits it.
     """
     if os.environ.get(_UNSHARED):
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+        PLACE.mkdir()
+        os.environ["TMPDIR"] = str(PLACE)
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         return
+    ways = [["unshare", "--user", "--map-root-user", "--net", "--mount"]]
     if os.geteuid() == 0:
-        return
-    enter = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
-    allowed = subprocess.run([*enter, "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, check=False)
-    if allowed.returncode:
-        sys.exit(f"The demo makes network namespaces, which needs root here. Run:\n\n    sudo make -C {ROOT} demo\n")
-    os.environ[_UNSHARED] = "1"
-    os.execvp("unshare", [*enter, *argv])
+        ways.insert(0, ["unshare", "--net", "--mount"])
+    for enter in ways:
+        tried = subprocess.run([*enter, "sh", "-c", _TRY], capture_output=True, text=True, check=False)
+        if tried.returncode == 0:
+            os.environ[_UNSHARED] = "1"
+            os.execvp("unshare", [*enter, *argv])
+    sys.exit(
+        f"The demo makes network namespaces, which this user may not do here:\n\n    {tried.stderr.strip()}\n\n"
+        f"Run it as root:\n\n    sudo make -C {ROOT} demo\n"
+    )
+
+
+_TRY = "mount -t tmpfs tmpfs /run && ip netns add neo-try && ip -n neo-try link set lo up"
+
+
+def relatives() -> list[int]:
+    """Return every process, but this one, that lives in our private mount namespace."""
+    ours, found = Path("/proc/self/ns/mnt").readlink(), []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and int(entry.name) != os.getpid() and (entry / "ns/mnt").readlink() == ours:
+                found.append(int(entry.name))
+        except OSError:  # it ended, or is not ours to look at
+            continue
+    return found
+
+
+def end_all(timeout_s: float = 5.0) -> list[int]:
+    """End every process of the demo but this one; return those that would not go."""
+    assert os.environ.get(_UNSHARED), "only where nobody else lives"
+    limit = time.monotonic() + timeout_s
+    while (left := relatives()) and time.monotonic() < limit:
+        for pid in left:
+            try:
+                os.kill(pid, 9)
+                os.waitpid(pid, os.WNOHANG)
+            except OSError:
+                continue
+        time.sleep(0.02)
+    return left

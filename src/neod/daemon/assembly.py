@@ -21,6 +21,7 @@ from neod.daemon.supervisor import Supervisor
 from neod.daemon.wakeup import Wakeup
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
+from neod.intents.mptcp import STALE
 from neod.intents.unit import Fact, FactKey, Intents
 from neod.ipc.feed import Feed
 from neod.kernel.clock import SystemClock
@@ -104,7 +105,7 @@ def _facts(dhcp: DhcpService, spaces: Spaces, state_dir: Path) -> dict[FactKey, 
     """Return what is known before the first look: leases from the disk, and what host this is."""
     facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in dhcp.stored().items()}
     thresholds = bool(spaces.main.ports.sysctls.read(["net/ipv4/neigh/default/gc_thresh1"]))
-    tried = {name: f"net/mptcp/{name}" for name in ("enabled", "path_manager", "pm_type", "scheduler")}
+    tried = {name: f"net/mptcp/{name}" for name in ("enabled", "path_manager", "pm_type", "scheduler", STALE)}
     there = spaces.main.ports.sysctls.read(tried.values())
     mptcp = tuple(name for name, path in tried.items() if path in there)
     facts[FactKey("host")] = Host(machine_id(state_dir), thresholds, mptcp)

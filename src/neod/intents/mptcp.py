@@ -17,6 +17,14 @@ from neod.wire import Ip
 MOST_SUBFLOWS: Final = 8
 """What the limits can be. Source: net/mptcp/pm_kernel.c, parse_limit."""
 
+STALE, STALE_AFTER = "stale_loss_cnt", "1"
+"""Time-outs of the connection in a row, without a packet from a subflow, after which its data is sent over the others.
+The kernel waits for four: where a path that dies has held up a connection for 2.2 s, with one it is 0.6 s. What was
+wrong about it is small: the subflow is used again with the first packet that comes.
+
+Source: net/mptcp/pm.c, mptcp_pm_subflow_chk_stale.
+"""
+
 MANAGERS: Final = {"kernel": "0", "neod": "1"}
 """Values of ``pm_type``, which became ``path_manager`` with names in Linux 6.16."""
 
@@ -123,6 +131,8 @@ class MptcpUnit:
         yield Want(LimitsKey(self.netns), LimitsSpec(self.subflows, self.add_addr_accepted), self.origin)
         possible = not (isinstance(known, Multipath) and known.unmanageable)
         values = {"enabled": "1", **manager_sysctl(self.manager if possible else "kernel", host.mptcp)}
+        if STALE in host.mptcp:
+            values[STALE] = STALE_AFTER
         if self.scheduler:
             values["scheduler"] = self.scheduler
         for name, value in values.items():

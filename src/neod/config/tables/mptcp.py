@@ -1,6 +1,7 @@
 """``[mptcp]``: who makes the subflows of MPTCP connections, and how many."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Final
@@ -12,6 +13,7 @@ from neod.config.checks import Wrong
 from neod.config.context import Context
 from neod.config.fields import Checked, Section, text, whole, word
 from neod.config.table import Table
+from neod.config.tables.sysctl import proc_path
 from neod.config.text import show
 from neod.intents.mptcp import MOST_SUBFLOWS, EndpointsUnit, MptcpUnit, best_first
 from neod.intents.sysctl import SysctlUnit
@@ -170,9 +172,17 @@ def _units(
     if accepted < 0:
         accepted = MOST_SUBFLOWS if connects else 0
     origin = context.origin("mptcp") if "mptcp" in context.sections else _origin(netns, candidates, context)
-    leave = frozenset(path for path in said if not netns and path.startswith("net/mptcp/"))
+    leave = frozenset(_said_inside(netns, context) if netns else said)
     settings = MptcpUnit(netns, section.path_manager, subflows, accepted, section.scheduler, origin, leave)
     return EndpointsUnit(netns, tuple(candidates), section.path_manager == "neod"), settings
+
+
+def _said_inside(netns: str, context: Context) -> Iterator[str]:
+    """Yield the sysctls that the file sets in a namespace; what is wrong with one is said where it stands."""
+    namespace = (context.sections.get("namespaces") or {}).get(netns)
+    for key in namespace.sysctl if namespace else ():
+        with suppress(Wrong):
+            yield proc_path(key)
 
 
 def _origin(netns: str, candidates: Sequence[Candidate], context: Context) -> Origin:

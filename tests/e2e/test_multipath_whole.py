@@ -25,6 +25,7 @@ def test_a_transfer_outlives_new_leases_deleted_macvlans_and_killed_daemons_and_
     lab.scripted.renew_s, lab.scripted.rebind_s = 6, 40
     addresses = lab.start("neod")
     with lab.serve_inside("neod") as transfer:
+        lab.tune()
         transfer.start(600, addresses[0])
         full(lab)
         before = rate(transfer, 0.0)

@@ -16,6 +16,9 @@ from tests.lab.netns import ip, ip_batch, poll, run
 from tests.lab.transfer import Transfer
 
 SERVER, GATEWAY_OUT = "192.0.2.10", "192.0.2.254"
+RECIPE = {"net/ipv4/tcp_wmem": "4096 16384 262144", "net/ipv4/tcp_rmem": "4096 16777216 134217728"}
+"""Of docs/mptcp.md, for both ends: little in the queue of each path, much room for what comes early."""
+
 QUEUE_PACKETS = 60
 """Of an address: 60 full packets are 72 ms at 10 Mbit/s, as a shaper with a sane buffer has. With the 1000 of a
 default qdisc every path would have a second of latency."""
@@ -123,6 +126,13 @@ class Multipath(Campus):
         self.far.start_neod()
         self.far.wait(30)
         return Transfer(self.inner, self.host.ns, SERVER, self.directory, listen="0.0.0.0")
+
+    def tune(self) -> None:
+        """Follow the recipe on both ends, in the namespace of the proxy role as well."""
+        for name in filter(None, (self.host.ns, self.far.ns, self.inner)):
+            with netns.inside(name):
+                for path, value in RECIPE.items():
+                    Path("/proc/sys", path).write_text(value)
 
     def transfer(self) -> Transfer:
         """Return a transfer from the host to the server."""

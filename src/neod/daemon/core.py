@@ -168,7 +168,9 @@ class Core:
         told = any(hints.keys.values())
         changes = [outcome.change for outcome in report.outcomes] if told else []
         actors = {str(c.key): actor for c in changes if (actor := self.reconciler.actor_of(c, hints))}
-        self.journal.report(report, hints, self.reconciler.drifts, actors)
+        refused = (outcome.change.key for outcome in report.outcomes if outcome.error)
+        stale = {str(key) for key in refused if self.reconciler.ledger.is_stale(key)}
+        self.journal.report(report, hints, self.reconciler.drifts, actors, stale)
         self.journal.calm(self.reconciler.ledger)
 
     @staticmethod

@@ -1,5 +1,6 @@
 """What happened, told once to the event feed and once to the log. Steady state is silent."""
 
+from collections.abc import Collection
 from typing import Any, Final, Protocol
 
 from neod.daemon.describe import WHAT, in_words, iso
@@ -46,16 +47,27 @@ class Journal:
         tell = self._log.debug if quiet else self._log.info
         tell(what, **{name: value for name, value in fields.items() if value})
 
-    def report(self, report: Report, hints: Hints, drifts: dict[str, DriftKind], actors: dict[str, Actor]) -> None:
-        """Write down a pass, if it did or found anything new. *drifts* and *actors* are by key text."""
+    def report(
+        self,
+        report: Report,
+        hints: Hints,
+        drifts: dict[str, DriftKind],
+        actors: dict[str, Actor],
+        stale: Collection[str],
+    ) -> None:
+        """Write down a pass, if it did or found anything new. *drifts* and *actors* are by key text.
+
+        *stale*: refusals that are no failure yet, since a late word of a
+        deletion makes us create what is there again. The second look tells.
+        """
         self.last = report
         self.tally.passed(report, drifts)
         wall, now = self._clock.wall(), self._clock.boottime()
         since = hints.first_at if hints.first_at is not None else now
         many, when = len(report.outcomes) > MANY, iso(wall)
         for outcome in report.outcomes:
-            if not outcome.skipped:
-                name = str(outcome.change.key)
+            name = str(outcome.change.key)
+            if not outcome.skipped and name not in stale:
                 fields = self._fields(outcome, name, drifts.get(name), actors.get(name), (now - since) * 1000, now)
                 record = self.feed.append(EventRecord(0, when, cause=report.cause, **fields), wall)
                 if outcome.error is not None or not many:

@@ -117,11 +117,16 @@ class Ledger:
         before = self.troubles.get(change.key)
         attempts = (before.attempts if before and before.error else 0) + 1
         if error.transient or error.code in LOOK_AGAIN:
-            phase, wait_s = Phase.RETRYING, 0.0 if attempts == 1 and error.code in LOOK_AGAIN else backoff(attempts)
+            phase, wait_s = Phase.RETRYING, 0.0 if _is_stale(error, attempts) else backoff(attempts)
         else:
             phase, wait_s = Phase.FAILED, SLOW_RETRY_S
         drift = self.drift_of(change)
         self.troubles[change.key] = Trouble(phase, change, drift, error, next_at=now + wait_s, attempts=attempts)
+
+    def is_stale(self, key: Key) -> bool:
+        """Whether the last refusal only says that we looked too early: the next pass looks and decides."""
+        trouble = self.troubles.get(key)
+        return trouble is not None and trouble.error is not None and _is_stale(trouble.error, trouble.attempts)
 
     def _done(self, change: Change, now: float, actor: Actor | None) -> None:
         drift = self.drift_of(change)
@@ -160,3 +165,7 @@ class Ledger:
     def blocked_keys(self) -> Mapping[Key, tuple[Key, ...]]:
         """Return what is blocked, and by what."""
         return {key: t.waits_for for key, t in self.troubles.items() if t.phase is Phase.BLOCKED}
+
+
+def _is_stale(error: KernelError, attempts: int) -> bool:
+    return attempts == 1 and error.code in LOOK_AGAIN

@@ -6,17 +6,21 @@ STAMP   := $(VENV)/.installed
 LAB     := ip=iproute2 nsenter=util-linux dnsmasq=dnsmasq-base ping=iputils-ping ps=procps
 TOOLS   := $(LAB) kea-dhcp4=kea-dhcp4-server nft=nftables iptables-legacy=iptables tc=iproute2 socat=socat \
            haproxy=haproxy curl=curl ss-server=shadowsocks-libev mptcpize=mptcpize tcpdump=tcpdump conntrack=conntrack gcc=gcc python3-config=python3-dev
+# What boots a Debian of its own. Where these cannot be had, those tests are skipped and say so.
+BOOT    := mmdebstrap=mmdebstrap systemd-nspawn=systemd-container qemu-system-x86_64=qemu-system-x86 \
+           qemu-img=qemu-utils cpio=cpio xz=xz-utils mke2fs=e2fsprogs
 PYTEST  := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test test-install test-box deb docs unit check lint types layers bench install uninstall clean
+.PHONY: help venv demo test test-install test-box test-vm deb docs unit check lint types layers bench install uninstall clean
 
 help:
 	@echo "make demo    see it work, in namespaces, in under a minute (root)"
 	@echo "make test    all tests (root; without root those that need none)"
 	@echo "make check   lint, types, layers"
 	@echo "make bench   the benchmark against the raw limit (root)"
-	@echo "make test-box  what systemd makes of it, in a container (root)"
-	@echo "make deb     the Debian package, under build/deb"
+	@echo "make test-box  what systemd makes of it, in containers of Debian 12 and 13 (root); SUITE=trixie for one"
+	@echo "make test-vm   reboots, losses of power, other kernels, in virtual machines of both (root)"
+	@echo "make deb     the Debian package, under build/deb; SUITE=trixie builds it for another release (root)"
 	@echo "make install DESTDIR= PREFIX=/usr/local; make uninstall"
 
 venv: $(STAMP)
@@ -29,13 +33,15 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: venv
-	@if [ "$$(id -u)" -eq 0 ]; then tools/need.sh $(LAB); fi
-	@$(BIN)/python -m demo.campus
+	@if [ "$$(id -u)" -eq 0 ]; then tools/need.sh $(LAB) tc=iproute2 nft=nftables; \
+	    tools/need.sh ss-server=shadowsocks-libev mptcpize=mptcpize || echo "going on with a built-in server"; fi
+	@PACE="$(PACE)" HOLD="$(HOLD)" $(BIN)/python -m demo
 
 # Fast ones first: a broken function is told in seconds, not after the laboratory.
 test: venv
-	@if [ "$$(id -u)" -eq 0 ]; then tools/need.sh $(TOOLS); fi
-	$(PYTEST) tests/unit tests/laws tests/kinds tests/contract tests/fuzz tests/install tests/netns tests/e2e
+	@if [ "$$(id -u)" -eq 0 ]; then tools/need.sh $(TOOLS); tools/need.sh $(BOOT) || true; fi
+	$(PYTEST) tests/unit tests/laws tests/kinds tests/contract tests/fuzz tests/install tests/netns tests/e2e \
+	    tests/box tests/vm
 
 unit: venv
 	$(PYTEST) tests/unit tests/laws tests/kinds
@@ -60,20 +66,29 @@ docs: venv
 	$(BIN)/python docs/pictures.py docs/pictures
 
 # The Debian package, with the virtual environment in it: build/deb/neo_*.deb.
+# With SUITE it is built inside that release, for that release's Python.
 deb:
+ifdef SUITE
+	@tools/need.sh mmdebstrap=mmdebstrap lintian=lintian
+else
 	@tools/need.sh gcc=gcc python3-config=python3-dev dh=debhelper dpkg-buildpackage=dpkg-dev fakeroot=fakeroot \
 	    lintian=lintian g++=build-essential
-	tools/deb.sh
-	lintian --fail-on error --no-tag-display-limit build/deb/neo_*.deb
+endif
+	tools/deb.sh $(SUITE)
+	lintian --fail-on error --no-tag-display-limit build/deb/$(SUITE)/neo_*.deb
 
 test-install: venv
 	$(PYTEST) tests/install
 
-# A Debian tree is made once, under build/box, and a container with its own systemd booted on it.
+# Debian trees are made once, under build/debian, with neo built inside each, and containers booted on them with their
+# own systemd. Disks of the same trees, under build/vm, boot in virtual machines with Debian's own kernel.
 test-box: venv
-	@tools/need.sh mmdebstrap=mmdebstrap systemd-nspawn=systemd-container gcc=gcc python3-config=python3-dev dh=debhelper \
-	    dpkg-buildpackage=dpkg-dev fakeroot=fakeroot g++=build-essential $(LAB)
+	@tools/need.sh $(BOOT) $(LAB)
 	$(PYTEST) tests/box
+
+test-vm: venv
+	@tools/need.sh $(BOOT)
+	$(PYTEST) tests/vm
 
 bench: venv
 	@tools/need.sh $(TOOLS) iperf3=iperf3 wrk=wrk

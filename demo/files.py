@@ -8,7 +8,7 @@ from demo.stage import ROOT
 
 EXAMPLES = {"campus": "campus.toml", "relay1": "relay.toml", "relay2": "relay.toml", "server": "proxy.toml"}
 BUFFERS = '"net.ipv4.tcp_{}" = "4096 4194304 67108864"'
-QUEUES = '"net.ipv4.tcp_notsent_lowat" = "65536", "net.ipv4.tcp_congestion_control" = "reno"'
+QUEUES = '"net.ipv4.tcp_notsent_lowat" = "32768", "net.ipv4.tcp_congestion_control" = "reno"'
 """With a rate that is guessed too high for one path, megabytes would wait there, and hold up all that came earlier."""
 
 

@@ -126,7 +126,7 @@ def one_and_many(story: Story) -> None:
     story.mark("MPTCP, 9 addresses")
     _dial(story)
     story.stage.note(f"neo-race: {winner(story)}")
-    time.sleep(3)
+    story.settle(story.download, 9)
     story.rates[9] = story.measure(5)
     _show_rates(story, 5)
     story.snapshot("9 addresses, one connection")

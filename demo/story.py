@@ -14,7 +14,7 @@ from tests.lab.netns import ip
 from demo.programs import Download, Programs
 from demo.sampler import Sampler
 from demo.stage import Stage
-from demo.world import HOSTS, NIC, PUBLIC, World
+from demo.world import HOSTS, NIC, PUBLIC, RATE_MBIT, World
 
 PROMPT = {"campus": "campus#", "relay1": "relay1#", "relay2": "relay2#", "server": "server#"}
 Event = dict[str, Any]
@@ -111,6 +111,17 @@ class Story:
         of.check()
         end = of.samples()[-1]
         return (end[1] - begin[1]) * 8 / 1e6 / (end[0] - begin[0]) if end[0] > begin[0] else 0.0
+
+    def settle(self, of: Download, addresses: int, timeout_s: float = 20.0) -> bool:
+        """Wait until about as much is delivered as the addresses can carry, or for the time; return whether it is.
+
+        More than they can carry is what waited for something older, and would be counted twice.
+        """
+        most, begin = addresses * RATE_MBIT, time.monotonic()
+        time.sleep(2)
+        while not (settled := 0.75 * most < of.mbit_s(2) < 1.02 * most) and time.monotonic() < begin + timeout_s:
+            time.sleep(0.25)
+        return settled
 
     def shares(self, seconds: float) -> list[tuple[str, float]]:
         """Return what came in at each address in the last seconds, in Mbit/s; the NIC's own first."""

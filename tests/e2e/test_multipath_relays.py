@@ -23,11 +23,13 @@ def relays(laboratory):
         yield made
 
 
-def start(relays: Relays, client: str, proxy: str) -> None:
+def start(relays: Relays, client: str, proxy: str, version: int = 4) -> None:
     """Start neod on all four hosts, with these path managers."""
     files = {"relay1": relays.relay_file(), "relay2": relays.relay_file()}
     files["client"] = f'[uplinks.eth0]\ntable = 77\nmptcp = ["subflow"]\n[mptcp]\npath_manager = "{client}"\n'
     files["proxy"] = relays.proxy_file(more=f'[mptcp]\npath_manager = "{proxy}"\n')
+    for relay in ("relay1", "relay2"):
+        files["proxy"] = files["proxy"].replace(f'"{address(relay)}"', f'"{address(relay, version)}"')
     for name, host in relays.hosts.items():
         host.write_config(files[name])
         host.start_neod()
@@ -50,14 +52,14 @@ def peers(relays: Relays, name: str, netns: str = "") -> set[str]:
     return {flow["to"] for flow in flows if flow["state"] == "established"}
 
 
-def open_every_way(relays: Relays):
+def open_every_way(relays: Relays, version: int = 4):
     """Return both ends of a connection that has a subflow on every way."""
-    server = relays.listen()
-    client = relays.connect(address("proxy"))
+    server = relays.listen(version)
+    client = relays.connect(address("proxy", version))
     there = relays._keep(server.accept()[0])
     there.settimeout(30)
     assert echo(client, there) == b"hello"
-    await_ways(relays, EVERY_WAY)
+    await_ways(relays, EVERY_WAY if version == 4 else {address("client", 6), "fd00:254:1::1", "fd00:254:1::2"})
     return client, there
 
 
@@ -80,6 +82,13 @@ def test_a_connection_goes_directly_and_through_both_relays(relays, client, prox
     with inside(relays.inner):
         told = run("sysctl", "-n", "net.mptcp.path_manager", "net.mptcp.pm_type", "net.mptcp.enabled").stdout.split()
     assert told == [wanted[proxy], "01"[proxy == "neod"], "1"]
+
+
+@pytest.mark.parametrize(("client", "proxy"), [("kernel", "kernel"), ("neod", "neod")])
+def test_the_same_over_ipv6(relays, client, proxy):
+    start(relays, client, proxy, version=6)
+    ends = open_every_way(relays, 6)
+    assert echo(*ends, b"x" * 300_000) == b"x" * 300_000
 
 
 @pytest.mark.parametrize(("client", "proxy"), [("kernel", "kernel"), ("neod", "neod")])

@@ -1,13 +1,14 @@
 """MPTCP connections as text, with a bar a path. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from neod.cli.text import Column, Screen, count, cut, table
+from neod.cli.text import GAP, Column, Screen, count, cut, table
 from neod.ipc.reply_paths import ConnectionRow, PathsReply, SubflowRow
 
 BAR_COLUMNS: Final = 24
+LEAST_BAR: Final = 8
 BLOCKS: Final = " ▏▎▍▌▋▊▉█"
 COLOUR_OF: Final = {
     "established": "green",
@@ -24,7 +25,7 @@ COLUMNS: Final = (
     Column("SENT", right=True),
     Column("RECEIVED", right=True, optional=True),
     Column("RATE", right=True),
-    Column("", painted=True, least=8, optional=True),
+    Column("", painted=True, least=LEAST_BAR, optional=True),
     Column("STATE", painted=True),
 )
 Key = tuple[str, int, str, int, str, int]
@@ -83,15 +84,23 @@ def _connection(row: ConnectionRow, fastest: float, screen: Screen) -> Iterator[
     yield screen.paint(line, "red" if row.state == "fallback" else "bold")
     if row.state == "fallback":
         yield "  something on the way does not let MPTCP through: this is one TCP connection"
-    rows = [_cells(flow, fastest) for flow in row.subflows]
+    inner = Screen(max(screen.width - 2, 20), screen.colour)
+    rows = [_cells(flow, fastest, BAR_COLUMNS) for flow in row.subflows]
     if rows:
+        room = BAR_COLUMNS + inner.width - table_width(COLUMNS, rows)
+        rows = [_cells(flow, fastest, min(max(room, LEAST_BAR), BAR_COLUMNS)) for flow in row.subflows]
         colours = [COLOUR_OF.get(flow.state, "") for flow in row.subflows]
-        inner = Screen(max(screen.width - 2, 20), screen.colour)
         for text in table(COLUMNS, rows, inner, colours):
             yield f"  {text}"
 
 
-def _cells(flow: SubflowRow, fastest: float) -> tuple[str, ...]:
+def table_width(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
+    """Return how wide a table would like to be."""
+    cells = zip((column.title for column in columns), *rows, strict=True)
+    return sum(max(map(len, column)) + len(GAP) for column in cells) - len(GAP)
+
+
+def _cells(flow: SubflowRow, fastest: float, bar_columns: int) -> tuple[str, ...]:
     return (
         flow.path or "-",
         flow.source,
@@ -100,7 +109,7 @@ def _cells(flow: SubflowRow, fastest: float) -> tuple[str, ...]:
         size(flow.sent_bytes),
         size(flow.received_bytes),
         mbit(flow.rate_bytes_s),
-        bar(flow.rate_bytes_s, fastest),
+        bar(flow.rate_bytes_s, fastest, bar_columns),
         flow.state,
     )
 

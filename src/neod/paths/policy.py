@@ -107,6 +107,7 @@ def targets(connection: Connection, paths: Sequence[Local]) -> list[tuple[Local,
     path that says ``fullmesh``: as the kernel's manager does it.
     """
     usable = [p for p in paths if "subflow" in p.flags and p.ip.version == connection.remote.version]
+    usable = usable or [Local(connection.local, ("subflow",))]  # of a family without paths: what it began with
     found = [] if connection.closed_door else [(p, connection.remote, connection.remote_port) for p in usable]
     announced = [a for _, a in sorted(connection.announced.items()) if a[0].version == connection.remote.version]
     announced = [(ip, port) for ip, port in announced if (ip, port) != (connection.remote, connection.remote_port)]

@@ -223,3 +223,12 @@ def test_after_a_restart_the_ways_that_a_connection_uses_are_known_as_announced(
 def test_a_server_takes_no_client_for_an_announced_address():
     flows = (FlowSeen(7, PEER, 443, A, 40000), FlowSeen(7, PEER, 443, B, 50000))
     assert not from_census(ConnectionSeen(7, PEER, 443, A, 40000, True, 1, flows)).announced
+
+
+def test_a_connection_of_a_family_without_paths_goes_to_what_is_announced_from_where_it_began():
+    local, peer, relay = (ip_address(f"2001:db8::{n}") for n in (1, 2, 3))
+    one = Connection(7, False, local, 40000, peer, 443)
+    one.take(Event(EVENT_ESTABLISHED, 7, local, peer, 40000, 443), 0.0)
+    one.take(Event(EVENT_ANNOUNCED, 7, None, relay, remote_port=443, remote_id=2), 0.0)
+    here = frozenset({local, A, NIC})
+    assert pairs(steps(one, policy(A, here=here, ours=here), 0.0, 99)) == [(local, relay)]

@@ -44,3 +44,14 @@ def pss_mb(pid: int) -> float:
 def _field(path: Path, name: str) -> float:
     line = next(line for line in path.read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) / 1024
+
+
+def machine_s() -> tuple[float, float]:
+    """Return the CPU seconds of the whole machine so far, and those in which it had nothing to do."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    return sum(ticks) / TICKS_PER_S, (ticks[3] + ticks[4]) / TICKS_PER_S
+
+
+def idle_share(begun: tuple[float, float], ended: tuple[float, float]) -> float:
+    """Return the share of the time between two readings in which the machine had nothing to do."""
+    return (ended[1] - begun[1]) / max(ended[0] - begun[0], 1e-9)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bench import usage
 from tests.lab.multipath import SERVER, Multipath
-from tests.lab.netns import inside, ip, ip_batch, poll
+from tests.lab.netns import inside, ip, ip_batch, poll, run
 from tests.lab.process import Program
 from tests.lab.transfer import PLACE, Transfer
 
@@ -108,6 +108,22 @@ def test_a_backup_carries_nothing_while_another_path_lives_and_all_when_none_doe
             lab.choke(address)
         begun = sent(lab, "neo3")
         poll(lambda: sent(lab, "neo3") > begun + 2_000_000, 60, 0.2, "the backup carries")
+
+
+def test_with_the_kernels_manager_an_endpoint_that_is_deleted_by_hand_is_a_second_try(lab):
+    addresses = lab.start("kernel")
+    lab.serve("kernel")
+    rule = f"ip saddr {addresses[2]} tcp dport 5001 reject with tcp reset"
+    table = f"table ip faults {{\nchain f {{\ntype filter hook forward priority 0\n{rule}\n}}\n}}\n"
+    run("nsenter", f"--net=/run/netns/{lab.lan}", "nft", "-f", "-", stdin=table)
+    with lab.transfer() as transfer:
+        transfer.start(60, addresses[0])
+        poll(lambda: {flow["path"] for flow in flows(lab)} == {"neo1", "neo2"}, 30, 0.2, "two of three")
+        run("nsenter", f"--net=/run/netns/{lab.lan}", "nft", "delete", "table", "ip", "faults")
+        shown = ip(lab.host.ns, "mptcp", "endpoint", "show")
+        (number,) = (line.split()[2] for line in shown.splitlines() if line.startswith(f"{addresses[2]} "))
+        ip(lab.host.ns, "mptcp", "endpoint", "delete", "id", number)
+        poll(lambda: {flow["path"] for flow in flows(lab)} == set(lab.names()), 30, 0.2, "the third joins")
 
 
 def test_peers_that_are_excluded_are_left_alone_and_others_not(lab):

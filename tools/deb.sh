@@ -1,10 +1,18 @@
 #!/bin/sh
-# tools/deb.sh: the Debian package, built from a copy of the tree; build/deb/neo_VERSION_ARCH.deb is printed.
+# tools/deb.sh [SUITE]: the Debian package, built from a copy of the tree; its place, below build/deb, is printed.
+# With SUITE (bookworm, trixie) it is built inside that Debian: the package is bound to the Python of where it was built.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
-place=$top/build/deb
+place=$top/build/deb${1:+/$1}
 rm -rf "$place"
-mkdir -p "$place/neo"
+mkdir -p "$place"
+if [ -n "${1:-}" ]; then
+    tree=$("$top/tools/tree.sh" "$1")
+    "$top/tools/inside.sh" "$tree" "$place" sh -euc 'tools/deb.sh >&2; cp build/deb/neo_* /out'
+    ls "$place"/neo_*.deb
+    exit
+fi
+mkdir "$place/neo"
 (cd "$top" && tar -c --exclude=__pycache__ --exclude='*.egg-info' \
     src etc systemd docs tools debian pyproject.toml README.md CHANGELOG.md LICENSE Makefile) | tar -x -C "$place/neo"
 cd "$place/neo"

@@ -38,7 +38,7 @@ environment() { # the virtual environment, at $DESTDIR$home.new, free of the pat
     rm -rf "$made/include" "$made/share"
     sed -i '/^command/d' "$made/pyvenv.cfg"
     for library in "$made"/lib/python*; do # on Debian, lib64 is a link to lib
-        "$made/bin/python3" -m compileall -q -s "$made" -p "$home" "$library"
+        "$made/bin/python3" -W ignore -m compileall -q -s "$made" -p "$home" "$library"
     done
 }
 

@@ -1,8 +1,5 @@
 """Fixtures: Debian with its own systemd in a container, neo installed in it by ``make install``."""
 
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -14,9 +11,12 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP))
 
 from campus import BootedCampus  # noqa: E402
+from container import cgroup2  # noqa: E402
 from tests.lab import exit_on_sigterm, sweep  # noqa: E402
+from tests.lab.debian import SUITES, Built, Debian, Unavailable, debian, demand  # noqa: E402
 
-TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "dnsmasq", "ip", "gcc")
+TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "dnsmasq", "ip")
+SAID: list[str] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,48 +24,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "box" in Path(item.path).parts:
             item.add_marker(pytest.mark.box)
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(900))
 
 
-@pytest.fixture(scope="session")
-def debian() -> Path:
-    """The Debian tree, made once and kept under ``build/box``."""
-    if os.geteuid():
-        pytest.skip("needs root")
-    if absent := [tool for tool in TOOLS if not shutil.which(tool)]:
-        pytest.skip(f"not installed: {' '.join(absent)}")
-    exit_on_sigterm()
-    sweep()
-    suite = os.environ.get("BOX_SUITE", "bookworm")
-    argv = [str(TOP / "tests/box/tree.sh"), str(TOP / "build/box"), suite]
-    return Path(subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
-
-
-@pytest.fixture(scope="session")
-def installed(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``make install`` puts into a tree."""
-    destdir = tmp_path_factory.mktemp("installed")
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "MAKEFLAGS")}
-    argv = ["make", "--no-print-directory", "install", f"DESTDIR={destdir}"]
-    subprocess.run(argv, cwd=TOP, env=env, check=True, capture_output=True, text=True)
-    destdir.chmod(0o755)  # it becomes the root folder
-    return destdir
-
-
-@pytest.fixture(scope="session")
-def package(debian: Path) -> Path:
-    """The Debian package."""
-    if not shutil.which("dh"):
-        pytest.skip("not installed: debhelper")
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    argv = [str(TOP / "tools/deb.sh")]
-    return Path(subprocess.run(argv, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests wanted said."""
+    if SAID:
+        terminalreporter.section("what systemd says")
+        for line in SAID:
+            terminalreporter.line(line)
 
 
 @pytest.fixture
-def bare(debian: Path) -> Iterator[BootedCampus]:
+def report() -> Callable[[str], None]:
+    """Say a line at the end of the run, whether or not the test passes."""
+    return SAID.append
+
+
+@pytest.fixture(scope="session", params=SUITES)
+def release(request: pytest.FixtureRequest) -> Debian:
+    """A release of Debian, its tree made once and kept."""
+    try:
+        demand(*TOOLS)
+        cgroup2()
+        exit_on_sigterm()
+        sweep()
+        return debian(request.param)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def built(release: Debian) -> Built:
+    """Neo, built inside this release."""
+    return release.build()
+
+
+@pytest.fixture
+def bare(release: Debian) -> Iterator[BootedCampus]:
     """A host on a LAN that leases, without neo."""
-    with closing(BootedCampus(debian)) as made:
+    with closing(BootedCampus(release.root)) as made:
         made.host.start()
         made.host.wait_up()
         made.plug()
@@ -74,10 +72,10 @@ def bare(debian: Path) -> Iterator[BootedCampus]:
 
 
 @pytest.fixture
-def new_campus(debian: Path, installed: Path) -> Iterator[Callable[[], BootedCampus]]:
+def new_campus(release: Debian, built: Built) -> Iterator[Callable[[], BootedCampus]]:
     """Make hosts that are not booted yet and end with the test."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(closing(BootedCampus(installed, debian)))
+        yield lambda: stack.enter_context(closing(BootedCampus(built.installed, release.root)))
 
 
 @pytest.fixture

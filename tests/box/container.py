@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import netns
+from tests.lab.debian import Unavailable
 from tests.lab.netns import die_with_parent, poll
 
 HOLD = 'mount -t tmpfs -o mode=755 tmpfs "$1" && mkdir "$1/up" "$1/work" "$1/root" && echo ready && exec sleep infinity'
@@ -62,7 +63,7 @@ class Container:
         self._directory.mkdir()
         self.scratch = self._directory / "scratch"
         self.scratch.mkdir()
-        self._group = _cgroup2() / self.ns
+        self._group = cgroup2() / self.ns
         self._lower = ":".join(str(path.resolve()) for path in lower)
         self._machine_id = uuid.uuid4().hex
         self._nspawn: subprocess.Popen[bytes] | None = None
@@ -188,7 +189,10 @@ class Container:
         return self._init
 
 
-def _cgroup2() -> Path:
-    """Return where the unified hierarchy is mounted."""
+def cgroup2() -> Path:
+    """Return where the unified hierarchy is mounted, for control groups of our own to be made there."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    return next(Path(mount[1]) for mount in mounts if mount[2] == "cgroup2")
+    places = [Path(mount[1]) for mount in mounts if mount[2] == "cgroup2" and os.access(mount[1], os.W_OK)]
+    if not places:
+        raise Unavailable("no control groups (cgroup2) that one may write to")
+    return places[0]

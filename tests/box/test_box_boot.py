@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 from campus import BootedCampus
 from tests.lab import poll
+from tests.lab.debian import Debian
+from tests.lab.netns import argv_in, run
 
 WITNESS = """[Unit]
 Wants=network-online.target
@@ -88,10 +90,36 @@ def test_a_proxy_server_is_made_inside_the_sandbox_and_used_by_another_unit(camp
     assert "443" in campus.host.ok(rules)
 
 
-def test_exposure_is_no_more_than_it_was(campus: BootedCampus) -> None:
+PROGRAM = """[Service]
+Type=exec
+ExecStart=/usr/bin/python3 -m http.server 443
+[Install]
+WantedBy=multi-user.target
+"""
+DROP_IN = "/usr/local/share/doc/neo/examples/proxy-in-namespace.conf"
+
+
+def test_at_boot_a_proxy_program_starts_when_its_namespace_is_there(campus: BootedCampus) -> None:
+    campus.host.write("/etc/neo/neo.toml", PROXY)
+    campus.host.write("/etc/neo/proxy-resolv.conf", "nameserver 127.0.0.1\n")
+    campus.host.write("/etc/systemd/system/proxy.service", PROGRAM)
+    campus.host.ok("mkdir /etc/systemd/system/proxy.service.d && cp $1 /etc/systemd/system/proxy.service.d/", DROP_IN)
+    campus.host.ok("systemctl daemon-reload && systemctl enable --quiet neod neo-wait-online proxy")
+    campus.host.reboot()
+    campus.plug()
+    poll(lambda: campus.show("ActiveState", "proxy") == "active", 60, why="the program runs")
+    ready = int(campus.show("ActiveEnterTimestampMonotonic"))
+    assert 0 < ready < int(campus.show("ExecMainStartTimestampMonotonic", "proxy"))
+    request = r"printf 'GET / HTTP/1.0\r\n\r\n' >&3; read -r -t 10 -u 3 said; echo $said"
+    fetch = f"exec 3<>/dev/tcp/{campus.plan.nic}/443; {request}"
+    poll(lambda: "200 OK" in run(*argv_in(campus.lan, "bash", "-c", fetch), check=False).stdout, 60, why="an answer")
+    assert campus.show("NRestarts", "proxy") == "0", "it was not started before"
+
+
+def test_exposure_is_no_more_than_it_was(campus: BootedCampus, release: Debian, report: Callable[[str], None]) -> None:
     for unit, most in MOST_EXPOSED.items():
         said = campus.host.ok(f"systemd-analyze security --no-pager {unit} | tail -n 1")
-        print(said)
+        report(f"{release.suite}: {said.strip()}")
         found = re.search(r"(\d+\.\d)", said)
         assert found and float(found[1]) <= most, campus.host.ok(f"systemd-analyze security --no-pager {unit}")
 

@@ -68,3 +68,32 @@ def test_network_manager_leaves_paths_alone(running: BootedCampus) -> None:
     assert {states[f"neo{number}"] for number in range(1, 5)} == {"unmanaged"}
     running.host.ok("systemctl restart NetworkManager")
     assert before.owned().difference(look(running.host.ns).owned()) == []
+
+
+def dhcpcd(campus: BootedCampus, config: str) -> None:
+    """Run dhcpcd on every link, as its package does but without udev, until it has leased for the NIC."""
+    campus.host.write("/etc/dhcpcd.conf", f"ipv4only\nnoarp\nnodev\nnohook resolv.conf, hostname\n{config}")
+    campus.host.ok("systemd-run --quiet --unit=dhcpcd --property=KillMode=control-group dhcpcd --nobackground")
+    poll(lambda: dhcpcd_says(campus, "ens3: leased"), 60, 0.2, why="dhcpcd has leased for the NIC")
+
+
+def dhcpcd_says(campus: BootedCampus, text: str) -> bool:
+    return campus.host.run('journalctl -q --no-pager -u dhcpcd | grep -q "$1"', text).status == 0
+
+
+def test_dhcpcd_leaves_paths_alone(running: BootedCampus) -> None:
+    opt_out = running.host.ok(f"cat {OPT_OUT}/dhcpcd-neo.conf")
+    assert "/etc/dhcpcd.conf" in opt_out.splitlines()[0]
+    dhcpcd(running, opt_out)
+    running.host.ok("ip link del neo2")  # one that comes while it runs
+    running.converged()
+    assert not dhcpcd_says(running, "neo[1-4]: ")
+    theirs = {address.link for address in look(running.host.ns).addresses if address.protocol != 110}
+    assert theirs.isdisjoint(f"neo{number}" for number in range(1, 5))
+
+
+def test_dhcpcd_without_its_opt_out_leases_too_and_what_is_ours_stays(running: BootedCampus) -> None:
+    before = running.converged().owned()
+    dhcpcd(running, "")
+    poll(lambda: dhcpcd_says(running, "neo1: leased"), 60, 0.2, why="the opt-out is needed")
+    poll(lambda: before.difference(look(running.host.ns).owned()) == [], 20, why="all that is ours is there")

@@ -1,21 +1,21 @@
 """The Debian package: installed, upgraded under a running daemon, removed, purged."""
 
-from pathlib import Path
-
 from campus import BootedCampus
 from tests.lab import look
+from tests.lab.debian import Built
 from tests.lab.probe import Echo, Probe
 
 LEFTOVERS = (
     "ls -d /etc/neo /var/lib/neo /usr/lib/neo /run/neo /usr/bin/neo* /etc/iproute2/rt_protos.d/neo.conf "
-    "/etc/systemd/system/*/neo* /lib/systemd/system/neo* /var/lib/systemd/deb-systemd-helper-enabled/*neo* "
+    "/etc/systemd/system/*/neo* /usr/lib/systemd/system/neo* /usr/lib/*.d/neo.conf "
+    "/var/lib/systemd/deb-systemd-helper-enabled/*neo* "
     "/usr/share/doc/neo 2>/dev/null; getent group neo; dpkg -l neo 2>/dev/null | grep ^.[^n]"
 )
 
 
-def test_the_package_from_installation_to_purge(bare: BootedCampus, package: Path) -> None:
+def test_the_package_from_installation_to_purge(bare: BootedCampus, built: Built) -> None:
     host = bare.host
-    host.copy(package, "/root/neo.deb")
+    host.copy(built.package, "/root/neo.deb")
     host.ok("dpkg -i /root/neo.deb", timeout_s=120)
     assert (bare.show("ActiveState"), bare.show("UnitFileState")) == ("inactive", "disabled")
     host.run("systemctl start neod")

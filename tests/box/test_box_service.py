@@ -19,6 +19,12 @@ def test_ready_is_said_after_the_first_pass(campus: BootedCampus) -> None:
     poll(lambda: "converged" in campus.show("StatusText"), 20, why="the line that systemctl status shows")
 
 
+def test_its_sandbox_leaves_it_nothing_to_complain_of(running: BootedCampus) -> None:
+    said = running.host.ok("neodctl status").splitlines()
+    assert said[0].startswith("● neod converged")
+    assert said[1] == "", "troubles of the daemon stand below its first line"
+
+
 def test_reload_by_systemctl_reads_the_file_again(running: BootedCampus) -> None:
     pid = running.pid()
     running.configure(6)
@@ -49,12 +55,18 @@ def test_an_invalid_file_at_the_first_start_fails_once_and_says_why(campus: Boot
     campus.converged()
 
 
-def test_kill_9_brings_it_back_and_loses_nothing(running: BootedCampus) -> None:
+def test_killed_twenty_times_it_comes_back_and_loses_nothing(running: BootedCampus) -> None:
     before, discovers = running.converged(), running.count("DHCPDISCOVER")
-    for times in range(1, 6):
-        running.host.ok("kill -9 $1", str(running.pid()))
-        poll(lambda n=times: running.show("NRestarts") == str(n), 20, why="systemd started it again")
-        poll(lambda: running.show("SubState") == "running", 20, why="it is ready")
+    echo = Echo(running.lan, str(running.plan.gateway))
+    try:
+        with Probe(running.host.ns, running.addresses(), str(running.plan.gateway)) as probe:
+            for times in range(1, 21):
+                running.host.ok("kill -9 $1", str(running.pid()))
+                poll(lambda n=times: running.show("NRestarts") == str(n), 60, why="systemd started it again")
+                poll(lambda: running.show("SubState") == "running", 60, why="it is ready")
+            assert probe.finish() == []
+    finally:
+        echo.stop()
     running.host.ok("neodctl wait --timeout 20s")
     assert before.difference(running.converged()) == []
     assert running.count("DHCPDISCOVER") == discovers

@@ -25,7 +25,7 @@ HEADER: Final = Struct(">Q")
 """The length of the pickle that follows: ``("ok", Intents)`` or ``("error", problems)``."""
 
 PATIENCE_S: Final = 60.0
-"""For a file system that does not answer; half of what systemd gives us to start. Slow machines need 10 s for imports."""
+"""For a file system that does not answer: half of what systemd gives us to start. Slow machines import for 10 s."""
 
 BOOT: Final = (
     "import sys, runpy; sys.path[:] = sys.argv.pop(1).splitlines(); "

@@ -43,19 +43,13 @@ def grow(story: Story) -> None:
 
 def _measure(story: Story) -> str:
     """Measure the open connection once it has found its speed, or else a new one; return which it was."""
-    begin = time.monotonic()
-    if story.settle(story.download, MORE + 1):
-        story.stage.note(f"after {time.monotonic() - begin:.0f} s, in which the new paths find their speed:")
-        story.rates[MORE + 1] = story.measure(5)
+    story.rates[MORE + 1] = story.settled_rate(story.download, MORE + 1)
+    if story.rates[MORE + 1] >= story.enough(MORE + 1):
         return "the same"
-    rate = story.measure(1)
-    story.stage.note(
-        f"the open connection waits for something that was lost on the way ({rate:.1f} Mbit/s); a new one:"
-    )
+    story.stage.note("a new connection instead:")
     fresh = story.programs.download("fresh")
     fresh.first_bytes()
-    story.settle(fresh, MORE + 1)
-    story.rates[MORE + 1] = story.measure(5, fresh)
+    story.rates[MORE + 1] = story.settled_rate(fresh, MORE + 1)
     fresh.stop()
     return "a new"
 

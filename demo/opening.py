@@ -126,8 +126,7 @@ def one_and_many(story: Story) -> None:
     story.mark("MPTCP, 9 addresses")
     _dial(story)
     story.stage.note(f"neo-race: {winner(story)}")
-    story.settle(story.download, 9)
-    story.rates[9] = story.measure(5)
+    story.rates[9] = story.settled_rate(story.download, 9)
     _show_rates(story, 5)
     story.snapshot("9 addresses, one connection")
     factor = story.rates[9] / story.rates[1]

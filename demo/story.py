@@ -123,6 +123,23 @@ class Story:
             time.sleep(0.25)
         return settled
 
+    @staticmethod
+    def enough(addresses: int) -> float:
+        """Return the rate, in Mbit/s, below which something is being waited for."""
+        return 0.6 * addresses * RATE_MBIT
+
+    def settled_rate(self, of: Download, addresses: int, tries: int = 3) -> float:
+        """Return the rate of five seconds after a download has found its speed; measured again when it lost it."""
+        rate = 0.0
+        for attempt in range(1, tries + 1):
+            self.settle(of, addresses)
+            rate = self.measure(5, of)
+            if rate >= self.enough(addresses):
+                break
+            again = "; measured again" if attempt < tries else ""
+            self.stage.note(f"{rate:.1f} Mbit/s: something was lost on one path, and all others wait for it{again}")
+        return rate
+
     def shares(self, seconds: float) -> list[tuple[str, float]]:
         """Return what came in at each address in the last seconds, in Mbit/s; the NIC's own first."""
         series = self.samples.series

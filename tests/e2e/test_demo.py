@@ -36,7 +36,8 @@ def left_of(session: int) -> list[str]:
 
 
 def namespaces() -> set[str]:
-    return set(run("ip", "netns", "list").stdout.split())
+    """Return the namespaces that are named as the demo names its own, outside of it."""
+    return set(run("ip", "netns", "list").stdout.split()) & HOSTS
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,12 @@ def setups(campus: BootedCampus) -> dict[str, str]:
     return {row[1]: row[-1] for row in rows if row[1] != "lo"}
 
 
+def foreign(campus: BootedCampus) -> set[str]:
+    """Return the links that have an IPv4 address of somebody else's."""
+    addresses = look(campus.host.ns).addresses
+    return {address.link for address in addresses if address.protocol != 110 and ":" not in address.ip}
+
+
 def test_networkd_without_opt_outs_takes_more_leases_and_what_is_ours_stays(running: BootedCampus) -> None:
     before = running.converged().owned()
     running.host.write("/etc/systemd/network/90-greedy.network", GREEDY.replace("*", "neo*"))
@@ -51,8 +57,7 @@ def test_networkd_without_opt_outs_takes_more_leases_and_what_is_ours_stays(runn
     running.host.ok("systemctl restart systemd-networkd")
     neos = [f"neo{number}" for number in range(1, 5)]
     poll(lambda: [setups(running).get(neo) for neo in neos] == ["configured"] * 4, 40, why="networkd has leased too")
-    theirs = {address.link for address in look(running.host.ns).addresses if address.protocol != 110}
-    assert theirs.issuperset(neos), "the opt-out is needed: this is what it prevents"
+    assert foreign(running).issuperset(neos), "the opt-out is needed: this is what it prevents"
     poll(lambda: before.difference(look(running.host.ns).owned()) == [], 20, why="all that is ours is there")
 
 
@@ -88,12 +93,19 @@ def test_dhcpcd_leaves_paths_alone(running: BootedCampus) -> None:
     running.host.ok("ip link del neo2")  # one that comes while it runs
     running.converged()
     assert not dhcpcd_says(running, "neo[1-4]: ")
-    theirs = {address.link for address in look(running.host.ns).addresses if address.protocol != 110}
-    assert theirs.isdisjoint(f"neo{number}" for number in range(1, 5))
+    assert foreign(running).isdisjoint(f"neo{number}" for number in range(1, 5))
 
 
-def test_dhcpcd_without_its_opt_out_leases_too_and_what_is_ours_stays(running: BootedCampus) -> None:
-    before = running.converged().owned()
+def test_dhcpcd_without_its_opt_out_takes_the_addresses_over_and_the_paths_stay(running: BootedCampus) -> None:
+    """The server knows a client by its MAC, gives dhcpcd the address that neod leased, and dhcpcd writes it anew."""
+    before, addresses = running.converged().owned(), running.addresses()
     dhcpcd(running, "")
-    poll(lambda: dhcpcd_says(running, "neo1: leased"), 60, 0.2, why="the opt-out is needed")
-    poll(lambda: before.difference(look(running.host.ns).owned()) == [], 20, why="all that is ours is there")
+    neos = [f"neo{number}" for number in range(1, 5)]
+    poll(lambda: foreign(running).issuperset(neos), 60, 0.2, why="the opt-out is needed: this is what it prevents")
+
+    def paths_stay() -> bool:
+        now = look(running.host.ns).owned()
+        return (now.routes, now.rules) == (before.routes, before.rules)
+
+    poll(paths_stay, 30, 0.2, why="tables and rules are back")
+    assert running.addresses() == addresses

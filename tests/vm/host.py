@@ -57,6 +57,11 @@ class Host(Machine):
         """Wait until the daemon says that all is as its file says."""
         self.ok(f"neodctl wait --timeout {WAIT_S:.0f}s || {{ neodctl status; exit 1; }}", timeout_s=WAIT_S + 30)
 
+    def reload(self) -> None:
+        """Have the file read again, and wait until all is as it says; a SIGHUP would not tell when it was read."""
+        self.ok("neodctl reload", timeout_s=WAIT_S)
+        self.converged()
+
     def json(self, script: str) -> Any:
         """Return what a command says in JSON."""
         return json.loads(self.ok(script))

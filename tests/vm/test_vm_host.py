@@ -71,8 +71,7 @@ def test_after_a_reboot_all_is_there_with_the_leases_of_before(running: Host) ->
 
 def test_a_loss_of_power_loses_no_lease_and_a_bad_file_is_not_used(running: Host) -> None:
     running.configure(6)
-    running.ok("systemctl reload neod", timeout_s=WAIT_S)
-    running.converged()
+    running.reload()
     before, discovers = running.leases(), running.count("DHCPDISCOVER")
     assert len(before) == 6
     running.until(lambda: running.stored().issuperset(before.values()), 60, "the leases are on disk")
@@ -84,8 +83,7 @@ def test_a_loss_of_power_loses_no_lease_and_a_bad_file_is_not_used(running: Host
     assert running.count("DHCPDISCOVER") <= discovers
     assert "cuont" in running.run("neodctl status").out
     running.configure(2)
-    running.ok("systemctl reload neod", timeout_s=WAIT_S)
-    running.converged()
+    running.reload()
     assert running.leases() == {name: before[name] for name in ("neo1", "neo2")}
 
 
@@ -118,8 +116,7 @@ def test_udev_gives_no_other_mac_and_no_other_name(running: Host) -> None:
 def test_modules_of_the_legacy_tables_are_loaded_by_the_kernel_when_asked_for(running: Host) -> None:
     assert "iptable_nat" not in running.ok("lsmod")
     running.configure(more='[nat]\nbackend = "iptables"\n')
-    running.ok("systemctl reload neod", timeout_s=WAIT_S)
-    running.converged()
+    running.reload()
     assert "iptable_nat" in running.ok("lsmod")
     assert "NEO-" in running.ok("iptables-legacy-save -t nat")
     serves(running)

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,10 +62,10 @@ class LegacyTables:
     def names(self, version: int) -> Sequence[str]:
         """Return the tables that exist: the kernel makes a table when somebody first looks into it."""
         if version not in self._proc:
-            try:
-                self._proc[version] = self._within(lambda: open(NAMES[version], "rb", buffering=0))  # noqa: SIM115,PTH123
-            except FileNotFoundError:
+            there = self._within(lambda: _opened(NAMES[version]))
+            if there is None:
                 return ()
+            self._proc[version] = there
         file = self._proc[version]
         file.seek(0)
         return tuple(file.read(4096).decode().split())
@@ -173,3 +174,11 @@ class Writer:
         if self._process is not None:
             self._process._transport.close()  # type: ignore[attr-defined]  # nothing public closes its pipes at once
         self._process = None
+
+
+def _opened(name: str) -> FileIO | None:
+    """Return an open file; None if there is none, for the kernel has not loaded the module. Runs in its namespace."""
+    try:
+        return open(name, "rb", buffering=0)  # noqa: PTH123
+    except FileNotFoundError:
+        return None

@@ -19,7 +19,7 @@ help:
 	@echo "make check   lint, types, layers"
 	@echo "make bench   the benchmark against the raw limit (root)"
 	@echo "make test-box  what systemd makes of it, in containers of Debian 12 and 13 (root); SUITE=trixie for one"
-	@echo "make test-vm   reboots, losses of power, other kernels, in virtual machines of both (root)"
+	@echo "make test-vm   reboots, losses of power, another kernel, in a virtual machine (root); SUITE=trixie for 13"
 	@echo "make deb     the Debian package, under build/deb; SUITE=trixie builds it for another release (root)"
 	@echo "make install DESTDIR= PREFIX=/usr/local; make uninstall"
 

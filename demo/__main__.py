@@ -66,7 +66,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     pace = os.environ.get("PACE") or "1"
     parser.add_argument("--pace", type=float, default=float(pace), help="0: no pauses; 2: twice as slow ($PACE)")
-    parser.add_argument("--hold", action="store_true", default=bool(os.environ.get("HOLD")), help="stay before the end")
+    parser.add_argument(
+        "--hold", action="store_true", default=os.environ.get("HOLD", "") not in ("", "0"), help="stay before the end"
+    )
     return parser.parse_args()
 
 

@@ -40,8 +40,8 @@ demo: venv
 # Fast ones first: a broken function is told in seconds, not after the laboratory.
 test: venv
 	@if [ "$$(id -u)" -eq 0 ]; then tools/need.sh $(TOOLS); tools/need.sh $(BOOT) || true; fi
-	$(PYTEST) tests/unit tests/laws tests/kinds tests/contract tests/fuzz tests/install tests/netns tests/e2e \
-	    tests/box tests/vm
+	$(PYTEST) tests/unit tests/laws tests/kinds tests/contract tests/fuzz tests/install tests/scenarios \
+	    tests/netns tests/e2e tests/box tests/vm
 
 unit: venv
 	$(PYTEST) tests/unit tests/laws tests/kinds

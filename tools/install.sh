@@ -73,11 +73,12 @@ files() { # what is installed as it stands in the repository
     put 644 "$top/etc/sysusers.d/neo.conf" "$PREFIX/lib/sysusers.d/neo.conf"
     put 644 "$top/etc/modules-load.d/neo.conf" "$PREFIX/lib/modules-load.d/neo.conf"
     put 644 "$top/etc/rt_protos.d/neo.conf" "$SYSCONFDIR/iproute2/rt_protos.d/neo.conf"
-    for file in README.md LICENSE CHANGELOG.md etc/examples/* etc/opt-out/* systemd/*.conf docs/*.md; do
+    for file in README.md LICENSE CHANGELOG.md etc/examples/* etc/opt-out/* systemd/*.conf docs/*.md docs/pictures/*.svg; do
         [ -e "$top/$file" ] || continue
         case $file in
         etc/examples/* | systemd/*) place=examples/${file##*/} ;;
         etc/opt-out/*) place=opt-out/${file##*/} ;;
+        docs/pictures/*) place=pictures/${file##*/} ;;
         *) place=${file##*/} ;;
         esac
         put 644 "$top/$file" "$PREFIX/share/doc/neo/$place"

@@ -31,27 +31,14 @@ def grow(story: Story) -> None:
         f"subflows on the open connection after {time.monotonic() - begin:.1f} s"
     )
     story.mark(f"{MORE + 1} addresses")
-    which = _measure(story)
+    story.rates[MORE + 1] = story.settled_rate(story.download, MORE + 1)
     show_rates(story, 6)
     story.ctl("campus", "paths", first=4, last=4)
     factor = story.rates[MORE + 1] / story.rates[1]
     seen, detail = f"{story.rates[MORE + 1]:.1f} Mbit/s", f"{factor:.1f} times as fast; reloaded in {converged_s:.1f} s"
-    story.rows.append(Row(f"{which} connection, {MORE + 1} addresses", seen, detail))
+    story.rows.append(Row(f"the same connection, {MORE + 1} addresses", seen, detail))
     story.snapshot(f"{MORE + 1} addresses, one connection")
     story.stage.pause(4)
-
-
-def _measure(story: Story) -> str:
-    """Measure the open connection once it has found its speed, or else a new one; return which it was."""
-    story.rates[MORE + 1] = story.settled_rate(story.download, MORE + 1)
-    if story.rates[MORE + 1] >= story.enough(MORE + 1):
-        return "the same"
-    story.stage.note("a new connection instead:")
-    fresh = story.programs.download("fresh")
-    fresh.first_bytes()
-    story.rates[MORE + 1] = story.settled_rate(fresh, MORE + 1)
-    fresh.stop()
-    return "a new"
 
 
 def finish_download(story: Story) -> None:

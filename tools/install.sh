@@ -134,7 +134,8 @@ do_uninstall() {
     cmp -s "$top/etc/neo.toml" "$DESTDIR$SYSCONFDIR/neo/neo.toml" && rm -f "$DESTDIR$SYSCONFDIR/neo/neo.toml"
     while read -r file; do rm -f "$DESTDIR$file"; done <"$DESTDIR$home/manifest"
     rm -rf "$DESTDIR$home"
-    for folder in "$PREFIX/share/doc/neo/examples" "$PREFIX/share/doc/neo/opt-out" "$PREFIX/share/doc/neo" "$SYSCONFDIR/neo"; do
+    doc=$PREFIX/share/doc/neo
+    for folder in "$doc/examples" "$doc/opt-out" "$doc/pictures" "$doc" "$SYSCONFDIR/neo"; do
         rmdir --ignore-fail-on-non-empty "$DESTDIR$folder"
     done
     if live; then systemctl daemon-reload; fi

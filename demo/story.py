@@ -126,7 +126,7 @@ class Story:
     @staticmethod
     def enough(addresses: int) -> float:
         """Return the rate, in Mbit/s, below which something is being waited for."""
-        return 0.6 * addresses * RATE_MBIT
+        return 0.75 * addresses * RATE_MBIT
 
     def settled_rate(self, of: Download, addresses: int, tries: int = 3) -> float:
         """Return the rate over five seconds of a download that has found its speed; again when it lost it."""
@@ -140,7 +140,7 @@ class Story:
             if rate >= self.enough(addresses):
                 break
             again = "; measured again" if attempt < tries else ""
-            self.stage.note(f"{rate:.1f} Mbit/s: something was lost on one path, and all others wait for it{again}")
+            self.stage.note(f"{rate:.1f} Mbit/s: its windows still grow{again}")
         return rate
 
     def _arrived(self) -> tuple[float, int]:

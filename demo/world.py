@@ -27,10 +27,10 @@ WIRES = {  # host: (the core's end, the host's end)
     "server": ("198.51.100.1/24", "198.51.100.10/24"),
     "web": ("192.0.2.65/26", "192.0.2.80/26"),
 }
-RATE_MBIT = 2.0
+RATE_MBIT = 4.0
 """What an address may have, each way: 25 of them are far from what two busy cores can move."""
-QUEUE_PACKETS = 10
-"""Of an address, each two segments at most: 120 ms, as a shaper with a sane buffer has."""
+QUEUE_PACKETS = 40
+"""Of an address: 120 ms, as a shaper with a sane buffer has."""
 DHCP_ANSWERS = "u32 match ip protocol 17 0xff match ip sport 67 0xffff"
 """A gateway does not drop its own answers behind what it throttles."""
 RENEW_S = 5
@@ -133,7 +133,7 @@ class World:
             for name, (near, far) in WIRES.items():
                 self._wire(name, near, far)
             # Large packets are cut here: a shaper counts what a wire would carry, and its queue is not a second long.
-            ip("core", "link", "set", "gate", "gso_max_segs", "2")
+            ip("core", "link", "set", "gate", "gso_max_segs", "1")
             ip("core", "route", "add", str(self.plan.network), "via", WIRES["gate"][1].split("/")[0])
             for name in ("gate", "core"):
                 with inside(name):

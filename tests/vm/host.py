@@ -77,7 +77,7 @@ class Host(Machine):
 
     def stored(self) -> set[str]:
         """Return the addresses whose leases are on disk."""
-        found = self.run('grep -oE \'"address": *"[0-9.]+"\' /var/lib/neo/leases.json').out
+        found = self.run(r"""grep -oE '"ip": *"[0-9.]+"' /var/lib/neo/leases.json""").out
         return {line.split('"')[3] for line in found.splitlines()}
 
     def count(self, message: str) -> int:

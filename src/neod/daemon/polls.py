@@ -32,22 +32,24 @@ class Polls:
 
     def add_due(self, hints: Hints, now: float) -> None:
         """Add what is due to *hints*; what is due soon comes along, for half of what a look costs is the pass."""
-        if self.next_due() > now or hints.everything:
+        if hints.everything or not self._stirred(now, 0.0):
             return
-        due = [place for place, at in self._at.items() if at <= now + TOGETHER_S]
-        for place in due:
+        for place in self._stirred(now, TOGETHER_S):
             poll = self._poll_of(place)
-            if self._is_calm(place):
-                self._at[place] = now + self._pause_s(place)
-                continue
             if poll is None or poll.at_most is None:
                 hints.kinds.add(place)
                 continue
             del self._at[place]  # anew after the pass
             for key in self._part(place, poll.at_most):
                 hints.keys.setdefault(key, None)
-        if hints:
-            hints.causes.append("poll")
+        hints.causes.append("poll")
+
+    def _stirred(self, now: float, ahead_s: float) -> list[Place]:
+        """Return the places that are due by then; those that are calm have been looked at with that."""
+        due = [place for place, at in self._at.items() if at <= now + ahead_s]
+        calm = {place for place in due if self._is_calm(place)}
+        self._at |= {place: now + self._pause_s(place) for place in calm}
+        return [place for place in due if place not in calm]
 
     def _is_calm(self, place: Place) -> bool:
         try:

@@ -21,7 +21,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import closing
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
@@ -147,6 +146,12 @@ class Compiled(dict[tuple[int, str], Any]):
             setattr(target, parameter, value)
         rule.final_check()
         return rule.rule
+
+    def there(self, version: int, table: str) -> list[str]:
+        """Return what the table had when it was last read; the first time, what it has."""
+        if not self.read[version, table]:
+            Editor(version, table, self).close()
+        return [entry.rule.comment for entry in self.read[version, table].values()]
 
     def keep(self, version: int, table: str, wanted: Wanted) -> None:
         """Forget what a table does not want any more."""
@@ -274,8 +279,7 @@ def carry_out(version: int, table: str, wanted: Wanted, compiled: Compiled) -> N
         Refused: the lock stayed taken, or somebody who does not take it kept writing.
     """
     refusal = library().IPTCError
-    with closing(Editor(version, table, compiled)) as before:
-        compiled.prepare(version, wanted, (rule.comment for rules in before.have.values() for rule in rules))
+    compiled.prepare(version, wanted, compiled.there(version, table))
     lock = locked()
     try:
         for _ in range(TRIES):

@@ -52,7 +52,7 @@ class NatKind:
     frees_first: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False
     adopts: ClassVar[bool] = False
-    poll: ClassVar[Poll | None] = Poll(0.4, cheap=True)  # the legacy tables tell nobody what happens to them
+    poll: ClassVar[Poll | None] = Poll(0.2, cheap=True)  # the legacy tables tell nobody what happens to them
 
     def normalize(self, key: NatKey, spec: NatSpec) -> tuple[NatKey, NatSpec]:
         """Return the rules sorted, each once."""

@@ -14,7 +14,7 @@ PYTEST  := $(BIN)/python -m pytest
 .PHONY: help venv demo test test-install test-box test-vm deb docs unit check lint types layers bench install uninstall clean
 
 help:
-	@echo "make demo    see it work, in namespaces, in under a minute (root)"
+	@echo "make demo    see the whole system work, in namespaces, in two minutes"
 	@echo "make test    all tests (root; without root those that need none)"
 	@echo "make check   lint, types, layers"
 	@echo "make bench   the benchmark against the raw limit (root)"

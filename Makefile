@@ -75,7 +75,7 @@ else
 	    lintian=lintian g++=build-essential
 endif
 	tools/deb.sh $(SUITE)
-	lintian --fail-on error --no-tag-display-limit build/deb/$(SUITE)/neo_*.deb
+	lintian --fail-on error --tag-display-limit 0 build/deb/$(SUITE)/neo_*.deb
 
 test-install: venv
 	$(PYTEST) tests/install

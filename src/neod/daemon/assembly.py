@@ -74,7 +74,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     dhcp = DhcpService(clock, LeaseStore(state_dir, clock), leased, log=said)
     core = Core(spaces, spaces.main.rtnl, clock, wakeup, journal, dhcp, _facts(dhcp, spaces, state_dir))
     core.ports = spaces.main.ports
-    core.multipath = Multipathing(spaces, clock, wakeup, journal)
+    core.multipath = Multipathing(spaces, clock, wakeup, journal, dhcp.stored().values())
     centre.append(core)
     listener.append(Listener(core.reconciler, wakeup, core.follow, core.leasing, spaces.rtnl))
 

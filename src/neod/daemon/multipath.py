@@ -1,7 +1,7 @@
 """Between passes and MPTCP: what the kernel's path manager leaves to us, and neod as the path manager itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -16,7 +16,7 @@ from neod.kernel.mptcp import PathEvents
 from neod.kernel.mptcp_diag import census
 from neod.model.change import Report
 from neod.model.errors import KernelError
-from neod.model.facts import Host, Multipath
+from neod.model.facts import Host, Lease, Multipath
 from neod.model.key import AddressKey, LocalKey
 from neod.mptcp import ConnectionSeen
 from neod.paths.policy import Local, Policy
@@ -25,8 +25,31 @@ from neod.ports import Clock
 from neod.wire import Ip
 
 TRY_AGAIN_S: Final = 60.0
+REMEMBERED: Final = 8192
+"""Addresses that links of ours had, the newest: a connection seldom outlives that many leases."""
+
 MOVES: Final = frozenset({"address", "link", "netns"})
 """Kinds whose changes can change the addresses that subflows may use."""
+
+
+class Ours:
+    """The addresses by which a connection is known as ours: those of our links, and those they had.
+
+    When all leases change at once while neod starts, open connections have
+    no address left that is there, and must be moved to the new ones. An
+    address that is on somebody else's link now is not ours any more.
+    """
+
+    def __init__(self, leased: Iterable[Ip]) -> None:
+        self._ever = dict.fromkeys(leased)
+
+    def take(self, ours: Iterable[Ip], here: Collection[Ip]) -> frozenset[Ip]:
+        """Return all that count, now that *ours* are on our links and *here* on any."""
+        now = dict.fromkeys(ours)
+        self._ever = {ip: None for ip in [*self._ever, *now] if ip not in now} | now
+        for ip in list(self._ever)[: max(0, len(self._ever) - REMEMBERED)]:
+            del self._ever[ip]
+        return frozenset(ip for ip in self._ever if ip in now or ip not in here)
 
 
 @dataclass(slots=True)
@@ -42,8 +65,11 @@ class Managed:
 class Multipathing:
     """Facts for the units of ``[mptcp]``, and a ``PathManager`` a namespace where the file asks for it."""
 
-    def __init__(self, spaces: Spaces, clock: Clock, wakeup: Wakeup, journal: Journal) -> None:
+    def __init__(
+        self, spaces: Spaces, clock: Clock, wakeup: Wakeup, journal: Journal, stored: Iterable[Lease] = ()
+    ) -> None:
         self._spaces, self._clock, self._wakeup, self._journal = spaces, clock, wakeup, journal
+        self._ours = Ours(lease.ip for lease in stored)
         self._candidates: dict[str, tuple[Candidate, ...]] = {}
         self._wanted: dict[str, PathManagement] = {}
         self._known_links: frozenset[str] = frozenset()
@@ -100,7 +126,7 @@ class Multipathing:
     def _policy(self, netns: str, settings: PathManagement, observed: Observed, facts: Facts) -> Policy:
         keys = [key for key in observed.of((netns, "address")) if isinstance(key, AddressKey)]
         here = frozenset(key.ip for key in keys)
-        ours = here if netns else frozenset(key.ip for key in keys if key.link in self._known_links)
+        ours = here if netns else self._ours.take([key.ip for key in keys if key.link in self._known_links], here)
         return Policy(tuple(self._paths(netns, observed, facts)), ours, here, settings.exclude, settings.max_subflows)
 
     def _paths(self, netns: str, observed: Observed, facts: Facts) -> Iterator[Local]:

@@ -26,7 +26,7 @@ class Policy:
     """All that decides, beside the connection."""
 
     paths: tuple[Local, ...] = ()  # the best first
-    ours: frozenset[Ip] = frozenset()  # addresses of the links that the file knows
+    ours: frozenset[Ip] = frozenset()  # addresses that links of the file have, and had
     here: frozenset[Ip] = frozenset()  # every address of the namespace
     exclude: tuple[IPv4Network | IPv6Network, ...] = ()
     max_subflows: int = 0  # of a connection; 0: one a path

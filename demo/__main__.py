@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from types import FrameType
 
 from demo import growth, opening, trouble
 from demo.hold import hold
@@ -72,13 +73,23 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+HOOKS = ("logging", "threading", "random", "weakref")
+"""Modules that have functions called by a fork, or by the collector: Python ignores what is raised in those."""
+
+
 def unwind_on(*signals: signal.Signals) -> None:
     """Make these signals unwind the stack, so that everything is taken away."""
+    told: list[str] = []
 
-    def leave(number: int, _frame: object) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
+    def leave(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            told.append(signal.Signals(number).name)
+        if frame is not None and frame.f_globals.get("__name__") in HOOKS:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)  # when it has left there
+            return
+        raise KeyboardInterrupt(told[-1])
 
-    for each in signals:
+    for each in (*signals, signal.SIGALRM):
         signal.signal(each, leave)
 
 
@@ -111,7 +122,7 @@ def run(stage: Stage, holding: bool) -> int:
 
 def take_away(stage: Stage) -> list[int]:
     """End whatever is left, undisturbed by further signals; return the processes that would not go."""
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(each, signal.SIG_IGN)
     left = end_all()
     if left:

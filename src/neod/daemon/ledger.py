@@ -123,6 +123,13 @@ class Ledger:
         drift = self.drift_of(change)
         self.troubles[change.key] = Trouble(phase, change, drift, error, next_at=now + wait_s, attempts=attempts)
 
+    def encourage(self, keys: Iterable[Key], now: float) -> None:
+        """Let what was refused be tried at once: something that it needs has just been made."""
+        for key in keys:
+            trouble = self.troubles.get(key)
+            if trouble is not None and trouble.error is not None:
+                self.troubles[key] = replace(trouble, next_at=now, attempts=0)
+
     def is_stale(self, key: Key) -> bool:
         """Whether the last refusal only says that we looked too early: the next pass looks and decides."""
         trouble = self.troubles.get(key)

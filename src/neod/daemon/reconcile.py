@@ -307,10 +307,23 @@ class Reconciler:
         for outcome in outcomes:
             self._note(outcome)
             self.ledger.settle(outcome, now, hints.keys.get(outcome.change.key))
+        self._encourage(outcomes, now)
         if not self.writing:
             for change in plan.changes:
                 self.ledger.waiting(change, hints.keys.get(change.key))
         self.ledger.calm(now)
+
+    def _encourage(self, outcomes: Iterable[Outcome], now: float) -> None:
+        """Try again what was refused while something it needs was away: an address that is flushed goes twice."""
+        made, refused = list[Key](), set[Key]()
+        for outcome in outcomes:
+            if outcome.error is not None or outcome.skipped:
+                refused.add(outcome.change.key)
+            elif outcome.change.op is not Op.DELETE and self.ledger.troubles:
+                made.append(outcome.change.key)
+        roots = (root for key in made for root in (key, *self._kind_of(key).provides(key)))
+        hanging = (dependent for root in roots for dependent, _ in self.desire.hanging_on(root))
+        self.ledger.encourage([key for key in hanging if key not in refused], now)
 
     def _settle_untouched(self, key: Key, now: float) -> None:
         want, seen = self.specs.get(key), self.observed.get(key)

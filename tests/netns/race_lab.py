@@ -107,7 +107,8 @@ class Racer:
 
     def records(self, event: str) -> list[dict[str, object]]:
         """Return what was logged as *event*."""
-        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        whole = self.log.read_text().rpartition("\n")[0]  # the last line may be under way
+        lines = [line for line in whole.splitlines() if line.startswith("{")]
         return [record for line in lines if (record := json.loads(line))["event"] == event]
 
     def address(self, race: str) -> tuple[str, int]:

@@ -44,7 +44,7 @@ class Core:
         facts: dict[FactKey, Fact],
     ) -> None:
         self.clock, self.wakeup, self.journal, self.dhcp = clock, wakeup, journal, dhcp
-        self.facts, self._spaces, self.spaces = facts, spaces, spaces
+        self.facts, self.spaces = facts, spaces
         self.ports: Ports | None = None  # of neod's own namespace, for probes; set by who builds us
         self.kinds = {entry.kind.name: entry.kind for entry in REGISTRY}
         self.reconciler = Reconciler(self.kinds, spaces, clock, wakeup)
@@ -95,7 +95,7 @@ class Core:
             KernelError: the links cannot be read.
         """
         place = ("", LinkKey.kind)
-        self.reconciler.observed.replace(place, await self._spaces.driver(place).observe_all(()))
+        self.reconciler.observed.replace(place, await self.spaces.driver(place).observe_all(()))
         self._parents = frozenset(seen.spec.name for seen in self.reconciler.observed.of(place).values())
         self.facts |= self._nics(self.reconciler.observed)
 

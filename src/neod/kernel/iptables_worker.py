@@ -17,6 +17,7 @@ import errno
 import fcntl
 import json
 import os
+import socket
 import sys
 import time
 from collections import defaultdict
@@ -114,6 +115,12 @@ def locked() -> int:
             return held
 
 
+def rules_of(sock: socket.socket, version: int, table: str, known: Entries) -> dict[str, list[LegacyRule]]:
+    """Return the rules of every chain as the kernel has them; see ``read_chains``."""
+    chains = read_chains(sock, version, table, read_info(sock, version, table), known)
+    return {name: list(chain.rules) for name, chain in chains.items()}
+
+
 class Compiled(dict[tuple[int, str], Any]):
     """Rules as libiptc takes them, by version and comment.
 
@@ -148,10 +155,10 @@ class Compiled(dict[tuple[int, str], Any]):
         return rule.rule
 
     def there(self, version: int, table: str) -> list[str]:
-        """Return what the table had when it was last read; the first time, what it has."""
-        if not self.read[version, table]:
-            Editor(version, table, self).close()
-        return [entry.rule.comment for entry in self.read[version, table].values()]
+        """Return the comments of the rules that the table has now: under the lock there is no time to make rules."""
+        with open_raw(version) as sock:
+            rules = rules_of(sock, version, table, self.read[version, table])
+        return [rule.comment for chain in rules.values() for rule in chain]
 
     def keep(self, version: int, table: str, wanted: Wanted) -> None:
         """Forget what a table does not want any more."""
@@ -187,9 +194,7 @@ class Editor:
 
     def read(self) -> dict[str, list[LegacyRule]]:
         """Return the rules of every chain as the kernel has them."""
-        info = read_info(self._sock, self._version, self._name)
-        chains = read_chains(self._sock, self._version, self._name, info, self._entries)
-        return {name: list(chain.rules) for name, chain in chains.items()}
+        return rules_of(self._sock, self._version, self._name, self._entries)
 
     def bring_about(self, wanted: Wanted) -> None:
         """Make our chains exactly *wanted* and commit."""

@@ -9,8 +9,11 @@ from hypothesis import settings
 settings.register_profile("neo", deadline=None)  # machines are shared: a slow example is no failure
 settings.load_profile("neo")
 
+for name in [name for name in os.environ if name.startswith("NEO_")]:
+    del os.environ[name]  # such a variable is a setting of neod, and every program under test would obey it
+
 BEGUN = time.monotonic()
-MINUTES = os.environ.get("NEO_TEST_MINUTES")
+MINUTES = os.environ.get("TEST_MINUTES")
 """After so many minutes nothing is booted any more: a run that is ended from outside tells nothing at all."""
 
 
@@ -19,4 +22,4 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what boots a Debian, and say so, when a slow machine has used up the time for it."""
     boots = item.get_closest_marker("box") or item.get_closest_marker("vm")
     if boots and MINUTES and time.monotonic() - BEGUN > 60 * float(MINUTES):
-        pytest.skip(f"the {MINUTES} minutes that this run may take to boot machines are over (NEO_TEST_MINUTES)")
+        pytest.skip(f"the {MINUTES} minutes that this run may take to boot machines are over (TEST_MINUTES)")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +143,29 @@ def test_all_connections_together_have_no_more_subflows_than_the_file_says(lab):
     addresses = lab.start("neod", "max_subflows_total = 5")
     lab.serve("neod")
     with flood(lab, 3, addresses[0]):
-        poll(lambda: len(flows(lab)) == 5, 30, 0.2, "five")
-        lab.host.write_config(lab.multipath_file("neod", "max_subflows_total = 7"))
-        assert lab.host.ctl("reload").status == 0
-        poll(lambda: len(flows(lab)) == 7, 30, 0.2, "seven")
+        poll(lambda: len(flows(lab)) == 5, 30, 0.2, "five, whether they came before the last connection or after")
+        for line, number in (("_total = 7", 7), ("_total = 4", 4), ("_total = 1", 3), (" = 2", 6), (" = 1", 3)):
+            lab.host.write_config(lab.multipath_file("neod", f"max_subflows{line}"))
+            assert lab.host.ctl("reload").status == 0
+            poll(lambda: len(flows(lab)) == number, 30, 0.2, f"{number} with max_subflows{line}")  # noqa: B023
+
+
+def test_a_subflow_that_died_and_is_not_missed_keeps_neod_at_rest(lab):
+    """With a cap of two, the third address takes the place of the second; nothing is left to do."""
+    addresses = lab.start("neod", "max_subflows = 2")
+    lab.serve("neod")
+    with flood(lab, 3, addresses[0]):
+        poll(lambda: len(flows(lab)) == 6, 30, 0.2, "two each")
+        died = {flow["path"] for flow in flows(lab)} - {"neo1"}
+        number = int(died.pop().removeprefix("neo"))
+        run("ip", "netns", "exec", lab.host.ns, "ss", "-K", "src", addresses[number - 1], "dport", "=", ":5001")
+        poll(lambda: len(flows(lab)) == 6 and f"neo{number}" not in {flow["path"] for flow in flows(lab)}, 30, 0.2,
+             "the other address takes over")  # fmt: skip
+        time.sleep(2.0)  # the pause after which the dead one could be tried again is over
+        assert lab.host.neod is not None
+        begun = usage.cpu_s(lab.host.neod.pid)
+        time.sleep(4.0)
+        assert usage.cpu_s(lab.host.neod.pid) - begun < 1.0
 
 
 class flood:

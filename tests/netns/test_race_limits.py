@@ -186,19 +186,8 @@ def test_an_upstream_of_a_connection_that_lasts_is_asked_whether_it_lives(ns):
         _, held = hold(ns, racer, 150)
 
         def asked():
-            argv = [
-                "ip",
-                "netns",
-                "exec",
-                ns,
-                "ss",
-                "-Htno",
-                "state",
-                "established",
-                "dport",
-                f"= :{server.address[1]}",
-            ]
-            return run(*argv).stdout.count("timer:(keepalive,")
+            argv = f"ip netns exec {ns} ss -Htno state established dport".split()
+            return run(*argv, f"= :{server.address[1]}").stdout.count("timer:(keepalive,")
 
         try:
             poll(lambda: asked() == len(held), 10, why="all upstreams have a keepalive timer")

@@ -123,6 +123,10 @@ class Ledger:
         drift = self.drift_of(change)
         self.troubles[change.key] = Trouble(phase, change, drift, error, next_at=now + wait_s, attempts=attempts)
 
+    def refused_keys(self) -> set[Key]:
+        """Return what the kernel refused and is to be tried again some time."""
+        return {key for key, trouble in self.troubles.items() if trouble.error is not None}
+
     def encourage(self, keys: Iterable[Key], now: float) -> None:
         """Let what was refused be tried at once: something that it needs has just been made."""
         for key in keys:

@@ -315,15 +315,17 @@ class Reconciler:
 
     def _encourage(self, outcomes: Iterable[Outcome], now: float) -> None:
         """Try again what was refused while something it needs was away: an address that is flushed goes twice."""
-        made, refused = list[Key](), set[Key]()
+        refused = self.ledger.refused_keys() - {o.change.key for o in outcomes if o.error or o.skipped}
+        if not refused:
+            return
+        made: set[Key] = set()
         for outcome in outcomes:
-            if outcome.error is not None or outcome.skipped:
-                refused.add(outcome.change.key)
-            elif outcome.change.op is not Op.DELETE and self.ledger.troubles:
-                made.append(outcome.change.key)
-        roots = (root for key in made for root in (key, *self._kind_of(key).provides(key)))
-        hanging = (dependent for root in roots for dependent, _ in self.desire.hanging_on(root))
-        self.ledger.encourage([key for key in hanging if key not in refused], now)
+            key = outcome.change.key
+            if outcome.error is None and not outcome.skipped and outcome.change.op is not Op.DELETE:
+                made |= {key, *self._kind_of(key).provides(key)}
+        specs = ((key, self.specs[key]) for key in refused if key in self.specs)
+        needs = ((key, needs_of(self._kind_of(key), key, spec)) for key, spec in specs)
+        self.ledger.encourage([key for key, needed in needs if not made.isdisjoint(needed)], now)
 
     def _settle_untouched(self, key: Key, now: float) -> None:
         want, seen = self.specs.get(key), self.observed.get(key)

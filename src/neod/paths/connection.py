@@ -167,15 +167,19 @@ class Connection:
 
     def overdue(self, now: float) -> None:
         """Give up on what was asked for and never heard of again."""
-        for pair in [pair for pair, asked in self.pending.items() if now - asked > GIVEN_UP_S]:
+        for pair in [pair for pair, asked in self.pending.items() if now >= asked + GIVEN_UP_S]:
             self.failed(pair, now)
 
-    def next_due(self) -> float | None:
-        """Return when the next failed pair may be tried again; None where none failed."""
+    def next_due(self, now: float) -> float | None:
+        """Return when, after *now*, time alone will allow something; None if only news can.
+
+        What was allowed already and is not done waits for something else: its
+        address, or room.
+        """
         due = [max(one.next_at, self.refused_until) for one in self.failures.values()]
         due += [asked + GIVEN_UP_S for asked in self.pending.values()]
         due += [self.announce_at] if self.announce_at is not None else []
-        return min(due, default=None)
+        return min((at for at in due if at > now), default=None)
 
     # ------------------------------------------------------------ census
 

@@ -168,14 +168,27 @@ def _departures(connection: Connection, policy: Policy) -> Iterator[Step]:
     going = [flow for flow in flows if flow.local not in policy.here]
     if not connection.server:
         here = [flow for flow in flows if flow.local in policy.here]
-        going += [flow for flow in here if _surplus(flow, kept, policy) or flow.end in connection.withdrawn]
+        going += [flow for flow in here if _no_path(flow, kept, policy) or flow.end in connection.withdrawn]
     for flow in going if len(going) < len(flows) else ():
         yield Destroy(flow)
+    if policy.max_subflows and not going:
+        yield from releases(connection, policy, len(flows) - policy.max_subflows)
 
 
-def _surplus(flow: Flow, kept: Collection[Ip], policy: Policy) -> bool:
+def _no_path(flow: Flow, kept: Collection[Ip], policy: Policy) -> bool:
     """Whether its address is there, but no longer a path."""
     return flow.local not in kept and flow.local_id != 0 and flow.local in policy.ours
+
+
+def releases(connection: Connection, policy: Policy, number: int) -> list[Destroy]:
+    """Return how a client gives up so many of its subflows: the worst paths first, never the one it began with."""
+    if number <= 0 or connection.server:
+        return []
+    rank = {path.ip: place for place, path in enumerate(policy.paths)}
+    first = (connection.local, connection.local_port, connection.remote, connection.remote_port)
+    others = [flow for flow in connection.flows.values() if flow.quad != first]
+    others.sort(key=lambda flow: rank.get(flow.local, len(rank)), reverse=True)
+    return [Destroy(flow) for flow in others[: min(number, len(connection.flows) - 1)]]
 
 
 # ------------------------------------------------------------ the server announces

@@ -26,8 +26,9 @@ from neod.mptcp import (
     subflow_create,
     subflow_destroy,
 )
+from neod.paths.budget import Budget
 from neod.paths.connection import Connection, from_census, from_event
-from neod.paths.policy import Announce, Create, Destroy, Policy, Step, Withdraw, concerns, steps
+from neod.paths.policy import Announce, Create, Destroy, Policy, Step, Withdraw, concerns, releases, steps
 from neod.ports import Clock, Mptcp
 
 BATCH: Final = 8
@@ -66,7 +67,7 @@ class PathManager:
         self.counters = Counters()
         self.last_refusal = ""  # what the kernel said last, in words
         self._policy = Policy()
-        self._max_total = 0
+        self._budget = Budget()
         self._dirty: dict[int, None] = {}
         self._due: dict[int, float] = {}  # token -> when to look again
         self._rebuild = True
@@ -76,11 +77,12 @@ class PathManager:
 
     def want(self, policy: Policy, max_total: int) -> None:
         """Manage connections by *policy* from now on; *max_total* subflows over all of them, 0 without limit."""
-        if (policy, max_total) == (self._policy, self._max_total):
+        if (policy, max_total) == (self._policy, self._budget.limit):
             return
         came = policy.here - self._policy.here
-        self._policy, self._max_total = policy, max_total
+        self._policy, self._budget = policy, Budget(max_total)
         for connection in self.connections.values():
+            self._count(connection)
             for pair in [pair for pair in connection.failures if pair[0] in came]:
                 del connection.failures[pair]  # an address that came back starts anew
         self._dirty |= dict.fromkeys(self.connections)
@@ -96,6 +98,7 @@ class PathManager:
             return
         self.connections[event.token] = connection
         connection.take(event, self._clock.boottime())
+        self._count(connection)
         self._dirty[event.token] = None
         self._woken.set()
 
@@ -123,6 +126,13 @@ class PathManager:
         self.connections.pop(token, None)
         self._dirty.pop(token, None)
         self._due.pop(token, None)
+        if self._budget.limit:
+            self._budget.count(token, 0)
+            self._woken.set()  # there may be room for others
+
+    def _count(self, connection: Connection) -> None:
+        if self._budget.limit and not connection.server and concerns(connection, self._policy):
+            self._budget.count(connection.token, len(connection.flows), len(connection.pending))
 
     # ------------------------------------------------------------ out
 
@@ -152,9 +162,9 @@ class PathManager:
         now = self._clock.boottime()
         for token in [token for token, at in self._due.items() if at <= now]:
             del self._due[token]
-            if connection := self.connections.get(token):
-                connection.overdue(now)
+            if token in self.connections:
                 self._dirty[token] = None
+        self._dirty |= dict.fromkeys(self._budget.next(BATCH))
 
     async def rebuild(self) -> None:
         """Learn all connections from their sockets, keeping what no socket tells: refusals, announcements."""
@@ -175,33 +185,48 @@ class PathManager:
                 self.connections[token] = from_census(one)
             else:
                 known.see(one)
+            self._count(self.connections[token])
             self._dirty[token] = None
         self.counters.rebuilt += 1
 
     async def turn(self) -> None:
         """Bring the next connections closer to what they should be: one batch of commands."""
-        now, batch = self._clock.boottime(), list[tuple[Connection, Step]]()
-        room = self._max_total - self.subflows if self._max_total else BATCH
+        now = self._clock.boottime()
+        given = self._given_up()
+        batch = list(given)
+        room = self._budget.room
         while self._dirty and len(batch) < BATCH:
             token = next(iter(self._dirty))
             del self._dirty[token]
             connection = self.connections.get(token)
             if connection is None:
                 continue
+            connection.overdue(now)
             todo = _one_announcement(steps(connection, self._policy, now, max(0, min(room, BATCH))))
             if connection.announce_at is not None and connection.announce_at <= now:
                 connection.announce_at = None
             fits = todo[: BATCH - len(batch)]
             room -= sum(isinstance(step, Create) for step in fits)
             batch += [(connection, step) for step in fits]
+            if room <= 0:
+                self._budget.wait(token)
             if len(fits) < len(todo) or len(fits) == BATCH:
                 self._dirty[token] = None
-            self._plan_next(connection)
+            self._plan_next(connection, now)
         if batch:
+            self._dirty |= dict.fromkeys(connection.token for connection, _ in given)  # they may have to give more
             await self._carry_out(batch, now)
 
-    def _plan_next(self, connection: Connection) -> None:
-        due = connection.next_due()
+    def _given_up(self) -> list[tuple[Connection, Step]]:
+        """Return what has to go because all together have more than they may; those that have most give first."""
+        found: list[tuple[Connection, Step]] = []
+        for token in self._budget.greedy(BATCH):
+            connection = self.connections[token]
+            found += [(connection, step) for step in releases(connection, self._policy, 1)]
+        return found
+
+    def _plan_next(self, connection: Connection, now: float) -> None:
+        due = connection.next_due(now)
         if due is None:
             self._due.pop(connection.token, None)
         else:
@@ -211,12 +236,14 @@ class PathManager:
         for connection, step in batch:
             if isinstance(step, Create):  # before the answer: the event may be quicker
                 connection.pending[step.pair] = now
+                self._count(connection)
                 connection.ids[step.pair[0]] = step.local_id
         answers = await self._commands.send([request(connection.token, step) for connection, step in batch])
         for (connection, step), error in zip(batch, answers, strict=True):
             self._settle(connection, step, error, now)
             if connection.token in self.connections:
-                self._plan_next(connection)
+                self._count(connection)
+                self._plan_next(connection, now)
 
     def _settle(self, connection: Connection, step: Step, error: KernelError | None, now: float) -> None:
         """Note what came of a command. What an event will tell is left to the event."""

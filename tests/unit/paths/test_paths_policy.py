@@ -16,7 +16,7 @@ from neod.mptcp import (
     FlowSeen,
 )
 from neod.paths.connection import Connection, from_census
-from neod.paths.policy import Announce, Create, Destroy, Local, Policy, Withdraw, steps
+from neod.paths.policy import Announce, Create, Destroy, Local, Policy, Withdraw, releases, steps
 
 A, B, C, D = (ip_address(f"10.8.0.{n}") for n in (1, 2, 3, 4))
 NIC = ip_address("10.8.0.5")
@@ -126,6 +126,22 @@ def test_caps_are_kept():
     assert len(pairs(steps(connection(), policy(A, B, C, D), 0.0, 1))) == 1
 
 
+def test_a_cap_that_is_lowered_closes_the_worst_and_never_the_first():
+    one = connection(B)
+    for number, address in enumerate((A, C, D), 1):
+        joined(one, address, number=number)
+    assert [step.flow.local for step in steps(one, policy(A, B, C, D, max_subflows=2), 0.0, 99)] == [D, C]
+    assert [step.flow.local for step in steps(one, policy(A, B, C, D, max_subflows=1), 0.0, 99)] == [D, C, A]
+    assert steps(one, policy(A, B, C, D, max_subflows=4), 0.0, 99) == []
+    assert len(releases(one, policy(A, B, C, D), 99)) == 3
+
+
+def test_a_server_closes_nothing_for_a_cap():
+    one = connection(server=True)
+    joined(one, B)
+    assert steps(one, policy(A, B, max_subflows=1), 0.0, 99) == []
+
+
 def test_subflows_of_an_address_that_is_gone_are_destroyed_after_new_ones_are_asked_for():
     one = connection()
     joined(one, B)
@@ -144,7 +160,7 @@ def test_a_subflow_that_died_is_replaced_after_a_pause_that_grows():
     closed(one, B, 10.0, errno.ETIMEDOUT)
     assert steps(one, policy(A, B), 10.5, 99) == []
     assert pairs(steps(one, policy(A, B), 11.1, 99)) == [(B, PEER)]
-    assert one.next_due() == 11.0
+    assert one.next_due(10.0) == 11.0
     one.pending[(B, PEER, 443)] = 11.1
     closed(one, B, 12.0, errno.ETIMEDOUT)
     assert steps(one, policy(A, B), 13.5, 99) == []

@@ -10,6 +10,7 @@ from neod.mptcp import (
     CMD_SUBFLOW_DESTROY,
     EVENT_CLOSED,
     EVENT_ESTABLISHED,
+    EVENT_SUB_CLOSED,
     EVENT_SUB_ESTABLISHED,
     ConnectionSeen,
     Event,
@@ -46,7 +47,7 @@ def made(number=5, seen=(), **more):
     async def census():
         return seen
 
-    commands, clock = Commands(), FakeClock()
+    commands, clock = Commands(), CountingClock()
     manager = PathManager(commands, census, clock)
     manager.want(policy(number, **more), 0)
     return manager, commands, clock
@@ -67,6 +68,14 @@ def run(work, *events):
         task.cancel()
 
     LOOP.run_until_complete(go())
+
+
+class CountingClock(FakeClock):
+    asked = 0
+
+    def boottime(self):
+        self.asked += 1
+        return super().boottime()
 
 
 def established(token, server=False):
@@ -124,6 +133,64 @@ def test_the_total_over_all_connections_is_kept():
     run(manager, established(1), established(2))
     assert manager.subflows <= 15
     assert commands.sent.count(CMD_SUBFLOW_CREATE) == 13
+
+
+def joined(token, number):
+    return Event(EVENT_SUB_ESTABLISHED, token, IPS[number], PEER, 5000 + number, 443, number)
+
+
+def closed(token, number):
+    return Event(EVENT_SUB_CLOSED, token, IPS[number], PEER, 5000 + number, 443, number)
+
+
+def test_a_connection_that_comes_when_there_is_no_room_makes_another_give_a_subflow_up():
+    manager, commands, _ = made(4)
+    manager.want(policy(4), 5)
+    run(manager, established(1), joined(1, 1), joined(1, 2), joined(1, 3), established(2))
+    assert commands.sent == [CMD_SUBFLOW_CREATE] * 0 and manager.subflows == 5
+    run(manager, established(3))
+    assert commands.sent == [CMD_SUBFLOW_DESTROY]
+    assert manager.subflows == 5
+    assert [len(manager.connections[token].flows) for token in (1, 2, 3)] == [3, 1, 1]
+
+
+def test_room_that_comes_is_used_by_those_who_waited():
+    manager, commands, _ = made(4)
+    manager.want(policy(4), 5)
+    run(manager, established(1), joined(1, 1), joined(1, 2), joined(1, 3), established(2))
+    run(manager, closed(1, 3))
+    assert (commands.sent, manager.subflows) == ([CMD_SUBFLOW_CREATE], 5)
+    run(manager, Event(EVENT_CLOSED, 1))
+    assert manager.subflows == 4
+
+
+def test_a_total_that_is_lowered_is_kept_at_once_and_no_connection_loses_its_last():
+    manager, commands, _ = made(30)
+    events = [joined(token, number) for token in (1, 2) for number in range(1, 30)]
+    run(manager, established(1), established(2), established(3), *events)
+    assert manager.subflows == 61 + 29
+    for number in range(1, 30):
+        manager.take(joined(3, number))
+    manager.want(policy(30), 12)
+    run(manager)
+    assert [len(manager.connections[token].flows) for token in (1, 2, 3)] == [4, 4, 4]
+    manager.want(policy(30), 2)
+    run(manager)
+    assert manager.subflows == 3
+    assert max(commands.batches) == BATCH
+
+
+def test_what_failed_and_is_no_longer_wanted_keeps_nobody_awake():
+    manager, commands, clock = made(3)
+    run(manager, established(1), joined(1, 1), joined(1, 2), closed(1, 2))
+    manager.want(policy(2), 0)
+    clock.advance(5)
+    before = clock.asked
+    run(manager)
+    assert clock.asked - before < 20
+    manager.want(policy(3), 0)
+    run(manager)
+    assert commands.sent.count(CMD_SUBFLOW_CREATE) == 1
 
 
 def test_refused_commands_are_tried_again_later_and_not_at_once():

@@ -118,7 +118,8 @@ class Mptcp(Section):
         int | None,
         whole(1, 1_000_000),
         Field(
-            description="The most subflows of all connections together. Absent: no limit.",
+            description="The most subflows of all connections together that this host opens subflows for. The first "
+            "of each counts, and stays. Absent: no limit.",
             examples=[10000],
         ),
     ] = None
@@ -129,7 +130,11 @@ DEFAULT: Final = Mptcp()
 
 def intents(section: Mptcp, context: Context) -> Intents:
     """Return nothing: what the table means depends on the addresses of the others."""
-    neod_only = {"exclude": section.exclude, "max_subflows": section.max_subflows}
+    neod_only = {
+        "exclude": section.exclude,
+        "max_subflows": section.max_subflows,
+        "max_subflows_total": section.max_subflows_total,
+    }
     if section.path_manager == "kernel":
         for key, value in neod_only.items():
             if value:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from tests.lab.multipath import Multipath
-from tests.lab.netns import ip, poll
+from tests.lab.netns import ip, poll, run
 from tests.lab.transfer import Transfer
 
 pytestmark = pytest.mark.kernel
@@ -43,13 +43,32 @@ def sources(lab: Multipath) -> set[str]:
     }
 
 
+def reset_by_kernel(lab: Multipath) -> int:
+    """Return how many subflows the server's kernel has reset because it could not place their data.
+
+    About 4 in 100 of those that join in the middle of a transfer (Linux 6.18, mptcp_net-next 501).
+    """
+    told = run("ip", "netns", "exec", lab.far.ns, "nstat", "-asz", "MPTcpExtDSSNotMatching").stdout
+    return int(told.split()[-2])
+
+
 def carried_by(lab: Multipath, addresses: set[str], timeout_s: float = 30) -> None:
-    """Wait until exactly these addresses carry the transfer."""
+    """Wait until exactly these addresses carry the transfer.
+
+    Where the kernels are the path managers, and have reset a subflow
+    themselves, it is given its second try by hand, as the docs tell.
+    """
     last: set[str] = set()
 
     def settled() -> bool:
         nonlocal last
         last = sources(lab)
+        gone, ids = addresses - last, endpoints(lab.host.ns)
+        if gone and gone <= ids.keys() and reset_by_kernel(lab) >= lab.second_tries + len(gone):
+            lab.second_tries += len(gone)
+            print("a second try for", sorted(gone))
+            for address in gone:
+                ip(lab.host.ns, "mptcp", "endpoint", "delete", "id", str(ids[address]))
         return last == addresses
 
     try:

@@ -32,6 +32,7 @@ class Multipath(Campus):
         self.rate_mbit = rate_mbit
         self.far = Host(netns.unique("server"), self.directory / "server", "eth0")
         self._classes: dict[str, int] = {}
+        self.second_tries = 0  # of subflows that the server's kernel reset for no fault of ours
         self.inner = ""  # the server's namespace of the proxy role
 
     def __enter__(self) -> "Multipath":

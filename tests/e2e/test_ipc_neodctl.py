@@ -265,7 +265,7 @@ async def test_control_c_is_quiet(control, tmp_path):
         await until(lambda: control.calls)
         process.send_signal(signal.SIGINT)
         out, err = await asyncio.wait_for(process.communicate(), 20)
-    assert (process.returncode, out, err) == (130, b"", b"")
+    assert (process.returncode, out, err) == (-signal.SIGINT, b"", b"")
 
 
 async def test_a_reader_that_leaves_is_no_error(control, tmp_path):

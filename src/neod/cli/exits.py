@@ -13,7 +13,6 @@ NO_OBJECT: Final = 10
 INTERNAL: Final = 70  # EX_SOFTWARE
 NOT_ALLOWED: Final = 77  # EX_NOPERM
 FILE_INVALID: Final = 78  # EX_CONFIG
-INTERRUPTED: Final = 130
 READER_GONE: Final = 141  # as the shell says it of SIGPIPE
 
 MEANING: Final = {

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,7 +11,7 @@ from inspect import cleandoc
 from typing import Final, NoReturn
 
 from neod.cli.command import Command, Context
-from neod.cli.exits import INTERNAL, INTERRUPTED, OF_ERROR, READER_GONE, epilog
+from neod.cli.exits import INTERNAL, OF_ERROR, READER_GONE, epilog
 from neod.cli.registry import REGISTRY
 from neod.cli.text import clean, screen_of
 from neod.ipc.errors import ControlError
@@ -83,12 +84,17 @@ def parser_of(names: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``neodctl`` and return its exit status. No traceback gets out."""
+    """Run ``neodctl`` and return its exit status. No traceback gets out.
+
+    Ctrl-C ends the program as any other, so that a shell's loop around it
+    ends too. Python's own handler would not run while a read that has just
+    begun waits for the daemon.
+    """
+    if argv is None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     given = sys.argv[1:] if argv is None else list(argv)
     try:
         return _run(given)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
         return READER_GONE

@@ -12,7 +12,7 @@ import sys
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from neod.model.errors import ConfigError
+from neod.model.errors import ConfigError, ReadingFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,18 +50,20 @@ def collect(child: Child, patience_s: float = PATIENCE_S) -> Intents:
     """Return what the child found, once it is done; blocks until then.
 
     Raises:
-        ConfigError: the file cannot be used; or the child died over it, or
-            took longer than *patience_s* and was killed.
+        ConfigError: the file cannot be used.
+        ReadingFailed: the child died over it, or took longer than *patience_s*
+            and was killed.
     """
     try:
         out, err = child.communicate(timeout=patience_s)
     except subprocess.TimeoutExpired:
         child.kill()
         child.communicate()
-        raise ConfigError((_line(child, f"took longer than {patience_s:g} s to read", "make it smaller"),)) from None
+        right = "look at what keeps the disk or the processors busy"
+        raise ReadingFailed((_line(child, f"took longer than {patience_s:g} s to read", right),)) from None
     size = HEADER.unpack_from(out)[0] if len(out) >= HEADER.size else -1
     if child.returncode != 0 or len(out) != HEADER.size + size:
-        raise ConfigError((_obituary(child, err),))
+        raise _obituary(child, err)
     verdict, found = pickle.loads(out[HEADER.size :])
     if verdict != "ok":
         raise ConfigError(found)
@@ -85,14 +87,15 @@ async def read(path: str, environ: Mapping[str, str] | None = None) -> Intents:
         raise
 
 
-def _obituary(child: Child, err: bytes) -> str:
+def _obituary(child: Child, err: bytes) -> ConfigError:
     from signal import Signals
 
     if child.returncode == -Signals.SIGXCPU:
-        return _line(child, "takes too much processor time to read", "make it smaller")
+        return ConfigError((_line(child, "takes too much processor time to read", "make it smaller"),))
     how = f"status {child.returncode}" if child.returncode >= 0 else Signals(-child.returncode).name
     last = err.decode("utf-8", "replace").strip().rpartition("\n")[2] or "it said nothing"
-    return _line(child, f"the process that reads it ended with {how}: {last}", "this is a fault of neo or of the host")
+    wrong = f"the process that reads it ended with {how}: {last}"
+    return ReadingFailed((_line(child, wrong, "this is a fault of neo or of the host"),))
 
 
 def _line(child: Child, wrong: str, right: str) -> str:

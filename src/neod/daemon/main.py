@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from neod import __version__
 from neod.config.reader import collect, spawn
-from neod.model.errors import ConfigError, NeoError
+from neod.model.errors import ConfigError, NeoError, ReadingFailed
 
 EX_UNAVAILABLE, EX_SOFTWARE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 69, 70, 75, 77, 78
 EXPLAIN: Final = (
-    "Exit status: 0 stopped, 2 usage, 69 the kernel lacks something, 75 already running, 77 not root, 78 file."
+    "Exit status: 0 stopped, 2 usage, 69 the kernel lacks something, or the file was not read in time, "
+    "75 already running, 77 not root, 78 file."
 )
 
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
-        return EX_CONFIG
+        return EX_UNAVAILABLE if isinstance(error, ReadingFailed) else EX_CONFIG  # after which systemd gives up
     except NeoError as error:
         print(f"neod: {error}", file=sys.stderr)
         return EX_TEMPFAIL if type(error).__name__ in ("AlreadyRunning", "AlreadyServed") else EX_UNAVAILABLE
@@ -94,19 +95,21 @@ def first_reading(child: Any, file: Any) -> Any:
 
     Raises:
         ConfigError: there is neither.
+        ReadingFailed: neither could be read to its end.
     """
     from neod.daemon.file import Reading
 
+    refused: ConfigError | None = None
     try:
         intents = collect(child)
         if not file.unconfirmed():
             return Reading(intents, file.path.read_bytes(), file.wall())
         problems: tuple[str, ...] = (f"{file.path}: was not confirmed before neod ended; reload to use it",)
     except ConfigError as error:
-        problems = error.problems
+        refused, problems = error, error.problems
     good = file.fall_back(problems)
     if good is None:
-        raise ConfigError(problems)
+        raise refused or ConfigError(problems)
     for problem in problems:
         print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
     return Reading(collect(spawn(str(good))), good.read_bytes(), file.wall())

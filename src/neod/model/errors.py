@@ -42,3 +42,7 @@ class ConfigError(NeoError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class ReadingFailed(ConfigError):
+    """The file was not read to its end, for want of time or memory: nothing is known of it; trying again may help."""

@@ -35,15 +35,23 @@ BOOT: Final = (
 
 
 def spawn(path: str, environ: Mapping[str, str] | None = None) -> Child:
-    """Start the child that reads *path*; without *environ* it has ours."""
+    """Start the child that reads *path*; without *environ* it has ours.
+
+    Raises:
+        ReadingFailed: the host has no room for another process.
+    """
     places = "\n".join(place for place in sys.path if place)
-    return subprocess.Popen(
-        [sys.executable, "-I", "-c", BOOT, places, path],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environ,
-    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-c", BOOT, places, path],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environ,
+        )
+    except OSError as error:
+        wrong, right = f"cannot start the process that reads it: {error.strerror}", "see what the host is short of"
+        raise ReadingFailed((f"{path}: {wrong}; {right}",)) from error
 
 
 def collect(child: Child, patience_s: float = PATIENCE_S) -> Intents:

@@ -12,7 +12,7 @@ from typing import Final
 from neod.config.reader import collect, spawn
 from neod.intents.unit import Intents
 from neod.kernel.clock import SystemClock
-from neod.model.errors import ConfigError
+from neod.model.errors import ConfigError, ReadingFailed
 from neod.race.limits import raise_descriptor_limit
 from neod.race.loop import IN, Loop
 from neod.race.netns import Lost
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         intents = collect(spawn(options.config))
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
-        return FILE_INVALID
+        return FAILED if isinstance(error, ReadingFailed) else FILE_INVALID  # after which systemd gives up
     known = {race.name: race for race in intents.races}
     unknown = [name for name in options.names if name not in known]
     if unknown:
@@ -186,8 +186,6 @@ def background(loop: Loop, work: Callable[[], Intents], done: Callable[[Intents 
             found = work()
         except ConfigError as error:
             found = error
-        except OSError as error:
-            found = ConfigError((f"cannot start the reader: {error}",))
         loop.post(lambda: done(found))
 
     threading.Thread(target=run, name="read file", daemon=True).start()

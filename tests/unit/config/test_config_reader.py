@@ -113,6 +113,13 @@ def test_a_child_that_dies_is_an_error_and_never_nothing_desired(monkeypatch, bo
     assert problem.startswith(f"/x/neo.toml: {line}")
 
 
+def test_a_child_that_cannot_be_started_is_an_error(monkeypatch):
+    monkeypatch.setattr(reader.sys, "executable", "/nonexistent/python3")
+    with pytest.raises(ReadingFailed) as caught:
+        reader.spawn("/x/neo.toml", ENVIRON)
+    assert str(caught.value).startswith("/x/neo.toml: cannot start the process that reads it: No such file")
+
+
 def test_a_child_that_takes_too_long_is_killed(monkeypatch):
     monkeypatch.setattr(reader, "BOOT", "import time; time.sleep(60)")
     child = reader.spawn("/x/neo.toml", ENVIRON)

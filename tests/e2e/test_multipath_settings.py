@@ -147,7 +147,7 @@ def test_all_connections_together_have_no_more_subflows_than_the_file_says(lab):
         for line, number in (("_total = 7", 7), ("_total = 4", 4), ("_total = 1", 3), (" = 2", 6), (" = 1", 3)):
             lab.host.write_config(lab.multipath_file("neod", f"max_subflows{line}"))
             assert lab.host.ctl("reload").status == 0
-            poll(lambda: len(flows(lab)) == number, 30, 0.2, f"{number} with max_subflows{line}")  # noqa: B023
+            poll(lambda number=number: len(flows(lab)) == number, 30, 0.2, f"{number} with max_subflows{line}")
 
 
 def test_a_subflow_that_died_and_is_not_missed_keeps_neod_at_rest(lab):

@@ -50,8 +50,8 @@ def spawn(path: str, environ: Mapping[str, str] | None = None) -> Child:
             env=environ,
         )
     except OSError as error:
-        wrong, right = f"cannot start the process that reads it: {error.strerror}", "see what the host is short of"
-        raise ReadingFailed((f"{path}: {wrong}; {right}",)) from error
+        wrong = f"cannot start the process that reads it: {error.strerror}"
+        raise ReadingFailed((_line(path, wrong, "see what the host is short of"),)) from error
 
 
 def collect(child: Child, patience_s: float = PATIENCE_S) -> Intents:
@@ -68,7 +68,7 @@ def collect(child: Child, patience_s: float = PATIENCE_S) -> Intents:
         child.kill()
         child.communicate()
         right = "look at what keeps the disk or the processors busy"
-        raise ReadingFailed((_line(child, f"took longer than {patience_s:g} s to read", right),)) from None
+        raise ReadingFailed((_line(_path(child), f"took longer than {patience_s:g} s to read", right),)) from None
     size = HEADER.unpack_from(out)[0] if len(out) >= HEADER.size else -1
     if child.returncode != 0 or len(out) != HEADER.size + size:
         raise _obituary(child, err)
@@ -98,16 +98,20 @@ async def read(path: str, environ: Mapping[str, str] | None = None) -> Intents:
 def _obituary(child: Child, err: bytes) -> ConfigError:
     from signal import Signals
 
+    path = _path(child)
     if child.returncode == -Signals.SIGXCPU:
-        return ConfigError((_line(child, "takes too much processor time to read", "make it smaller"),))
+        return ConfigError((_line(path, "takes too much processor time to read", "make it smaller"),))
     how = f"status {child.returncode}" if child.returncode >= 0 else Signals(-child.returncode).name
     last = err.decode("utf-8", "replace").strip().rpartition("\n")[2] or "it said nothing"
     wrong = f"the process that reads it ended with {how}: {last}"
-    return ReadingFailed((_line(child, wrong, "this is a fault of neo or of the host"),))
+    return ReadingFailed((_line(path, wrong, "this is a fault of neo or of the host"),))
 
 
-def _line(child: Child, wrong: str, right: str) -> str:
+def _path(child: Child) -> str:
+    return str(child.args[-1]) if isinstance(child.args, list) else ""
+
+
+def _line(path: str, wrong: str, right: str) -> str:
     from neod.config.text import printable
 
-    path = child.args[-1] if isinstance(child.args, list) else ""
     return printable(f"{path}: {wrong}; {right}")

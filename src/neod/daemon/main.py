@@ -99,17 +99,16 @@ def first_reading(child: Any, file: Any) -> Any:
     """
     from neod.daemon.file import Reading
 
-    refused: ConfigError | None = None
     try:
         intents = collect(child)
         if not file.unconfirmed():
             return Reading(intents, file.path.read_bytes(), file.wall())
-        problems: tuple[str, ...] = (f"{file.path}: was not confirmed before neod ended; reload to use it",)
-    except ConfigError as error:
-        refused, problems = error, error.problems
-    good = file.fall_back(problems)
+        error = ConfigError((f"{file.path}: was not confirmed before neod ended; reload to use it",))
+    except ConfigError as refusal:
+        error = refusal
+    good = file.fall_back(error.problems)
     if good is None:
-        raise refused or ConfigError(problems)
-    for problem in problems:
+        raise error
+    for problem in error.problems:
         print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
     return Reading(collect(spawn(str(good))), good.read_bytes(), file.wall())

@@ -1,13 +1,14 @@
 """How many subflows the connections of a client have together, and which of them wait for room. Pure."""
 
 import heapq
+from itertools import islice
 from typing import Final
 
 UNLIMITED: Final = 1 << 30
 
 
 class Budget:
-    """Counts by token, each in O(1); *limit* 0 is none.
+    """Counts by token; *limit* 0 is none. Only ``greedy`` looks at all of them, and only when there are too many.
 
     The first subflow of a connection is its application's and counts too:
     where there are more connections than room, each has that one.
@@ -39,7 +40,7 @@ class Budget:
     def next(self, most: int) -> list[int]:
         """Return those who waited longest, no more than there is room for; they wait no longer."""
         number = min(self.room, most)
-        found = list(self._waiting)[:number] if self._waiting and number > 0 else []
+        found = list(islice(self._waiting, max(0, number)))
         for token in found:
             del self._waiting[token]
         return found

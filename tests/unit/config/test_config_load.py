@@ -264,6 +264,10 @@ def test_a_group_may_have_more_than_252_interfaces_with_another_table_base(read)
             "neo.toml:1:11: macvlans.neo: 251 MACs on one port are more than many switches learn, "
             "and 251 leases more than a /24 has",
         ),
+        (
+            GROUP + "count = 2\n[mptcp]\nmax_subflows_total = 9\n",
+            'neo.toml:5:1: mptcp.max_subflows_total: it counts only with path_manager = "neod"',
+        ),
     ],
 )
 def test_what_works_but_is_probably_not_meant_is_a_warning(read, text, line):

@@ -29,6 +29,10 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 RTM_NEWNETCONF: Final = 80
 
+RTNLGRP_LINK: Final = 1
+RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_NETCONF = 5, 7, 8, 24
+RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV6_NETCONF = 9, 11, 19, 25
+
 HEADER: Final = Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
 IFINFO: Final = Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 IFADDR: Final = Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index

@@ -7,18 +7,18 @@ import uuid
 from pathlib import Path
 
 import pytest
+from tests.doubles.kernel import Fixed
 
 from neod.kernel.clock import SystemClock
+from neod.kernel.moved_links import NamedStrays
 from neod.kernel.mptcp import NetlinkMptcp
 from neod.kernel.namespaces import within_netns
-from neod.kernel.netfilter import KernelNetfilter
+from neod.kernel.netfilter.port import KernelNetfilter
 from neod.kernel.netns_files import NamedNamespaces
 from neod.kernel.rtnl import NetlinkRtnl
-from neod.kernel.strays import NamedStrays
 from neod.kernel.sysctls import ProcSysctls
 from neod.kinds import REGISTRY
-from neod.ports import Ports
-from neod.testing.kernel import Fixed
+from neod.model.ports import Ports
 
 
 def ip(netns, *words):

@@ -8,14 +8,13 @@ import errno
 
 import pytest
 from test_laws_of_kinds import KINDS
+from tests.doubles import builders
 
-from neod.daemon.belonging import path_of
-from neod.daemon.reconcile import Reconciler
-from neod.daemon.wakeup import Hints, Wakeup
-from neod.intents.unit import Origin, Want
 from neod.kernel.clock import SystemClock
 from neod.model.errors import KernelError
-from neod.testing import builders
+from neod.model.want import Origin, Want
+from neod.reconcile.queue import Hints, Wakeup
+from neod.reconcile.reconciler import Reconciler
 
 pytestmark = pytest.mark.kernel
 
@@ -82,7 +81,8 @@ def test_one_refused_write_is_made_good_whichever_it_was(real, code):
             first = await insisting_pass(reconciler)
             if not faulty.spent:
                 break
-            undone = {path_of(o.change.key, TABLES) for o in first.outcomes if o.error or o.skipped}
+            missed = [o.change for o in first.outcomes if o.error or o.skipped]
+            undone = {KINDS[c.key.kind].path(c.key, c.after, TABLES) for c in missed}
             assert len(undone) <= 1, "what does not depend on the refused write was not done"
             for _ in range(PASSES):
                 if not (await insisting_pass(reconciler)).plan.changes:

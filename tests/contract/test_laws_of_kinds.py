@@ -5,15 +5,15 @@ import os
 from ipaddress import ip_address, ip_network
 
 import pytest
+from tests.doubles import builders
+from tests.doubles.kernel import FakeKernel
 
-from neod.daemon.reconcile import Reconciler
-from neod.daemon.wakeup import Hints, Wakeup
-from neod.intents.unit import Origin, Want
 from neod.kernel.clock import SystemClock
 from neod.kinds import REGISTRY
 from neod.model.nat import SnatFrom, SnatTo
-from neod.testing import builders
-from neod.testing.kernel import FakeKernel
+from neod.model.want import Origin, Want
+from neod.reconcile.queue import Hints, Wakeup
+from neod.reconcile.reconciler import Reconciler
 
 KINDS = {entry.kind.name: entry.kind for entry in REGISTRY}
 LINK = builders.macvlan("neo1", 1)

@@ -8,9 +8,9 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from neod.ipc import errors
-from neod.ipc.feed import Feed
-from neod.ipc.replies import (
+from neod.control import errors
+from neod.control.feed import Feed
+from neod.control.replies import (
     ApplyReply,
     ConfirmReply,
     FileState,
@@ -24,8 +24,8 @@ from neod.ipc.replies import (
     WaitReply,
     WhyReply,
 )
-from neod.ipc.server import ControlServer
-from neod.ipc.stream import Limits
+from neod.control.server import ControlServer
+from neod.control.stream import Limits
 
 STATUS = StatusReply(
     converged=True,

@@ -18,16 +18,16 @@ from asyncvarlink.clientprotocol import VarlinkClientProtocol
 from asyncvarlink.serviceinterface import VarlinkServiceInterface
 from ipc_fake import STATUS, FakeControl, serving, until
 
-from neod.ipc import client as client_module
-from neod.ipc import errors
-from neod.ipc.client import Client
-from neod.ipc.codec import decode
-from neod.ipc.feed import Feed
-from neod.ipc.interface import ControlInterface
-from neod.ipc.peer import Peer
-from neod.ipc.replies import EventRecord, StatusReply
-from neod.ipc.server import AlreadyServed, ControlServer
-from neod.ipc.stream import Limits
+from neod.control import client as client_module
+from neod.control import errors
+from neod.control.client import Client
+from neod.control.codec import decode
+from neod.control.feed import Feed
+from neod.control.peer import Peer
+from neod.control.replies import EventRecord, StatusReply
+from neod.control.server import AlreadyServed, ControlServer
+from neod.control.stream import Limits
+from neod.control.varlink import ControlInterface
 
 
 @pytest.fixture
@@ -357,8 +357,8 @@ NOBODY = 65534
 AS_STRANGER = """
 import os, sys
 directory, gid, method, more = sys.argv[1:5]
-from neod.ipc.client import Client
-from neod.ipc.errors import ControlError
+from neod.control.client import Client
+from neod.control.errors import ControlError
 os.setgroups([int(gid)] if gid else [])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)

@@ -16,8 +16,8 @@ from contextlib import ExitStack
 import pytest
 from ipc_fake import FakeControl, serving, until
 
-from neod.ipc.replies import EventRecord
-from neod.ipc.stream import Limits
+from neod.control.replies import EventRecord
+from neod.control.stream import Limits
 
 LEASES = b'{"method":"org.neo.Control1.Leases"}\0'
 STATUS = b'{"method":"org.neo.Control1.Status"}\0'

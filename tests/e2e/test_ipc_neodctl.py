@@ -13,8 +13,8 @@ from ipc_fake import STATUS, FakeControl, serving, until
 
 from neod.cli.main import main
 from neod.cli.registry import REGISTRY
-from neod.ipc import errors
-from neod.ipc.replies import (
+from neod.control import errors
+from neod.control.replies import (
     ApplyReply,
     BlockedRow,
     ChangeRow,

@@ -7,10 +7,10 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
+from tests.doubles import builders
 
 from neod.kinds import address, link, route, rule
 from neod.model.marks import LINK_GROUP, PROTOCOL
-from neod.testing import builders
 from neod.wire import HEADER
 
 

@@ -5,14 +5,14 @@ import errno
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.doubles import builders
+from tests.doubles.kernel import FakeClock, FakeKernel
 
-from neod.daemon.reconcile import Reconciler
-from neod.daemon.wakeup import Hints, Wakeup
-from neod.intents.unit import Origin, Want
 from neod.kinds import REGISTRY
 from neod.model.change import Op
-from neod.testing import builders
-from neod.testing.kernel import FakeClock, FakeKernel
+from neod.model.want import Origin, Want
+from neod.reconcile.queue import Hints, Wakeup
+from neod.reconcile.reconciler import Reconciler
 
 PARENT = builders.macvlan("up0", 200, parent="")
 ORIGIN = Origin("test", 1)

@@ -11,11 +11,13 @@ import pytest
 from neod.kernel.events import EventSocket
 from neod.kernel.namespaces import within_netns
 from neod.kernel.rtnl import open_netlink
+from neod.kinds import REGISTRY
 from neod.model.marks import PROTOCOL
 from neod.wire import RTM_DELROUTE, RTM_NEWROUTE, RTMSG
 
 pytestmark = pytest.mark.kernel
 
+GROUPS = sorted({group for entry in REGISTRY for group in entry.kind.groups})
 ROUTES = (RTM_NEWROUTE, RTM_DELROUTE)
 
 
@@ -46,8 +48,10 @@ class Ears:
         def opener(size):
             return within_netns(Path("/run/netns") / netns, lambda: open_netlink(receive_buffer_bytes or size))
 
-        self.socket = EventSocket(lambda type_, payload, actor: self.heard.append((type_, bytes(payload), actor)),
-                                  self._count, opener)  # fmt: skip
+        def take(type_, payload, actor):
+            self.heard.append((type_, bytes(payload), actor))
+
+        self.socket = EventSocket(GROUPS, take, self._count, opener)
 
     def _count(self):
         self.lost += 1

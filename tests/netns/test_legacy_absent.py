@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from neod.kernel import iptables
 from neod.kernel.clock import SystemClock
 from neod.kernel.namespaces import within_netns
+from neod.kernel.netfilter.port import legacy as iptables
 
 pytestmark = pytest.mark.kernel
 

@@ -13,13 +13,13 @@ import pytest
 from neod.kernel.clock import SystemClock
 from neod.kernel.mount_events import MountEvents
 from neod.kernel.namespaces import within_netns
-from neod.kernel.netfilter import KernelNetfilter
+from neod.kernel.netfilter.nft_events import NftEvents
+from neod.kernel.netfilter.port import KernelNetfilter
 from neod.kernel.netns_files import NamedNamespaces
 from neod.kernel.nfnetlink import open_nfnetlink
-from neod.kernel.nft_events import NftEvents
 from neod.kinds.nat import NatDriver, NatKey, NatKind, NatSpec
 from neod.model.nat import Dnat, Ruleset
-from neod.ports import Ports
+from neod.model.ports import Ports
 
 pytestmark = pytest.mark.kernel
 KEY, KIND = NatKey(""), NatKind()

@@ -8,8 +8,8 @@ import pytest
 from tests.lab import netns
 from tests.lab.netns import inside, ip
 
-from neod.daemon.probes_mptcp import PathSeen, Scene
-from neod.daemon.probes_server import server_speaks
+from neod.daemon.doctor.mptcp import PathSeen, Scene
+from neod.daemon.doctor.server import server_speaks
 
 pytestmark = pytest.mark.kernel
 ADDRESS = "198.18.7.1"

@@ -2,7 +2,7 @@
 
 The real file reader, engine, ledger, journal, control socket and ``neodctl``
 are at work. Only kernel and DHCP are doubles: the kernel is
-``neod.testing.FakeKernel``, and whoever asks for a lease gets one at once.
+``tests.lab.FakeKernel``, and whoever asks for a lease gets one at once.
 """
 
 import asyncio
@@ -16,25 +16,25 @@ from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.doubles.kernel import FakeKernel
 from tests.lab.host import Answer
 from tests.scenarios.stage import Refused, neodctl
 
+from neod.control.errors import FileInvalid
+from neod.control.feed import Feed
+from neod.control.server import ControlServer
+from neod.daemon.config_store import FileKeeper
 from neod.daemon.control import DaemonControl
-from neod.daemon.core import Core
-from neod.daemon.file import FileKeeper
-from neod.daemon.journal import Journal
-from neod.daemon.wakeup import Wakeup
-from neod.intents.unit import Fact, FactKey
-from neod.ipc.errors import FileInvalid
-from neod.ipc.feed import Feed
-from neod.ipc.server import ControlServer
+from neod.daemon.controller import Core
+from neod.daemon.event_log import Journal
 from neod.kernel.clock import SystemClock
 from neod.kinds import REGISTRY
 from neod.kinds.link import LinkSpec
 from neod.model.change import Actor
 from neod.model.facts import FOREVER, DhcpClient, Host, Lease
 from neod.model.key import AddressKey, Key, LinkKey
-from neod.testing.kernel import FakeKernel
+from neod.model.want import Fact, FactKey
+from neod.reconcile.queue import Wakeup
 
 T = TypeVar("T")
 NETWORK = IPv4Network("10.8.0.0/16")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from neod.cli.exits import ASKS
 from neod.cli.text import Screen, page
-from neod.ipc.codec import decode
+from neod.control.codec import decode
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from neod.ipc.client import Client
+    from neod.control.client import Client
 
 T = TypeVar("T")
 View = Callable[[T, Screen], Iterable[str]]
@@ -41,7 +41,7 @@ class Context:
     @contextmanager
     def client(self) -> Iterator["Client"]:
         """Yield a connection to the daemon."""
-        from neod.ipc.client import Client
+        from neod.control.client import Client
 
         with Client(self.args.runtime_dir) as client:
             yield client

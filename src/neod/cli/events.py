@@ -9,8 +9,8 @@ from neod.cli.duration import instant
 from neod.cli.exits import ASKS, FINE
 from neod.cli.render_facts import event
 from neod.cli.text import Screen, page
-from neod.ipc.codec import decode
-from neod.ipc.reply_facts import EventRecord, EventsReply
+from neod.control.codec import decode
+from neod.control.reply_facts import EventRecord, EventsReply
 from neod.kernel.clock import SystemClock
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from neod.cli.command import Answer, Command, Context
 from neod.cli.exits import FILE_INVALID, FINE, INTERNAL, USAGE
 from neod.cli.text import Screen
-from neod.ipc.codec import as_mapping
+from neod.control.codec import as_mapping
 
 DEFAULT_FILE: Final = "/etc/network/interfaces"
 HOOKS: Final = ("if-up.d", "if-post-down.d")

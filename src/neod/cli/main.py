@@ -14,7 +14,7 @@ from neod.cli.command import Command, Context
 from neod.cli.exits import INTERNAL, OF_ERROR, READER_GONE, epilog
 from neod.cli.registry import REGISTRY
 from neod.cli.text import clean, screen_of
-from neod.ipc.errors import ControlError
+from neod.control.errors import ControlError
 
 RUNTIME_DIR: Final = "/run/neo"
 
@@ -122,7 +122,7 @@ def _refused(error: ControlError, as_json: bool) -> int:
     """Say what was refused, and return its exit status."""
     name = type(error).__name__
     if as_json:
-        from neod.ipc.codec import as_mapping
+        from neod.control.codec import as_mapping
 
         print(json.dumps({"error": name, "parameters": as_mapping(error) or {"reason": str(error)}}, indent=2))
     for line in str(error).splitlines():

@@ -11,9 +11,9 @@ from neod.cli.exits import ASKS, FINE
 from neod.cli.render_paths import paths as view
 from neod.cli.render_paths import rated
 from neod.cli.text import page
-from neod.ipc.client import Client
-from neod.ipc.codec import decode
-from neod.ipc.reply_paths import PathsReply
+from neod.control.client import Client
+from neod.control.codec import decode
+from neod.control.reply_paths import PathsReply
 
 GLANCE_S: Final = 0.4
 """Between the two looks that a rate needs, when the view is not a live one."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from neod.cli.render import COLOUR_OF
 from neod.cli.text import Column, Screen, clock, count, cut, pairs, span, table, wrap
-from neod.ipc.reply_facts import EventRecord, LeaseRow, LeasesReply, ModeReply, ShowReply, WaitReply, WhyReply
+from neod.control.reply_facts import EventRecord, LeaseRow, LeasesReply, ModeReply, ShowReply, WaitReply, WhyReply
 
 LEASE_COLUMNS: Final = (
     Column("LINK"),

@@ -10,7 +10,7 @@ from typing import Final
 from neod.cli.command import Answer, Command, Context
 from neod.cli.exits import FILE_INVALID, FINE, INTERNAL, USAGE
 from neod.cli.text import Screen, count
-from neod.ipc.codec import as_mapping
+from neod.control.codec import as_mapping
 from neod.model.errors import ConfigError
 
 DEFAULT_FILE: Final = "/etc/neo/neo.toml"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from neod.config.positions import Positions, Unsafe, scan
-from neod.config.text import printable
+from neod.features.text import printable
 from neod.model.errors import ConfigError
 
 MAX_BYTES: Final = 1 << 20

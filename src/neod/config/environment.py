@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from neod.config.text import Path
+from neod.features.text import Path
 
 PREFIX: Final = "NEO_"
 DELIMITER: Final = "__"

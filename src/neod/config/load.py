@@ -8,15 +8,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from neod.config import document, problems
-from neod.config.context import Context
 from neod.config.environment import DELIMITER, places, speaking
 from neod.config.root import Closed, json_schema, root
-from neod.config.tables import REGISTRY
-from neod.config.text import Path, did_you_mean, show
-from neod.intents.desired import contradictions
-from neod.intents.unit import DaemonSettings, Intents, Origin, Want
+from neod.features.context import Context
+from neod.features.desired import contradictions
+from neod.features.intents import DaemonSettings, Intents
+from neod.features.registry import REGISTRY
+from neod.features.text import Path, did_you_mean, show
 from neod.kinds.sysctl import SysctlSpec
 from neod.model.errors import ConfigError
+from neod.model.want import Origin, Want
 
 __all__ = ["json_schema", "load"]
 
@@ -92,7 +93,7 @@ def _compiled(context: Context) -> Intents:
     for table in REGISTRY:
         whole = table.whole(whole, context)
     context.settle()
-    for pair in contradictions(whole.units):
+    for pair in contradictions(whole.fragments):
         here, there = sorted(pair, key=lambda want: _blame(want.origin))
         line = f" (line {there.origin.line})" if there.origin.line else ""
         wrong = f"{here.key} would be {_value(here)} here, and {_value(there)} for {there.origin.path}{line}"
@@ -112,7 +113,7 @@ def _value(want: Want) -> str:
 def merged(parts: Iterable[Intents]) -> Intents:
     """Return the parts of several tables as one: tuples joined, settings where they differ from the default."""
     parts = list(parts)
-    default = Intents(units=())
+    default = Intents(fragments=())
     tuples = [field.name for field in fields(Intents) if isinstance(getattr(default, field.name), tuple)]
     joined: dict[str, Any] = {name: tuple(item for part in parts for item in getattr(part, name)) for name in tuples}
     return Intents(**joined, daemon=_settings(part.daemon for part in parts))

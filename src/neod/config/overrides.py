@@ -10,9 +10,9 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from neod.config.checks import EnvText
 from neod.config.environment import DELIMITER, PREFIX, spelling
 from neod.config.root import root
+from neod.features.checks import EnvText
 
 
 class Settings(BaseSettings):

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from neod.config.text import Path
+from neod.features.text import Path
 
 MAX_PARTS: Final = 16
 """Parts of one dotted key. The parser's time grows with their square."""

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from neod.config.checks import Wrong
-from neod.config.context import Context
-from neod.config.text import Path, did_you_mean, show, toml
+from neod.features.checks import Wrong
+from neod.features.context import Context
+from neod.features.text import Path, did_you_mean, show, toml
 
 MOST_ERRORS: Final = 1000
 KEY: Final = "[key]"  # pydantic's mark: the name of an entry is wrong, not its value

@@ -17,7 +17,7 @@ from neod.model.errors import ConfigError, ReadingFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from neod.intents.unit import Intents
+    from neod.features.intents import Intents
 
 Child = subprocess.Popen[bytes]
 
@@ -112,6 +112,6 @@ def _path(child: Child) -> str:
 
 
 def _line(path: str, wrong: str, right: str) -> str:
-    from neod.config.text import printable
+    from neod.features.text import printable
 
     return printable(f"{path}: {wrong}; {right}")

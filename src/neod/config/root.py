@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from neod.config.tables import REGISTRY
+from neod.features.registry import REGISTRY
 
 DIALECT: Final = GenerateJsonSchema.schema_dialect  # 2020-12
 M = TypeVar("M", bound=BaseModel)

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from neod import __version__
+from neod.control.feed import Feed
+from neod.daemon.config_store import FileKeeper
 from neod.daemon.control import DaemonControl
-from neod.daemon.core import Core
-from neod.daemon.file import FileKeeper
-from neod.daemon.journal import Journal
-from neod.daemon.listen import Listener
+from neod.daemon.controller import Core
+from neod.daemon.event_log import Journal
+from neod.daemon.listener import Listener
 from neod.daemon.main import first_reading
-from neod.daemon.multipath import Multipathing
-from neod.daemon.spaces import Ears, Spaces
+from neod.daemon.mptcp_controller import Multipathing
+from neod.daemon.netns import Ears, Spaces
 from neod.daemon.supervisor import Supervisor
-from neod.daemon.wakeup import Wakeup
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
-from neod.intents.mptcp import STALE
-from neod.intents.unit import Fact, FactKey, Intents
-from neod.ipc.feed import Feed
+from neod.features.intents import Intents
+from neod.features.mptcp.compile import STALE
 from neod.kernel.clock import SystemClock
 from neod.kernel.machine import machine_id
 from neod.kinds import REGISTRY
@@ -31,11 +30,13 @@ from neod.kinds.nat import NatKey
 from neod.model.change import Actor
 from neod.model.facts import Host, Lease
 from neod.model.key import NetnsKey
-from neod.service import logs
-from neod.service.notify import Notify
+from neod.model.want import Fact, FactKey
+from neod.observability import logs
+from neod.observability.notify import Notify
+from neod.reconcile.queue import Wakeup
 
 if TYPE_CHECKING:
-    from neod.ipc.server import ControlServer
+    from neod.control.server import ControlServer
 
 
 async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path, state_dir: Path) -> None:
@@ -92,7 +93,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     control = DaemonControl(core, file)
 
     def bound_server() -> "ControlServer":
-        from neod.ipc.server import ControlServer  # 0.1 s that the first pass need not wait for
+        from neod.control.server import ControlServer  # 0.1 s that the first pass need not wait for
 
         server = ControlServer(control, runtime_dir, __version__)
         server.bind()

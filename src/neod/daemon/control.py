@@ -1,4 +1,4 @@
-"""The verbs of ``neodctl``, on the daemon's state. See ``neod.ipc.control`` for what each promises."""
+"""The verbs of ``neodctl``, on the daemon's state. See ``neod.control.service`` for what each promises."""
 
 import asyncio
 import difflib
@@ -7,14 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from neod import __version__
-from neod.daemon import doctor, roles, words
-from neod.daemon.core import Core
-from neod.daemon.describe import flat, iso
-from neod.daemon.file import FileKeeper, Reading
-from neod.daemon.paths_words import paths_reply, scene
-from neod.intents.desired import Desired
-from neod.ipc.errors import ApplyFailed, Busy, FileInvalid, NoSuchObject, Paused, TimedOut
-from neod.ipc.replies import (
+from neod.control.errors import ApplyFailed, Busy, FileInvalid, NoSuchObject, Paused, TimedOut
+from neod.control.replies import (
     ApplyReply,
     ConfirmReply,
     DoctorReply,
@@ -31,6 +25,14 @@ from neod.ipc.replies import (
     WaitReply,
     WhyReply,
 )
+from neod.daemon.config_store import FileKeeper, Reading
+from neod.daemon.controller import Core
+from neod.daemon.doctor.examine import examine
+from neod.daemon.views import roles
+from neod.daemon.views import status as words
+from neod.daemon.views.describe import flat, iso
+from neod.daemon.views.paths import paths_reply, scene
+from neod.features.desired import Desired
 from neod.model.change import Report
 from neod.model.errors import KernelError
 from neod.model.key import Key
@@ -175,7 +177,7 @@ class DaemonControl:
         """Return what kernel and host allow, and what becomes of connections to *server*."""
         if self._core.ports is None:
             return DoctorReply(False)
-        return await doctor.examine(self._core.ports, scene(self._core, server))
+        return await examine(self._core.ports, scene(self._core, server))
 
     async def paths(self) -> PathsReply:
         """Return every MPTCP connection."""

@@ -97,7 +97,7 @@ def first_reading(child: Any, file: Any) -> Any:
         ConfigError: there is neither.
         ReadingFailed: neither could be read to its end.
     """
-    from neod.daemon.file import Reading
+    from neod.daemon.config_store import Reading
 
     try:
         intents = collect(child)

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from neod import __version__
-from neod.daemon.core import Core
-from neod.daemon.file import FileKeeper
+from neod.daemon.config_store import FileKeeper
+from neod.daemon.controller import Core
 from neod.model.facts import FOREVER, Lease
 from neod.model.status import Phase
-from neod.service.exposition import Family, by, by_two, page, plain
+from neod.observability.exposition import Family, by, by_two, page, plain
 
 
 def metrics(core: Core, file: FileKeeper) -> str:

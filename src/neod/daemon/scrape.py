@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from neod.daemon.journal import Log
-from neod.service.http import MOST, PATIENCE_S, TooLong, answer
+from neod.daemon.event_log import Log
+from neod.observability.http import MOST, PATIENCE_S, TooLong, answer
 
 RETRY_S: Final = 5.0
 """How soon a port that is taken, or an address that is not there yet, is asked for again."""

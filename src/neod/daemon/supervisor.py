@@ -5,18 +5,18 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from neod.control.errors import Busy, FileInvalid
+from neod.daemon.config_store import FileKeeper
 from neod.daemon.control import DaemonControl
-from neod.daemon.core import Core
-from neod.daemon.file import FileKeeper
-from neod.daemon.journal import Log
-from neod.daemon.spaces import Spaces
-from neod.ipc.errors import Busy, FileInvalid
+from neod.daemon.controller import Core
+from neod.daemon.event_log import Log
+from neod.daemon.netns import Spaces
 from neod.model.errors import NeoError
 from neod.model.marks import PROTOCOL
-from neod.service.notify import Notify
+from neod.observability.notify import Notify
 
 if TYPE_CHECKING:
-    from neod.ipc.server import ControlServer
+    from neod.control.server import ControlServer
 
 TICK_S: Final = 5.0
 JUMP_S: Final = 5.0

@@ -13,7 +13,7 @@ from neod.dhcp.sink import Sink
 from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, Withdraw
 from neod.dhcp.wire import Client, Wire
 from neod.model.facts import FOREVER, Lease
-from neod.ports import Clock
+from neod.model.ports import Clock
 
 _SENT: Final = {DISCOVER: "discovers", REQUEST: "requests", DECLINE: "declines"}
 _GOT: Final = {OFFER: "offers", ACK: "acks", NAK: "naks"}

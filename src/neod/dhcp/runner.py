@@ -19,7 +19,7 @@ from neod.dhcp.state import State
 from neod.dhcp.store import LeaseStore, StoredLease
 from neod.dhcp.wire import COUNTERS, Client, Wire
 from neod.model.facts import FOREVER, DhcpClient, Lease
-from neod.ports import Clock
+from neod.model.ports import Clock
 
 if TYPE_CHECKING:
     import socket

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from neod.ports import Clock
+from neod.model.ports import Clock
 
 Log = Callable[[str, dict[str, object]], None]
 

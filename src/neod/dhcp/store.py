@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neod.model.facts import FOREVER, Lease
-from neod.ports import Clock
+from neod.model.ports import Clock
 
 VERSION: Final = 1
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")

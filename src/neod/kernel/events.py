@@ -15,9 +15,6 @@ from neod.kernel.rtnl import open_netlink
 from neod.model.change import Actor
 from neod.wire import HEADER
 
-GROUPS: Final = (1, 5, 7, 8, 9, 11, 19, 24, 25)
-"""link, then address, route, rule of both families, and netconf (forwarding, rp_filter)."""
-
 RECEIVE_BUFFER_BYTES: Final = 16 << 20
 
 Taker = Callable[[int, memoryview, Actor | None], None]  # type, payload, who
@@ -41,9 +38,13 @@ class EventSocket(Multicast):
     """Multicast messages of one namespace, delivered on the loop: *take* gets each."""
 
     def __init__(
-        self, take: Taker, lost: Callable[[], None], opener: Callable[[int], socket.socket] = open_netlink
+        self,
+        groups: Iterable[int],
+        take: Taker,
+        lost: Callable[[], None],
+        opener: Callable[[int], socket.socket] = open_netlink,
     ) -> None:
-        super().__init__(opener(RECEIVE_BUFFER_BYTES), GROUPS, self._take_all, lost)
+        super().__init__(opener(RECEIVE_BUFFER_BYTES), groups, self._take_all, lost)
         self._take = take
         self.received = 0
 
@@ -67,6 +68,3 @@ class EventSocket(Multicast):
                 actors[port_id] = actor_of(port_id)
             self._take(type_, view[offset + 16 : offset + length], actors[port_id])
             offset += (length + 3) & ~3
-
-
-__all__ = ["GROUPS", "EventSocket", "actor_of"]

@@ -15,7 +15,7 @@ from neod.kernel.errors import from_os_error, refused
 from neod.kernel.multicast import Multicast
 from neod.kernel.rtnl import SO_RCVBUFFORCE, NetlinkRtnl, messages
 from neod.model.errors import KernelError
-from neod.mptcp import COMMANDS, Event, event_of
+from neod.netlink.mptcp_pm import COMMANDS, Event, event_of
 from neod.wire import attr_text, attrs, text, u32
 
 NETLINK_GENERIC: Final = 16

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from neod.kernel.errors import from_os_error, refused
 from neod.kernel.rtnl import messages
-from neod.mptcp import FLOW_JOIN_LOC, FLOW_MCAP_LOC, ConnectionSeen, FlowSeen
+from neod.netlink.mptcp_pm import FLOW_JOIN_LOC, FLOW_MCAP_LOC, ConnectionSeen, FlowSeen
 from neod.wire import HEADER, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, Ip, attr_u32, attrs, text, u32
 
 NETLINK_SOCK_DIAG: Final = 4

@@ -25,7 +25,7 @@ from neod.kernel.namespaces import CLONE_NEWNET, NAMED, within_netns
 from neod.kernel.rtnl import NetlinkRtnl, open_netlink
 from neod.model.errors import KernelError
 from neod.model.marks import LINK_GROUP
-from neod.ports import NetnsSeen
+from neod.model.ports import NetnsSeen
 from neod.wire import IFINFO, RTM_GETLINK, RTM_NEWLINK, attr_u32, attrs, u32
 
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000

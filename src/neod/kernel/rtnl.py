@@ -8,7 +8,7 @@ in the receive buffer when it returns; the socket's time-out is only a guard.
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from neod.kernel.errors import from_os_error, refused
@@ -38,21 +38,6 @@ BATCH: Final = 64
 RECEIVE_BUFFER_BYTES: Final = 8 << 20
 TIMEOUT_S: Final = 5.0
 DUMP_TRIES: Final = 5
-
-VERBS: Final = {
-    16: "link set",
-    17: "link del",
-    18: "link get",
-    20: "addr add",
-    21: "addr del",
-    22: "addr get",
-    24: "route add",
-    25: "route del",
-    26: "route get",
-    32: "rule add",
-    33: "rule del",
-    34: "rule get",
-}
 
 Message = tuple[int, int, int, memoryview]  # type, flags, sequence, payload
 
@@ -96,11 +81,19 @@ def _refusal(call: str, flags: int, payload: memoryview) -> KernelError | None:
     return refused(call, code, text(found[NLMSGERR_ATTR_MSG]) if NLMSGERR_ATTR_MSG in found else "")
 
 
-class NetlinkRtnl:
-    """The port ``Rtnl`` on a real kernel. ``writes`` counts the messages that asked for a change."""
+NO_VERBS: Final[Mapping[int, str]] = {}
 
-    def __init__(self, opener: Callable[[int], socket.socket] = open_netlink) -> None:
-        self._opener = opener
+
+class NetlinkRtnl:
+    """The port ``Rtnl`` on a real kernel. ``writes`` counts the messages that asked for a change.
+
+    *verbs*: what requests are called in error texts, by message type.
+    """
+
+    def __init__(
+        self, opener: Callable[[int], socket.socket] = open_netlink, verbs: Mapping[int, str] = NO_VERBS
+    ) -> None:
+        self._opener, self._verbs = opener, verbs
         self._sock = self._open()
         self._sequence = 0
         self._turn = asyncio.Lock()  # one request or dump at a time on the socket
@@ -165,7 +158,7 @@ class NetlinkRtnl:
             while len(answers) < len(batch):
                 for type_, flags, number, payload in messages(self._sock.recv(1 << 17)):
                     if first <= number < first + len(batch):
-                        failed_call = VERBS.get(batch[number - first][0], "rtnetlink")
+                        failed_call = self._verbs.get(batch[number - first][0], "rtnetlink")
                         answers[number] = (
                             _refusal(failed_call, flags, payload) if type_ == NLMSG_ERROR else (type_, payload)
                         )
@@ -193,11 +186,11 @@ class NetlinkRtnl:
                 found = self._dump_once(type_, payload)
             if found is not None:
                 return found
-        raise refused(VERBS.get(type_, "dump"), errno.EINTR, "the objects kept changing while they were read")
+        raise refused(self._verbs.get(type_, "dump"), errno.EINTR, "the objects kept changing while they were read")
 
     def _dump_once(self, type_: int, payload: bytes) -> list[tuple[int, memoryview]] | None:
         self._sequence += 1
-        number, sock, call = self._sequence, self._sock, VERBS.get(type_, "dump")
+        number, sock, call = self._sequence, self._sock, self._verbs.get(type_, "dump")
         found: list[tuple[int, memoryview]] = []
         interrupted = False
         try:
@@ -217,12 +210,11 @@ class NetlinkRtnl:
             self._reopen()
             raise from_os_error(call, error if error.errno else OSError(errno.ETIMEDOUT, "")) from error
 
-    @staticmethod
-    def _raise_for_done(type_: int, body: memoryview) -> None:
+    def _raise_for_done(self, type_: int, body: memoryview) -> None:
         """Raise what the last message says: a dump can fail half way."""
         code = -int.from_bytes(body[:4], "little", signed=True)
         if code > 0:
-            raise refused(VERBS.get(type_, "dump"), code)
+            raise refused(self._verbs.get(type_, "dump"), code)
 
     def index_of(self, link: str) -> int | None:
         """Return the index last seen for the name of a link."""

@@ -10,9 +10,9 @@ from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
 from neod.model.key import AddressKey, Key, LinkKey, LocalKey
-from neod.model.kind import Names, Poll
+from neod.model.kind import Kind, Names
 from neod.model.marks import PROTOCOL
-from neod.ports import Ports
+from neod.model.ports import Ports
 from neod.wire import (
     IFADDR,
     NLM_F_CREATE,
@@ -21,6 +21,8 @@ from neod.wire import (
     RTM_DELADDR,
     RTM_GETADDR,
     RTM_NEWADDR,
+    RTNLGRP_IPV4_IFADDR,
+    RTNLGRP_IPV6_IFADDR,
     attr,
     attr_u32,
     attrs,
@@ -29,7 +31,7 @@ from neod.wire import (
     u32,
 )
 
-__all__ = ["AddressDriver", "AddressKey", "AddressKind", "AddressSpec", "touched"]
+__all__ = ["AddressDriver", "AddressKey", "AddressKind", "AddressSpec"]
 
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 IFA_F_NODAD: Final = 0x02
@@ -65,18 +67,15 @@ def slack(granted_s: float) -> float:
     return 0.0 if granted_s == FOREVER else granted_s / 16
 
 
-class AddressKind:
+class AddressKind(Kind[AddressKey, AddressSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "address"
-    frees_first: ClassVar[bool] = False
-    adopts: ClassVar[bool] = False
-    exclusive: ClassVar[bool] = True
-    poll: ClassVar[Poll | None] = None
-
-    def normalize(self, key: AddressKey, spec: AddressSpec) -> tuple[AddressKey, AddressSpec]:
-        """Return the pair unchanged."""
-        return key, spec
+    groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR)
+    messages: ClassVar[tuple[int, ...]] = (RTM_NEWADDR, RTM_DELADDR)
+    deletions: ClassVar[tuple[int, ...]] = (RTM_DELADDR,)
+    verbs: ClassVar[Mapping[int, str]] = {RTM_NEWADDR: "addr add", RTM_DELADDR: "addr del", RTM_GETADDR: "addr get"}
+    create_fails_if_exists: ClassVar[bool] = True
 
     def matches(self, have: AddressSpec, want: AddressSpec) -> bool:
         """Whether flags are equal and the lifetime is, within what the kernel can tell."""
@@ -98,6 +97,15 @@ class AddressKind:
     def provides(self, key: AddressKey) -> Iterable[Key]:
         """An address is a local one, on whatever link."""
         return (LocalKey(key.netns, key.ip),)
+
+    def path(self, key: AddressKey, spec: AddressSpec | None, tables: Mapping[int, str]) -> str:
+        """An address belongs to the path of its link."""
+        return key.link
+
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
+        """Return the address that an event is about."""
+        reading = from_wire(netns, payload, names, 0.0)
+        return ((reading[0], reading[1].owned),) if reading else ()
 
 
 def to_wire(key: AddressKey, spec: AddressSpec, index: int, now: float) -> bytes:
@@ -134,12 +142,6 @@ def from_wire(netns: str, payload: memoryview, names: Names, now: float) -> tupl
     spec = AddressSpec(FOREVER if valid == INFINITY_S else now + valid, not flags & IFA_F_NOPREFIXROUTE)
     owned = IFA_PROTO in found and found[IFA_PROTO][0] == PROTOCOL
     return AddressKey(netns, link, ip(local), prefix_length), Seen(spec, owned)
-
-
-def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
-    """Return the address that an event is about."""
-    reading = from_wire(netns, payload, names, 0.0)
-    return ((reading[0], reading[1].owned),) if reading else ()
 
 
 class AddressDriver:

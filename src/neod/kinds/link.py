@@ -11,9 +11,9 @@ from neod.kinds.link_pair import Pairs
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key, LinkKey, NetnsKey
-from neod.model.kind import Names, Poll
+from neod.model.kind import Kind, Names
 from neod.model.marks import DOOMED_GROUP, LINK_GROUP
-from neod.ports import Ports
+from neod.model.ports import Ports
 from neod.wire import (
     IFINFO,
     NLM_F_CREATE,
@@ -21,6 +21,7 @@ from neod.wire import (
     RTM_DELLINK,
     RTM_GETLINK,
     RTM_NEWLINK,
+    RTNLGRP_LINK,
     attr,
     attr_text,
     attr_u32,
@@ -32,7 +33,7 @@ from neod.wire import (
     u32,
 )
 
-__all__ = ["LinkDriver", "LinkKey", "LinkKind", "LinkSpec", "touched"]
+__all__ = ["LinkDriver", "LinkKey", "LinkKind", "LinkSpec"]
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO = 1, 3, 4, 5, 18
 IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK = 20, 27, 29
@@ -63,18 +64,15 @@ class LinkSpec:
     peer: LinkKey | None = None  # veth: the other end; of one that is observed, only its namespace is known
 
 
-class LinkKind:
+class LinkKind(Kind[LinkKey, LinkSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "link"
-    frees_first: ClassVar[bool] = True  # a name and, on one parent, a MAC can be held once
-    adopts: ClassVar[bool] = False
-    exclusive: ClassVar[bool] = True
-    poll: ClassVar[Poll | None] = None
-
-    def normalize(self, key: LinkKey, spec: LinkSpec) -> tuple[LinkKey, LinkSpec]:
-        """Return the pair as the kernel reports it: MACs in lower case."""
-        return key, spec
+    groups: ClassVar[tuple[int, ...]] = (RTNLGRP_LINK,)
+    messages: ClassVar[tuple[int, ...]] = (RTM_NEWLINK, RTM_DELLINK)
+    verbs: ClassVar[Mapping[int, str]] = {RTM_NEWLINK: "link set", RTM_DELLINK: "link del", RTM_GETLINK: "link get"}
+    delete_before_create: ClassVar[bool] = True  # a name and, on one parent, a MAC can be held once
+    create_fails_if_exists: ClassVar[bool] = True
 
     def matches(self, have: LinkSpec, want: LinkSpec) -> bool:
         """Whether all that *want* names is so."""
@@ -94,9 +92,17 @@ class LinkKind:
             return (NetnsKey("", spec.peer.netns),) if spec.peer.netns else (spec.peer,)
         return (LinkKey(key.netns, spec.parent),) if spec.parent else ()
 
-    def provides(self, key: LinkKey) -> Iterable[Key]:
-        """Return nothing beyond the link itself."""
-        return ()
+    def path(self, key: LinkKey, spec: LinkSpec | None, tables: Mapping[int, str]) -> str:
+        """A link is its path's."""
+        return key.name
+
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
+        """Return the link by the name it has and by the name it had."""
+        _, _, index, _, _ = IFINFO.unpack_from(payload)
+        found = attrs(payload, IFINFO.size)
+        candidates = {names(index), text(found[IFLA_IFNAME]) if IFLA_IFNAME in found else None}
+        owned = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
+        return [(LinkKey(netns, name), owned) for name in sorted(filter(None, candidates))]
 
 
 def _far(have: LinkSpec, want: LinkSpec) -> tuple[str | None, str | None]:
@@ -202,15 +208,6 @@ def by_key(netns: str, readings: Iterable[Reading]) -> dict[LinkKey, Reading]:
 def named(name: str) -> bytes:
     """Return the payload that names a link and says no more."""
     return IFINFO.pack(0, 0, 0, 0, 0) + attr_text(IFLA_IFNAME, name)
-
-
-def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
-    """Return the link by the name it has and by the name it had."""
-    _, _, index, _, _ = IFINFO.unpack_from(payload)
-    found = attrs(payload, IFINFO.size)
-    candidates = {names(index), text(found[IFLA_IFNAME]) if IFLA_IFNAME in found else None}
-    owned = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
-    return [(LinkKey(netns, name), owned) for name in sorted(filter(None, candidates))]
 
 
 def _with_peer(reading: Reading, pairs: Mapping[int, str]) -> Seen[LinkSpec]:

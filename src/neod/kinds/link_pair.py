@@ -9,7 +9,7 @@ from typing import Final
 from neod.model.errors import KernelError
 from neod.model.key import LinkKey
 from neod.model.marks import LINK_GROUP
-from neod.ports import Namespaces, Rtnl
+from neod.model.ports import Namespaces, Rtnl
 from neod.wire import IFINFO, attr, attr_text, attr_u32, attrs, u32
 
 IFLA_IFNAME, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_LINK_NETNSID = 3, 27, 28, 37

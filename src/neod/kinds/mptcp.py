@@ -12,9 +12,10 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, LocalKey, SourceKey, TableKey, within
-from neod.model.kind import Poll
+from neod.model.kind import Kind, Poll, Source
 from neod.model.marks import ENDPOINT_IDS
-from neod.mptcp import (
+from neod.model.ports import Ports
+from neod.netlink.mptcp_pm import (
     ATTR_ADDR,
     CMD_ADD_ADDR,
     CMD_DEL_ADDR,
@@ -33,7 +34,6 @@ from neod.mptcp import (
     limits,
     limits_of,
 )
-from neod.ports import Ports
 from neod.wire import IFADDR, RTM_GETADDR, RTM_GETROUTE, RTMSG, Ip, attr, attrs, family_of
 
 RTA_DST: Final = 1
@@ -73,13 +73,12 @@ class EndpointSpec:
     table: int = 0  # the table of its own that has to be there first, with its rule: the kernel connects once; 0: none
 
 
-class EndpointKind:
+class EndpointKind(Kind[EndpointKey, EndpointSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "endpoint"
-    frees_first: ClassVar[bool] = True  # ids, and the eight slots
-    adopts: ClassVar[bool] = False
-    exclusive: ClassVar[bool] = False  # what is there of ours tells what must go first
+    source: ClassVar[Source | None] = None
+    delete_before_create: ClassVar[bool] = True  # ids, and the eight slots
     poll: ClassVar[Poll | None] = Poll(1.0, cheap=True)
 
     def normalize(self, key: EndpointKey, spec: EndpointSpec) -> tuple[EndpointKey, EndpointSpec]:
@@ -109,9 +108,9 @@ class EndpointKind:
             yield SourceKey(key.netns, key.ip)
             yield TableKey(key.netns, spec.table, key.ip.version)
 
-    def provides(self, key: EndpointKey) -> Iterable[Key]:
-        """Return nothing beyond the endpoint itself."""
-        return ()
+    def path(self, key: EndpointKey, spec: EndpointSpec | None, tables: Mapping[int, str]) -> str:
+        """An endpoint belongs to the path of its link; one that is stale to none."""
+        return spec.link if spec is not None and not key.ghost else ""
 
 
 def refusal(spec: EndpointSpec, release: tuple[int, int]) -> KernelError | None:
@@ -252,34 +251,13 @@ class LimitsSpec:
     add_addr_accepted: int  # of the addresses that a peer announces
 
 
-class LimitsKind:
+class LimitsKind(Kind[LimitsKey, LimitsSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "limits"
-    frees_first: ClassVar[bool] = False
-    adopts: ClassVar[bool] = True
-    exclusive: ClassVar[bool] = False
+    source: ClassVar[Source | None] = None
+    takes_over_foreign: ClassVar[bool] = True
     poll: ClassVar[Poll | None] = Poll(1.0, cheap=True)
-
-    def normalize(self, key: LimitsKey, spec: LimitsSpec) -> tuple[LimitsKey, LimitsSpec]:
-        """Return the pair unchanged."""
-        return key, spec
-
-    def matches(self, have: LimitsSpec, want: LimitsSpec) -> bool:
-        """Whether they are equal."""
-        return have == want
-
-    def in_place(self, have: LimitsSpec, want: LimitsSpec) -> bool:
-        """Limits are always written over."""
-        return True
-
-    def requires(self, key: LimitsKey, spec: LimitsSpec) -> Iterable[Key]:
-        """Limits need nothing."""
-        return ()
-
-    def provides(self, key: LimitsKey) -> Iterable[Key]:
-        """Return nothing beyond the limits themselves."""
-        return ()
 
 
 class LimitsDriver:

@@ -5,7 +5,7 @@ gives back what was written, so a digest of what was asked is kept beside the
 rules, and everything is verified to be whole against that.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import ClassVar, Final, Protocol
@@ -14,10 +14,10 @@ from neod.kinds.nat_legacy import TABLES, VERSIONS, LegacyNat
 from neod.kinds.nat_nft import NftNat
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Hashed, Key
-from neod.model.kind import Poll
+from neod.model.key import Hashed
+from neod.model.kind import Kind, Poll, Source
 from neod.model.nat import Ruleset
-from neod.ports import LegacyTable, Ports
+from neod.model.ports import LegacyTable, Ports
 
 NFTABLES: Final = "nftables"
 IPTABLES: Final = "iptables"
@@ -45,13 +45,11 @@ class NatSpec:
     backend: str = AUTO  # nftables | iptables; empty: whichever the host uses
 
 
-class NatKind:
+class NatKind(Kind[NatKey, NatSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "nat"
-    frees_first: ClassVar[bool] = False
-    exclusive: ClassVar[bool] = False
-    adopts: ClassVar[bool] = False
+    source: ClassVar[Source | None] = Source.NFTABLES
     poll: ClassVar[Poll | None] = Poll(0.2, cheap=True)  # the legacy tables tell nobody what happens to them
 
     def normalize(self, key: NatKey, spec: NatSpec) -> tuple[NatKey, NatSpec]:
@@ -61,18 +59,6 @@ class NatKind:
     def matches(self, have: NatSpec, want: NatSpec) -> bool:
         """Whether the same was asked for, in the right place."""
         return have.ruleset.digest == want.ruleset.digest and want.backend in (AUTO, have.backend)
-
-    def in_place(self, have: NatSpec, want: NatSpec) -> bool:
-        """All is replaced in one transaction; another backend takes over before the first lets go."""
-        return True
-
-    def requires(self, key: NatKey, spec: NatSpec) -> Iterable[Key]:
-        """Rules name interfaces that need not exist."""
-        return ()
-
-    def provides(self, key: NatKey) -> Iterable[Key]:
-        """Return nothing beyond the rules themselves."""
-        return ()
 
 
 class Backend(Protocol):
@@ -115,7 +101,7 @@ class NatDriver:
     def _legacy_now(self) -> tuple[LegacyTable | None, ...]:
         return tuple(self._port.legacy_read(version, table) for version in VERSIONS for table in TABLES)
 
-    def stirred(self) -> bool:
+    def maybe_changed(self) -> bool:
         """Whether a legacy table is not the very one that was read: of nftables, events tell."""
         try:
             return any(now is not then for now, then in zip_longest(self._legacy_now(), self._legacy))

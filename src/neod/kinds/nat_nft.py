@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from neod.model.nat import Dnat, NatRule, Net, Ruleset, SnatFrom, SnatTo, digest_of, ports_text
-from neod.ports import Netfilter
+from neod.model.ports import Netfilter
 
 MARK_CHAIN: Final = "asked"
 HOOKS: Final = {"prerouting": -105, "output": -105, "postrouting": 95}

@@ -1,14 +1,14 @@
 """Named network namespaces, as ``ip netns`` makes them. What lives inside is of other kinds."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key, NetnsKey
-from neod.model.kind import Poll
-from neod.ports import NetnsSeen, Ports
+from neod.model.key import NetnsKey
+from neod.model.kind import Kind, Poll, Source
+from neod.model.ports import NetnsSeen, Ports
 
 __all__ = ["NetnsDriver", "NetnsKey", "NetnsKind", "NetnsSpec"]
 
@@ -20,34 +20,13 @@ class NetnsSpec:
     ours: bool = True
 
 
-class NetnsKind:
+class NetnsKind(Kind[NetnsKey, NetnsSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "netns"
-    frees_first: ClassVar[bool] = False
-    exclusive: ClassVar[bool] = False
-    adopts: ClassVar[bool] = False
+    source: ClassVar[Source | None] = Source.MOUNTS
+    only_in_main: ClassVar[bool] = True
     poll: ClassVar[Poll | None] = Poll(1.0)
-
-    def normalize(self, key: NetnsKey, spec: NetnsSpec) -> tuple[NetnsKey, NetnsSpec]:
-        """Return the pair unchanged."""
-        return key, spec
-
-    def matches(self, have: NetnsSpec, want: NetnsSpec) -> bool:
-        """Whether it is the one that we made."""
-        return have == want
-
-    def in_place(self, have: NetnsSpec, want: NetnsSpec) -> bool:
-        """Nothing can change."""
-        return True
-
-    def requires(self, key: NetnsKey, spec: NetnsSpec) -> Iterable[Key]:
-        """A namespace needs nothing."""
-        return ()
-
-    def provides(self, key: NetnsKey) -> Iterable[Key]:
-        """Return nothing beyond the namespace itself."""
-        return ()
 
 
 def seen_as(told: NetnsSeen | None) -> Seen[NetnsSpec] | None:

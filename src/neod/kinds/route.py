@@ -9,9 +9,9 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, LocalKey, TableKey, within
-from neod.model.kind import Names, Poll
+from neod.model.kind import Kind, Names
 from neod.model.marks import PROTOCOL
-from neod.ports import Ports
+from neod.model.ports import Ports
 from neod.wire import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -20,6 +20,8 @@ from neod.wire import (
     RTM_GETROUTE,
     RTM_NEWROUTE,
     RTMSG,
+    RTNLGRP_IPV4_ROUTE,
+    RTNLGRP_IPV6_ROUTE,
     attr,
     attr_u32,
     attrs,
@@ -70,14 +72,19 @@ class RouteSpec:
     on_link: bool = False  # the gateway is reachable though no subnet holds it
 
 
-class RouteKind:
+class RouteKind(Kind[RouteKey, RouteSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "route"
-    frees_first: ClassVar[bool] = False
-    adopts: ClassVar[bool] = False
-    exclusive: ClassVar[bool] = True
-    poll: ClassVar[Poll | None] = None
+    groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE)
+    messages: ClassVar[tuple[int, ...]] = (RTM_NEWROUTE, RTM_DELROUTE)
+    deletions: ClassVar[tuple[int, ...]] = (RTM_DELROUTE,)
+    verbs: ClassVar[Mapping[int, str]] = {
+        RTM_NEWROUTE: "route add",
+        RTM_DELROUTE: "route del",
+        RTM_GETROUTE: "route get",
+    }
+    create_fails_if_exists: ClassVar[bool] = True
 
     def normalize(self, key: RouteKey, spec: RouteSpec) -> tuple[RouteKey, RouteSpec]:
         """Return the pair the way the kernel will report it back.
@@ -90,14 +97,6 @@ class RouteKind:
             key = replace(key, metric=IP6_DEFAULT_METRIC)
         return key, spec
 
-    def matches(self, have: RouteSpec, want: RouteSpec) -> bool:
-        """Whether they are equal."""
-        return have == want
-
-    def in_place(self, have: RouteSpec, want: RouteSpec) -> bool:
-        """All of a route can be replaced at once."""
-        return True
-
     def requires(self, key: RouteKey, spec: RouteSpec) -> Iterable[Key]:
         """A route needs its link, and its source on some link."""
         link = LinkKey(key.netns, spec.link)
@@ -106,6 +105,15 @@ class RouteKind:
     def provides(self, key: RouteKey) -> Iterable[Key]:
         """A table exists while it holds a route."""
         return (TableKey(key.netns, key.table, key.dst.version),)
+
+    def path(self, key: RouteKey, spec: RouteSpec | None, tables: Mapping[int, str]) -> str:
+        """A table is one path's."""
+        return tables.get(key.table, "")
+
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
+        """Return the route that an event is about."""
+        reading = from_wire(netns, payload, names)
+        return ((reading[0], reading[1].owned),) if reading else ()
 
 
 def name_of(key: RouteKey, scope: int, flags: int) -> bytes:
@@ -155,12 +163,6 @@ def from_wire(netns: str, payload: memoryview, names: Names) -> tuple[RouteKey, 
         bool(flags & RTNH_F_ONLINK),
     )
     return key, Seen(spec, protocol == PROTOCOL)
-
-
-def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
-    """Return the route that an event is about."""
-    reading = from_wire(netns, payload, names)
-    return ((reading[0], reading[1].owned),) if reading else ()
 
 
 class RouteDriver:

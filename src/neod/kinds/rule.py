@@ -9,15 +9,17 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, SourceKey, TableKey, within
-from neod.model.kind import Names, Poll
+from neod.model.kind import Kind, Names
 from neod.model.marks import PROTOCOL
-from neod.ports import Ports
+from neod.model.ports import Ports
 from neod.wire import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     RTM_DELRULE,
     RTM_GETRULE,
     RTM_NEWRULE,
+    RTNLGRP_IPV4_RULE,
+    RTNLGRP_IPV6_RULE,
     RULEHDR,
     attr,
     attr_u32,
@@ -56,26 +58,15 @@ class RuleSpec:
     """Nothing is left to control: the key says it all."""
 
 
-class RuleKind:
+class RuleKind(Kind[RuleKey, RuleSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "rule"
-    frees_first: ClassVar[bool] = False
-    adopts: ClassVar[bool] = False
-    exclusive: ClassVar[bool] = True
-    poll: ClassVar[Poll | None] = None
-
-    def normalize(self, key: RuleKey, spec: RuleSpec) -> tuple[RuleKey, RuleSpec]:
-        """Return the pair unchanged."""
-        return key, spec
-
-    def matches(self, have: RuleSpec, want: RuleSpec) -> bool:
-        """Whether they are equal: they always are."""
-        return have == want
-
-    def in_place(self, have: RuleSpec, want: RuleSpec) -> bool:
-        """Nothing can differ."""
-        return True
+    groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE)
+    messages: ClassVar[tuple[int, ...]] = (RTM_NEWRULE, RTM_DELRULE)
+    deletions: ClassVar[tuple[int, ...]] = (RTM_DELRULE,)
+    verbs: ClassVar[Mapping[int, str]] = {RTM_NEWRULE: "rule add", RTM_DELRULE: "rule del", RTM_GETRULE: "rule get"}
+    create_fails_if_exists: ClassVar[bool] = True
 
     def requires(self, key: RuleKey, spec: RuleSpec) -> Iterable[Key]:
         """A rule needs a table with something in it: it would send packets to the main table otherwise."""
@@ -86,6 +77,15 @@ class RuleKind:
         source = key.source
         single = source.prefixlen == source.max_prefixlen
         return (SourceKey(key.netns, source.network_address),) if single else ()
+
+    def path(self, key: RuleKey, spec: RuleSpec | None, tables: Mapping[int, str]) -> str:
+        """A table is one path's."""
+        return tables.get(key.table, "")
+
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
+        """Return the rule that an event is about."""
+        reading = from_wire(netns, payload)
+        return ((reading[0], reading[1].owned),) if reading else ()
 
 
 def to_wire(key: RuleKey) -> bytes:
@@ -123,12 +123,6 @@ def priority_of(payload: memoryview) -> int:
     while at >= 0 and at & 3:  # inside another attribute
         at = raw.find(PRIORITY_HEADER, at + 1)
     return u32(payload[at + 4 :]) if at >= 0 else 0
-
-
-def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
-    """Return the rule that an event is about."""
-    reading = from_wire(netns, payload)
-    return ((reading[0], reading[1].owned),) if reading else ()
 
 
 class RuleDriver:

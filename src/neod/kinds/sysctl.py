@@ -11,9 +11,9 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, within
-from neod.model.kind import Names, Poll
-from neod.ports import Ports
-from neod.wire import attrs, u32
+from neod.model.kind import Kind, Names, Poll
+from neod.model.ports import Ports
+from neod.wire import RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF, attrs, u32
 
 NETCONFA_IFINDEX: Final = 1
 NETCONF_NAMES: Final = {2: "forwarding", 3: "rp_filter", 5: "proxy_arp"}
@@ -46,13 +46,13 @@ class SysctlSpec:
     at_least: bool = False
 
 
-class SysctlKind:
+class SysctlKind(Kind[SysctlKey, SysctlSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "sysctl"
-    frees_first: ClassVar[bool] = False
-    adopts: ClassVar[bool] = True
-    exclusive: ClassVar[bool] = False
+    groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF)
+    messages: ClassVar[tuple[int, ...]] = (RTM_NEWNETCONF,)
+    takes_over_foreign: ClassVar[bool] = True
     poll: ClassVar[Poll | None] = Poll(1.0, at_most=256)
 
     def normalize(self, key: SysctlKey, spec: SysctlSpec) -> tuple[SysctlKey, SysctlSpec]:
@@ -65,10 +65,6 @@ class SysctlKind:
             return int(have.value) >= int(want.value)
         return have.value == want.value
 
-    def in_place(self, have: SysctlSpec, want: SysctlSpec) -> bool:
-        """A sysctl is always written over."""
-        return True
-
     def requires(self, key: SysctlKey, spec: SysctlSpec) -> Iterable[Key]:
         """The sysctls of a link need the link."""
         parts = key.path.split("/")
@@ -76,26 +72,26 @@ class SysctlKind:
             return (LinkKey(key.netns, parts[3]),)
         return ()
 
-    def provides(self, key: SysctlKey) -> Iterable[Key]:
-        """Return nothing beyond the sysctl itself."""
-        return ()
+    def path(self, key: SysctlKey, spec: SysctlSpec | None, tables: Mapping[int, str]) -> str:
+        """The sysctls of a link are its path's."""
+        parts = key.path.split("/")
+        return parts[3] if len(parts) == 5 else ""
 
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
+        """Return the sysctls that an RTM_NEWNETCONF message is about: only three of them send one.
 
-def touched(netns: str, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
-    """Return the sysctls that an RTM_NEWNETCONF message is about: only three of them send one.
-
-    Source: net/ipv4/devinet.c, devinet_conf_proc.
-    """
-    found = attrs(payload, NETCONF_HEADER_BYTES)
-    link = names(u32(found[NETCONFA_IFINDEX])) if NETCONFA_IFINDEX in found else None
-    if link is None:
-        return ()
-    family = "ipv4" if payload[0] == 2 else "ipv6"
-    return [
-        (SysctlKey(netns, f"net/{family}/conf/{link}/{name}"), False)
-        for number, name in NETCONF_NAMES.items()
-        if number in found
-    ]
+        Source: net/ipv4/devinet.c, devinet_conf_proc.
+        """
+        found = attrs(payload, NETCONF_HEADER_BYTES)
+        link = names(u32(found[NETCONFA_IFINDEX])) if NETCONFA_IFINDEX in found else None
+        if link is None:
+            return ()
+        family = "ipv4" if payload[0] == 2 else "ipv6"
+        return [
+            (SysctlKey(netns, f"net/{family}/conf/{link}/{name}"), False)
+            for number, name in NETCONF_NAMES.items()
+            if number in found
+        ]
 
 
 class SysctlDriver:

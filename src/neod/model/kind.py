@@ -1,8 +1,9 @@
 """The contract of a family of kernel objects: a pure half and an effectful half."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
@@ -10,6 +11,10 @@ from neod.model.key import Key, NetnsKey
 
 K = TypeVar("K", bound=Key)
 S = TypeVar("S")
+
+
+Names = Callable[[int], str | None]
+"""The name last seen for a link's index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,36 +26,78 @@ class Poll:
     cheap: bool = False  # what a look costs does not follow how much there is
 
 
-class Kind(Protocol[K, S]):
-    """What neo knows about one family of kernel objects. Pure."""
+class Source(StrEnum):
+    """Where word of changes of a kind comes from; a kind with none of these is polled."""
+
+    RTNETLINK = "rtnetlink"
+    NFTABLES = "nftables"
+    MOUNTS = "mounts"
+
+
+class Kind(Generic[K, S]):
+    """What neo knows about one family of kernel objects, complete: whatever differs from kind to kind stands here.
+
+    The defaults fit an object whose equality is "in sync", that can be changed
+    in place, and that needs nothing. All methods are pure.
+    """
 
     name: ClassVar[str]
-    frees_first: ClassVar[bool]  # deletes must precede creates (names, MACs and slots are exclusive)
-    adopts: ClassVar[bool]  # a foreign object that differs is changed, not a conflict (sysctls exist anyway)
-    exclusive: ClassVar[
-        bool
-    ]  # ``put`` of what was not seen is refused where it exists after all: no need to read first
-    poll: ClassVar[Poll | None]  # None where events tell all
+
+    delete_before_create: ClassVar[bool] = False
+    """Names, MACs and slots can be held once: what goes must go first."""
+
+    takes_over_foreign: ClassVar[bool] = False
+    """A foreign object that differs is changed, and no conflict: sysctls exist anyway."""
+
+    create_fails_if_exists: ClassVar[bool] = False
+    """Create uses NLM_F_EXCL, so the kernel reports an existing object; no read is needed first."""
+
+    only_in_main: ClassVar[bool] = False
+    """Exists in neod's own namespace alone."""
+
+    poll: ClassVar[Poll | None] = None
+    """How to look for changes without events; None where events tell all."""
+
+    source: ClassVar[Source | None] = Source.RTNETLINK
+    groups: ClassVar[tuple[int, ...]] = ()
+    """Multicast groups of rtnetlink whose messages are about it."""
+
+    messages: ClassVar[tuple[int, ...]] = ()
+    """Types of the messages that ``keys_of_event`` reads."""
+
+    deletions: ClassVar[tuple[int, ...]] = ()
+    """Types of the messages that say an object is gone, and are news: a second look would cost more than a refusal."""
+
+    verbs: ClassVar[Mapping[int, str]] = {}
+    """What its requests are called in error texts, by message type: the words of ``ip``."""
 
     def normalize(self, key: K, spec: S) -> tuple[K, S]:
         """Return the pair the way the kernel will report it back."""
-        ...
+        return key, spec
 
     def matches(self, have: S, want: S) -> bool:
         """Whether *have* fulfils *want*; ``==`` but for what the kernel cannot round-trip."""
-        ...
+        return have == want
 
     def in_place(self, have: S, want: S) -> bool:
         """Whether the kernel can turn *have* into *want* without a re-creation."""
-        ...
+        return True
 
     def requires(self, key: K, spec: S) -> Iterable[Key]:
         """Return what must exist before the object, and outlive it."""
-        ...
+        return ()
 
     def provides(self, key: K) -> Iterable[Key]:
         """Return the keys that exist because this object does, beside its own."""
-        ...
+        return ()
+
+    def path(self, key: K, spec: S | None, tables: Mapping[int, str]) -> str:
+        """Return the name of the path that the object belongs to; empty for none. *tables*: paths by routing table."""
+        return ""
+
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
+        """Return the keys that a message says to look at, and whether each has our mark."""
+        return ()
 
 
 class Driver(Protocol[K, S]):
@@ -85,10 +132,10 @@ class Driver(Protocol[K, S]):
 
 
 @runtime_checkable
-class Peeking(Protocol):
+class CheapChangeProbe(Protocol):
     """A driver that can tell, far more cheaply than it can read, that nothing changed."""
 
-    def stirred(self) -> bool:
+    def maybe_changed(self) -> bool:
         """Whether anything may have changed since the last ``observe``, as far as no event tells."""
         ...
 
@@ -99,15 +146,9 @@ def needs_of(kind: Kind[Any, Any], key: Key, spec: Any) -> Iterable[Key]:
     return (NetnsKey("", key.netns), *needs) if key.netns else needs
 
 
-Names = Callable[[int], str | None]
-Touched = Callable[[str, memoryview, Names], Iterable[tuple[Key, bool]]]
-"""(netns, payload, index -> name) -> the keys that a netlink event says to look at, and whether each has our mark."""
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the registry: a kind, how to make its driver from the ports, and its events."""
+    """One line of the registry: a kind, and how to make its driver from the ports."""
 
     kind: Kind[Any, Any]
     driver: Callable[[Any], Driver[Any, Any]]
-    touched: Mapping[int, Touched] = field(default_factory=dict)  # by message type

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from neod.intents.race import RaceSettings
+from neod.features.races.settings import RaceSettings
 from neod.kernel.clock import SystemClock
+from neod.observability.logs import Log
 from neod.race.contest import opener
 from neod.race.dial import Defeat, Dialer, Winner
 from neod.race.field import Field
@@ -21,7 +22,6 @@ from neod.race.loop import Loop
 from neod.race.netns import Netns
 from neod.race.sockets import tune
 from neod.race.sources import AutoSources
-from neod.service.logs import Log
 
 CHUNK_BYTES: Final = 1 << 16
 OK, FAILED, TIMED_OUT = 0, 1, 3

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from socket import SO_ERROR, SOL_SOCKET, socket
 from typing import Final, Protocol
 
-from neod.intents.race import RaceSettings
+from neod.features.races.settings import RaceSettings
 from neod.race.dial import Defeat, Dialer, Race, Winner
 from neod.race.loop import DUPLEX, ERR, HUP, IN, OUT, RDHUP, Loop
 from neod.race.sockets import FROM_THE_START, IPPROTO_MPTCP, tune, unacknowledged_bytes, will_reset

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
-from neod.intents.race import RaceSettings
+from neod.features.races.settings import RaceSettings
 from neod.race.circles import Node, Target
 from neod.race.dial import Dialer, Opener
 from neod.race.field import Field

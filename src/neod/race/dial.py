@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from neod.intents.race import RaceSettings
+from neod.features.races.settings import RaceSettings
 from neod.race.loop import ERR, HUP, OUT, Loop, Timer
 from neod.race.order import (
     Candidate,

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Collection
 
+from neod.observability.logs import Log
 from neod.race.circles import Target
 from neod.race.dial import Dialer
 from neod.race.order import candidates
 from neod.race.resolve import Name, is_address
-from neod.service.logs import Log
 
 
 class Field:

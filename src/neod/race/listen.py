@@ -7,7 +7,7 @@ import errno
 import socket
 from typing import Final, Protocol
 
-from neod.intents.race import RaceSettings
+from neod.features.races.settings import RaceSettings
 from neod.race.connection import Connection
 from neod.race.dial import Defeat, Dialer, Winner
 from neod.race.limits import Descriptors, Limits

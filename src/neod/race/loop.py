@@ -15,7 +15,7 @@ from itertools import count
 from socket import socket
 from typing import Final
 
-from neod.ports import Clock
+from neod.model.ports import Clock
 
 IN, OUT, ERR, HUP, RDHUP, PRI = (
     select.EPOLLIN,

@@ -10,15 +10,15 @@ from socket import socketpair
 from typing import Final
 
 from neod.config.reader import collect, spawn
-from neod.intents.unit import Intents
+from neod.features.intents import Intents
 from neod.kernel.clock import SystemClock
 from neod.model.errors import ConfigError, ReadingFailed
+from neod.observability.logs import Log, configure
+from neod.observability.notify import Notify
 from neod.race.limits import raise_descriptor_limit
 from neod.race.loop import IN, Loop
 from neod.race.netns import Lost
 from neod.race.service import Service
-from neod.service.logs import Log, configure
-from neod.service.notify import Notify
 
 OK, FAILED, USAGE, TIMED_OUT, NO_SUCH, FILE_INVALID = 0, 1, 2, 3, 10, 78
 """Exit statuses, the same as neodctl's."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from neod.observability.exposition import Family, Sample, by, number, plain
+from neod.observability.exposition import page as page_of
 from neod.race.order import Candidate
-from neod.service.exposition import Family, Sample, by, number, plain
-from neod.service.exposition import page as page_of
 
 K = TypeVar("K", bound=Hashable)
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from neod.ipc.address import SOCKET, bindable
+from neod.control.address import SOCKET, bindable
 from neod.race.loop import ERR, HUP, IN, RDHUP, Loop, Timer
 
 STATUS: Final = "org.neo.Control1.Status"

@@ -4,9 +4,9 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from neod.observability.http import MOST, PATIENCE_S, REQUEST_BYTES, TooLong, answer
 from neod.race.loop import ERR, HUP, OUT, Loop
 from neod.race.sockets import address_of
-from neod.service.http import MOST, PATIENCE_S, REQUEST_BYTES, TooLong, answer
 
 
 class Scrapes:

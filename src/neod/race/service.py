@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from neod.intents.race import RaceSettings
-from neod.intents.unit import Intents
+from neod.features.intents import Intents
+from neod.features.races.settings import RaceSettings
+from neod.observability.logs import Log
 from neod.race.circles import circular
 from neod.race.contest import Contest
 from neod.race.limits import Descriptors
@@ -16,7 +17,6 @@ from neod.race.scrape import Scrapes
 from neod.race.sources import AutoSources
 from neod.race.splice import Scratch
 from neod.race.story import Story
-from neod.service.logs import Log
 
 PIPES_SHARE: Final = 8
 """Pipes may use one in four descriptors (each has two)."""

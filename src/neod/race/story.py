@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Final
 
+from neod.observability.logs import Log
 from neod.race.dial import Defeat, Winner
 from neod.race.loop import Loop
-from neod.service.logs import Log
 
 LINES_A_SECOND: Final = 20
 """Races told one by one. A line takes half as much CPU as a connection, and the journal drops what is too much."""

@@ -1,6 +1,6 @@
 """Replies as a daemon would give them, for golden texts."""
 
-from neod.ipc.replies import (
+from neod.control.replies import (
     ApplyReply,
     BlockedRow,
     ChangeRow,

@@ -9,8 +9,8 @@ import pytest
 
 from neod.cli import render, render_facts, render_plan
 from neod.cli.text import Screen, page, screen_of
-from neod.ipc import replies
-from neod.ipc.codec import decode, encode
+from neod.control import replies
+from neod.control.codec import decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
 EIGHTY = Screen(80)

@@ -14,9 +14,9 @@ from neod.cli.ifupdown_paths import understand
 from neod.cli.ifupdown_toml import toml
 from neod.cli.main import main
 from neod.config.load import load
-from neod.intents.follow import FollowUnit
-from neod.intents.macvlan import MacvlanUnit
-from neod.intents.path import PathUnit
+from neod.features.macvlans.compile import MacvlanFragment
+from neod.features.path import PathFragment
+from neod.features.uplinks.compile import FollowFragment
 
 HOOK = """#!/bin/sh
 case "$IFACE" in
@@ -69,14 +69,14 @@ def meaning(text: str, tmp_path: Path) -> dict[str, Meaning]:
     """Return what a neo.toml means, by interface."""
     file = tmp_path / "neo.toml"
     file.write_text(text)
-    units = load(file, {}).units
-    paths = {unit.link: unit for unit in units if isinstance(unit, PathUnit)}
+    units = load(file, {}).fragments
+    paths = {unit.link: unit for unit in units if isinstance(unit, PathFragment)}
     return {
         unit.link: Meaning(
             unit.parent, unit.mode, unit.mac, str(paths[unit.link].ipv4 or "dhcp"),
             str(paths[unit.link].gateway or ""), paths[unit.link].table, str(unit.mtu or ""),
         )
-        for unit in units if isinstance(unit, MacvlanUnit)
+        for unit in units if isinstance(unit, MacvlanFragment)
     }  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def followed(text: str, tmp_path: Path) -> dict[str, int]:
     """Return the tables of followed NICs."""
     file = tmp_path / "neo.toml"
     file.write_text(text)
-    return {unit.link: unit.table for unit in load(file, {}).units if isinstance(unit, FollowUnit)}
+    return {unit.link: unit.table for unit in load(file, {}).fragments if isinstance(unit, FollowFragment)}
 
 
 def imported(text: str, *hooks: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from neod.config.load import load
-from neod.config.tables import REGISTRY
+from neod.features.registry import REGISTRY
 from neod.model.errors import ConfigError
 
 GOLDEN = Path(__file__).with_name("errors.txt").read_text(encoding="utf-8")

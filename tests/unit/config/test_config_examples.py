@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from neod.config.load import load
-from neod.intents.unit import Intents
+from neod.features.intents import Intents
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "etc/examples"
 ROLE = {

@@ -11,17 +11,18 @@ from typing import get_args
 import pytest
 
 from neod.config.load import load
-from neod.config.tables import REGISTRY
-from neod.intents.desired import Desired
-from neod.intents.follow import FollowUnit
-from neod.intents.host import HostUnit
-from neod.intents.macvlan import MacvlanUnit, ParentUnit
-from neod.intents.path import PathUnit
-from neod.intents.sysctl import SysctlUnit
-from neod.intents.unit import DaemonSettings, FactKey, Intents, Origin
+from neod.features.desired import Desired
+from neod.features.intents import DaemonSettings, Intents
+from neod.features.macvlans.compile import MacvlanFragment, ParentFragment
+from neod.features.macvlans.host import HostFragment
+from neod.features.path import PathFragment
+from neod.features.registry import REGISTRY
+from neod.features.sysctl.compile import SysctlFragment
+from neod.features.uplinks.compile import FollowFragment
 from neod.kinds.sysctl import SysctlKey
 from neod.model.errors import ConfigError
 from neod.model.facts import DhcpClient, Host
+from neod.model.want import FactKey, Origin
 
 SAMPLE = Path(__file__).with_name("sample.toml").read_text(encoding="utf-8")
 GROUP = '[macvlans.neo]\nparent = "ens3"\n'
@@ -38,7 +39,7 @@ def read(tmp_path):
 
 
 def unit(intents, name):
-    (found,) = [one for one in intents.units if one.name == name]
+    (found,) = [one for one in intents.fragments if one.name == name]
     return found
 
 
@@ -47,7 +48,7 @@ def line_of(text):
 
 
 def sysctls(intents):
-    (found,) = [one for one in intents.units if isinstance(one, SysctlUnit)]
+    (found,) = [one for one in intents.fragments if isinstance(one, SysctlFragment)]
     return {path: value for path, value, _ in found.values}
 
 
@@ -70,10 +71,10 @@ def nowhere(value):
 def test_a_group_of_macvlans_has_a_link_and_a_path_for_each_number(read):
     intents = read(SAMPLE)
     origin = Origin("macvlans.neo", line_of("[macvlans.neo]"))
-    assert unit(intents, "macvlans.neo/neo1") == MacvlanUnit(
+    assert unit(intents, "macvlans.neo/neo1") == MacvlanFragment(
         "macvlans.neo/neo1", "neo1", "ens3", "private", "", None, origin
     )
-    assert unit(intents, "macvlans.neo/neo1/path") == PathUnit(
+    assert unit(intents, "macvlans.neo/neo1/path") == PathFragment(
         "macvlans.neo/neo1/path", "neo1", None, None, 1, None, False, origin
     )
     assert [path.name for path in intents.paths if path.origin.path.startswith("macvlans.neo")] == [
@@ -112,13 +113,13 @@ def test_macs_make_one_interface_each_and_are_written_in_lower_case(read):
 
 
 def test_every_nic_below_macvlans_has_one_unit(read):
-    parents = [one for one in read(SAMPLE).units if isinstance(one, ParentUnit)]
+    parents = [one for one in read(SAMPLE).fragments if isinstance(one, ParentFragment)]
     assert [one.link for one in parents] == ["ens3", "ens4"]
 
 
 def test_an_uplink_follows_by_default(read):
     intents = read("[uplinks.ens3]\ntable = 33\n")
-    assert intents.units[0] == FollowUnit("uplinks.ens3", "ens3", 33, Origin("uplinks.ens3", 1))
+    assert intents.fragments[0] == FollowFragment("uplinks.ens3", "ens3", 33, Origin("uplinks.ens3", 1))
     assert intents.follow == ("ens3",)
     assert intents.dhcp == ()
 
@@ -161,7 +162,7 @@ def test_sysctls_are_known_by_their_path_whichever_way_they_are_written(read):
 
 
 def test_a_sysctl_points_to_its_line(read):
-    (found,) = [one for one in read(SAMPLE).units if isinstance(one, SysctlUnit)]
+    (found,) = [one for one in read(SAMPLE).fragments if isinstance(one, SysctlFragment)]
     lines = {path: origin.line for path, _, origin in found.values}
     assert lines["net/core/somaxconn"] == line_of("net.core.somaxconn = 4096")
 
@@ -187,7 +188,7 @@ def test_a_larger_neighbour_threshold_of_the_file_stands(read):
 
 
 def test_the_host_makes_room_for_the_neighbours_of_all_paths(read):
-    (host,) = [one for one in read(SAMPLE).units if isinstance(one, HostUnit)]
+    (host,) = [one for one in read(SAMPLE).fragments if isinstance(one, HostFragment)]
     assert host.paths == 16
 
 
@@ -198,7 +199,7 @@ def test_settings_of_two_tables_come_together(read):
 @pytest.mark.parametrize("table", ["daemon", "metrics", "uplinks", "macvlans", "sysctl"])
 def test_a_table_alone_asks_for_nothing_and_may(read, table):
     intents = read(f"[{table}]\n")
-    assert intents == Intents(units=(), source=intents.source)
+    assert intents == Intents(fragments=(), source=intents.source)
 
 
 def test_the_defaults_of_the_file_are_those_of_the_daemon(read):
@@ -206,7 +207,7 @@ def test_the_defaults_of_the_file_are_those_of_the_daemon(read):
 
 
 def test_all_units_have_names_of_their_own(read):
-    names = [one.name for one in read(SAMPLE).units]
+    names = [one.name for one in read(SAMPLE).fragments]
     assert len(set(names)) == len(names)
 
 
@@ -232,11 +233,11 @@ def test_durations_are_what_systemd_writes(read, text, seconds):
 
 def test_a_slash_thirty_two_may_have_its_gateway_anywhere(read):
     intents = read('[uplinks.a]\ntable = 1\nipv4 = "203.0.113.5/32"\ngateway = "198.51.100.1"\n')
-    assert intents.units[0].gateway == IPv4Address("198.51.100.1")
+    assert intents.fragments[0].gateway == IPv4Address("198.51.100.1")
 
 
 def test_a_slash_thirty_one_has_two_hosts(read):
-    assert read('[uplinks.a]\ntable = 1\nipv4 = "10.0.0.0/31"\ngateway = "10.0.0.1"\n').units
+    assert read('[uplinks.a]\ntable = 1\nipv4 = "10.0.0.0/31"\ngateway = "10.0.0.1"\n').fragments
 
 
 def test_a_group_may_have_more_than_252_interfaces_with_another_table_base(read):
@@ -288,7 +289,7 @@ def test_eight_macvlans_are_no_reason_to_warn(read):
         ({"NEO_METRICS__LISTEN": "[::1]:9110"}, lambda intents: intents.daemon.metrics_listen == "[::1]:9110"),
         ({"NEO_MACVLANS__NEO__COUNT": "3"}, lambda intents: len(intents.dhcp) == 3),
         ({"NEO_MACVLANS__NEO__MPTCP": '["signal"]'}, lambda intents: intents.paths[0].mptcp == ("signal",)),
-        ({"NEO_MACVLANS__NEO__OVERRIDE__NEO1__MTU": "1280"}, lambda intents: intents.units[0].mtu == 1280),
+        ({"NEO_MACVLANS__NEO__OVERRIDE__NEO1__MTU": "1280"}, lambda intents: intents.fragments[0].mtu == 1280),
         (
             {
                 "NEO_MACVLANS__NEO__IPV4": '["10.0.0.2/24", "10.0.0.3/24"]',

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from neod.config.load import load
-from neod.intents.desired import Desired
-from neod.intents.unit import FactKey
+from neod.features.desired import Desired
 from neod.model.errors import ConfigError
 from neod.model.facts import Host
+from neod.model.want import FactKey
 
 SAMPLE = Path(__file__).with_name("sample.toml").read_bytes()
 GOLDEN = Path(__file__).with_name("errors.txt").read_bytes()
@@ -70,4 +70,4 @@ def test_a_truncated_file_is_right_or_a_config_error(tmp_path):
     for length in range(len(SAMPLE)):
         file.write_bytes(SAMPLE[:length])
         found = outcome(file)
-        assert found if isinstance(found, tuple) else found.units or length < SAMPLE.index(b"table")
+        assert found if isinstance(found, tuple) else found.fragments or length < SAMPLE.index(b"table")

@@ -10,8 +10,8 @@ import pytest
 
 from neod.config.load import load
 from neod.config.root import json_schema
-from neod.config.tables import REGISTRY
-from neod.config.text import toml
+from neod.features.registry import REGISTRY
+from neod.features.text import toml
 from neod.model.errors import ConfigError
 
 INSTALLED = Path(__file__).parents[3] / "etc" / "neo.toml"

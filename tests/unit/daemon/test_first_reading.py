@@ -1,12 +1,12 @@
 """What a start makes of a file that is wrong, and of one that could not be read to its end."""
 
 import pytest
+from tests.doubles.kernel import FakeClock
 
 from neod.config import reader
 from neod.daemon import main
-from neod.daemon.file import FileKeeper
+from neod.daemon.config_store import FileKeeper
 from neod.model.errors import ConfigError, ReadingFailed
-from neod.testing.kernel import FakeClock
 
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"  # as the kernel does when memory is short
 

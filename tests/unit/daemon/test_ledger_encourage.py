@@ -2,10 +2,10 @@
 
 import errno
 
-from neod.daemon.ledger import Ledger
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.change import Change, Op, Outcome
 from neod.model.errors import KernelError
+from neod.reconcile.status import Ledger
 
 KEY = SysctlKey("", "net/ipv4/ip_forward")
 

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address
 
-from neod.daemon.multipath import REMEMBERED, Ours
+from neod.daemon.mptcp_controller import REMEMBERED, Ours
 
 OLD, NEW, OTHER = (IPv4Address(f"10.8.0.{number}") for number in (1, 2, 3))
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-from neod.daemon.polls import SHARE, Polls
-from neod.daemon.wakeup import Hints
 from neod.kinds.sysctl import SysctlKey
 from neod.model.facts import FOREVER
 from neod.model.kind import Poll
+from neod.reconcile.polls import SHARE, Polls
+from neod.reconcile.queue import Hints
 
 PLACE = ("", "sysctl")
 
@@ -99,8 +99,8 @@ def test_a_full_look_counts_as_a_look():
 
 def test_what_can_tell_that_nothing_changed_costs_no_pass():
     polls, seen = polls_of(3, Poll(0.5, cheap=True))
-    seen.peeking = SimpleNamespace(stirred=lambda: stirred)
-    stirred = False
+    seen.peeking = SimpleNamespace(maybe_changed=lambda: maybe_changed)
+    maybe_changed = False
     assert not any(hints for _, hints in looks(polls, 5.0))
-    stirred = True
+    maybe_changed = True
     assert all(hints.kinds == {PLACE} for _, hints in looks(polls, 5.0))

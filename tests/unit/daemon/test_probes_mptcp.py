@@ -2,7 +2,7 @@
 
 import pytest
 
-from neod.daemon.probes_mptcp import (
+from neod.daemon.doctor.mptcp import (
     PROBES,
     PathSeen,
     Scene,

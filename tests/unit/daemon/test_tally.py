@@ -2,8 +2,8 @@
 
 from types import SimpleNamespace
 
+from neod.daemon.counters import Tally
 from neod.daemon.metrics import resources
-from neod.daemon.tally import Tally
 from neod.model.change import Change, Op, Outcome, Plan, Report
 from neod.model.errors import KernelError
 from neod.model.key import LinkKey

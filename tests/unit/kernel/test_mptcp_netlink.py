@@ -8,7 +8,7 @@ import pytest
 
 from neod.kernel.mptcp import GENL, NetlinkMptcp, PathEvents
 from neod.model.errors import KernelError
-from neod.mptcp import CMD_ADD_ADDR, CMD_GET_LIMITS, EV_TOKEN, EVENT_CLOSED, limits, limits_of
+from neod.netlink.mptcp_pm import CMD_ADD_ADDR, CMD_GET_LIMITS, EV_TOKEN, EVENT_CLOSED, limits, limits_of
 from neod.wire import HEADER, NLMSG_ERROR, attr, attr_text, attr_u32, nest
 
 FAMILY, GROUP = 31, 12

@@ -9,7 +9,7 @@ import pytest
 from neod.kinds import nat_legacy, nat_nft
 from neod.kinds.nat import NatKey, NatKind, NatSpec
 from neod.model.nat import Dnat, Ruleset, SnatFrom, SnatTo
-from neod.ports import LegacyChain, LegacyRule
+from neod.model.ports import LegacyChain, LegacyRule
 
 KEY, KIND = NatKey(""), NatKind()
 TO, SIX = ip_address("198.51.100.10"), ip_address("fd00::10")

@@ -4,7 +4,7 @@ import pytest
 
 from neod.kinds.netns import NetnsSpec, seen_as
 from neod.model.change import Seen
-from neod.ports import NetnsSeen
+from neod.model.ports import NetnsSeen
 
 OURS, OTHER = (4, 100), (4, 200)
 OWNED, FOREIGN = Seen(NetnsSpec(), True), Seen(NetnsSpec(ours=False), False)

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from neod.intents.race import Endpoint, RaceSettings
+from neod.features.races.settings import Endpoint, RaceSettings
 from neod.race.dial import Defeat, Dialer, Winner
 from neod.race.loop import Loop
 from neod.race.order import candidates

@@ -3,7 +3,7 @@
 import pytest
 
 from neod.config.load import load
-from neod.intents.race import Endpoint, RaceSettings
+from neod.features.races.settings import Endpoint, RaceSettings
 from neod.model.errors import ConfigError
 
 GOOD = 'listen = "127.0.0.1:4430"\nupstreams = ["198.51.100.10:443"]\n'

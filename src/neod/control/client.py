@@ -1,0 +1,130 @@
+"""The other end of the control socket, as small as Varlink allows.
+
+asyncvarlink's client needs asyncio: 130 ms of CPU to import, most of what
+``neodctl status`` may take in all. One call at a time over a blocking socket
+needs neither. Not for: use on an event loop.
+"""
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any, Final
+
+from neod.control import errors
+from neod.control.address import SOCKET, bindable
+from neod.control.codec import decode
+
+PREFIX: Final = "org.neo.Control1."
+CHUNK_BYTES: Final = 256 * 1024
+
+
+class NoDaemon(errors.ControlError):
+    """Nobody answers on the control socket."""
+
+
+class NoAccess(errors.ControlError):
+    """The file mode of the control socket keeps us out."""
+
+
+class NoAnswer(errors.ControlError):
+    """The daemon took the call and then neither answered nor hung up."""
+
+
+class Foreign(errors.ControlError):
+    """An error that is not of our interface: the daemon is of another version."""
+
+
+class Client:
+    """One connection to neod. Use it in a ``with`` statement."""
+
+    def __init__(self, runtime_dir: str) -> None:
+        """Connect.
+
+        Raises:
+            NoDaemon, NoAccess: with the path and what to do.
+        """
+        self._path = f"{runtime_dir}/{SOCKET}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._buffer = bytearray()
+        try:
+            with bindable(self._path) as name:
+                self._socket.connect(name)
+        except PermissionError as exc:
+            raise NoAccess(f"{self._path}: permission denied; root and members of group neo may connect") from exc
+        except OSError as exc:
+            raise NoDaemon(f"neod is not running: {self._path}: {os.strerror(exc.errno or 0)}") from exc
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def call(self, method: str, within_s: float | None, **parameters: object) -> dict[str, Any]:
+        """Return the reply of *method*; parameters that are None are left out.
+
+        Args:
+            within_s: how long the daemon may take; None: for ever.
+
+        Raises:
+            ControlError: any of ``neod.control.errors``, or of this module.
+        """
+        return next(self._replies(method, within_s, parameters, more=False))
+
+    def stream(self, method: str, **parameters: object) -> Iterator[dict[str, Any]]:
+        """Yield the replies of *method* as they come; raises as ``call`` does."""
+        return self._replies(method, None, parameters, more=True)
+
+    def _replies(
+        self, method: str, within_s: float | None, parameters: dict[str, object], more: bool
+    ) -> Iterator[dict[str, Any]]:
+        given = {name: value for name, value in parameters.items() if value is not None}
+        self._socket.settimeout(within_s)
+        self._send({"method": PREFIX + method, "parameters": given} | ({"more": True} if more else {}))
+        while True:
+            reply = json.loads(self._frame())
+            if name := reply.get("error"):
+                raise _error(name, reply.get("parameters") or {})
+            yield reply.get("parameters") or {}
+            if not reply.get("continues"):
+                return
+
+    def _send(self, call: dict[str, object]) -> None:
+        try:
+            self._socket.sendall(json.dumps(call).encode() + b"\0")
+        except TimeoutError as exc:
+            raise NoAnswer("neod does not take the call") from exc
+        except OSError as exc:
+            if exc.errno not in (errno.EPIPE, errno.ECONNRESET):
+                raise
+            # Turned away before we asked: the reason stands in what it sent.
+
+    def _frame(self) -> bytes:
+        searched = 0
+        while (end := self._buffer.find(b"\0", searched)) < 0:
+            searched = len(self._buffer)
+            try:
+                chunk = self._socket.recv(CHUNK_BYTES)
+            except TimeoutError as exc:
+                raise NoAnswer("neod does not answer") from exc
+            except ConnectionResetError:
+                chunk = b""
+            if not chunk:
+                raise NoDaemon("neod hung up: it stopped, or this reader was too slow")
+            self._buffer += chunk
+        frame = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return frame
+
+
+def _error(name: str, parameters: dict[str, Any]) -> errors.ControlError:
+    known = {cls.__name__: cls for cls in errors.ERRORS}
+    cls = known.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
+    try:
+        if cls is not None:
+            return decode(cls, parameters)
+    except TypeError:
+        pass  # an error we know by name only
+    return Foreign(f"neod refused the call: {name} {json.dumps(parameters)}")

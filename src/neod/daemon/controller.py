@@ -1,0 +1,214 @@
+"""The daemon's centre: facts in, desired state out, one pass after the other.
+
+What happens here happens on one loop; the reconciler alone writes to the kernel.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from neod.daemon.dhcp_binding import Leasing
+from neod.daemon.event_log import Journal
+from neod.daemon.mptcp_controller import Multipathing
+from neod.daemon.uplink_follower import Follow
+from neod.dhcp.runner import DhcpService
+from neod.features.desired import Desired
+from neod.features.intents import Intents
+from neod.kinds import REGISTRY
+from neod.model.change import Report
+from neod.model.facts import FOREVER, Lease, Nic
+from neod.model.key import Key, LinkKey
+from neod.model.ports import Clock, Ports, Rtnl
+from neod.model.want import Fact, FactKey
+from neod.reconcile.observed import Observed
+from neod.reconcile.polls import Polls
+from neod.reconcile.queue import Hints, Wakeup
+from neod.reconcile.reconciler import Drivers, Reconciler
+
+if TYPE_CHECKING:
+    from neod.daemon.scrape import Scrapes
+
+
+class Core:
+    """Desired state, facts and passes of one host. ``adopt`` gives it a file, ``step`` makes passes."""
+
+    def __init__(
+        self,
+        spaces: Drivers,
+        rtnl: Rtnl,
+        clock: Clock,
+        wakeup: Wakeup,
+        journal: Journal,
+        dhcp: DhcpService,
+        facts: dict[FactKey, Fact],
+    ) -> None:
+        self.clock, self.wakeup, self.journal, self.dhcp = clock, wakeup, journal, dhcp
+        self.facts, self.spaces = facts, spaces
+        self.ports: Ports | None = None  # of neod's own namespace, for probes; set by who builds us
+        self.kinds = {entry.kind.name: entry.kind for entry in REGISTRY}
+        self.reconciler = Reconciler(self.kinds, spaces, clock, wakeup)
+        self.reconciler.learn = self._learn
+        self.reconciler.spare = self._undecided
+        self._tables: dict[int, str] = {}
+        self._leased: frozenset[str] = frozenset()
+        self._parents: frozenset[str] = frozenset()
+        self.follow, self.leasing = Follow(rtnl), Leasing(dhcp)
+        self.intents = Intents(())
+        self.desired = Desired(self.intents)
+        self.passed = asyncio.Condition()  # notified after every pass
+        self._polls = Polls(self.kinds, spaces, self.reconciler)
+        self._next_resync = 0.0
+        self.multipath: Multipathing | None = None
+        self.scrapes: Scrapes | None = None  # once the file asks for metrics
+
+    # ------------------------------------------------------------ desired state
+
+    def adopt(self, intents: Intents, cause: str) -> None:
+        """Work from *intents* from now on."""
+        self.intents = intents
+        self._tables = {path.table: path.name for path in intents.paths}
+        self._leased = frozenset(client.link for client in intents.dhcp)
+        self._parents = frozenset(path.parent for path in intents.paths if path.parent)
+        changed = self.desired.replace(intents, self.facts)
+        self._take(changed, cause)
+        self.reconciler.desire.explain_anew(self.desired.wants)
+        self.follow.want(intents.follow)
+        self.leasing.want(intents.dhcp)
+        if self.multipath:
+            self.multipath.want(intents)
+        for uplink in intents.follow:
+            self.wakeup.hint(LinkKey("", uplink), cause)
+        self.leasing.looked_at(None, self.reconciler.observed)
+
+    def _undecided(self, key: Key) -> bool:
+        """Whether *key* is of a path whose lease is still asked for: it may be the very address that comes back."""
+        seen = self.reconciler.observed.get(key)
+        name = self.kinds[key.kind].path(key, seen.spec if seen else None, self._tables)
+        return name in self._leased and FactKey("lease", name) not in self.facts and not self.reconciler.down
+
+    async def prime(self) -> None:
+        """Learn what can be known before the first pass, so that desired state is not compiled twice.
+
+        Raises:
+            KernelError: the links cannot be read.
+        """
+        place = ("", LinkKey.kind)
+        self.reconciler.observed.replace(place, await self.spaces.driver(place).observe_all(()))
+        self._parents = frozenset(seen.spec.name for seen in self.reconciler.observed.of(place).values())
+        self.facts |= self._nics(self.reconciler.observed)
+
+    def _nics(self, observed: Observed) -> dict[FactKey, Fact]:
+        """Return the facts about parents that are new."""
+        seen = {link: observed.get(LinkKey("", link)) for link in self._parents}
+        found = {FactKey("nic", n): Nic(n, s.spec.mtu) for n, s in seen.items() if s and not s.owned and s.spec.mtu}
+        return {key: nic for key, nic in found.items() if self.facts.get(key) != nic}
+
+    @property
+    def tables(self) -> Iterable[int]:
+        """Return the routing tables that are ours by the file."""
+        return [path.table for path in self.intents.paths]
+
+    def leased(self, link: str, lease: Lease | None) -> None:
+        """Take over what the DHCP client says of *link*."""
+        key = FactKey("lease", link)
+        if lease is None:
+            self.facts.pop(key, None)
+            self.journal.note("lease lost", object=f"link:{link}")
+        else:
+            if self.facts.get(key) is None:
+                self.journal.note("leased", object=f"link:{link}", detail=f"{lease.ip} from {lease.server}", quiet=True)
+            self.facts[key] = lease
+        self._take(self.desired.update([key], self.facts), "lease")
+
+    def _take(self, changed: Iterable[Key], cause: str) -> set[Key]:
+        keys = self.reconciler.desire_changed(changed, self.desired.wants)
+        for key in keys:
+            self.wakeup.hint(key, cause)
+        return keys
+
+    async def _learn(self) -> set[Key]:
+        """Turn what others configured on followed uplinks into facts; return the desired keys that changed."""
+        changed = await self.follow.refresh(self.reconciler.observed)
+        learnt: dict[FactKey, Fact] = {FactKey("followed", link): fact for link, fact in changed.items()}
+        learnt |= self._nics(self.reconciler.observed)
+        if self.multipath:
+            learnt |= self.multipath.refresh(self.reconciler.observed, self.facts)
+        self.facts.update(learnt)
+        keys = self.desired.update(learnt, self.facts)
+        return self.reconciler.desire_changed(keys, self.desired.wants)
+
+    # ------------------------------------------------------------ passes
+
+    async def step(self) -> None:
+        """Wait until something asks for a pass, and make it."""
+        now = self.clock.boottime()
+        hints = await self.wakeup.take(max(0.0, self._next_due() - now))
+        self._add_what_is_due(hints)
+        if hints:
+            await self._pass(hints)
+
+    async def _pass(self, hints: Hints) -> None:
+        report = await self.reconciler.run(hints)
+        if hints.everything:
+            self._next_resync = self.clock.boottime() + self.intents.daemon.resync_s
+        self._polls.plan(hints, self.clock.boottime())
+        self._tell(report, hints)
+        self.leasing.looked_at(self._links_of(report, hints), self.reconciler.observed)
+        if self.multipath:
+            self.multipath.looked_at(report, hints, self.reconciler.observed, self.facts)
+        for waiter in hints.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        async with self.passed:
+            self.passed.notify_all()
+
+    def _tell(self, report: Report, hints: Hints) -> None:
+        told = any(hints.keys.values())
+        changes = [outcome.change for outcome in report.outcomes] if told else []
+        actors = {str(c.key): actor for c in changes if (actor := self.reconciler.actor_of(c, hints))}
+        refused = (outcome.change.key for outcome in report.outcomes if outcome.error)
+        stale = {str(key) for key in refused if self.reconciler.ledger.is_stale(key)}
+        self.journal.report(report, hints, self.reconciler.drifts, actors, stale)
+        self.journal.calm(self.reconciler.ledger)
+
+    @staticmethod
+    def _links_of(report: Report, hints: Hints) -> set[str] | None:
+        """Return the names of the links that a pass looked at; None for all."""
+        if hints.everything or any(kind == "link" for _, kind in hints.kinds):
+            return None
+        keys = [*hints.keys, *(change.key for change in report.plan.changes)]
+        return {key.name for key in keys if isinstance(key, LinkKey)}
+
+    def _next_due(self) -> float:
+        retry = self.reconciler.ledger.next_due()
+        return min(self._next_resync, self._polls.next_due(), FOREVER if retry is None else retry)
+
+    def _add_what_is_due(self, hints: Hints) -> None:
+        """Add retries, polls and the periodic full look whose time has come."""
+        now = self.clock.boottime()
+        for key in self.reconciler.ledger.overdue(now):
+            hints.keys.setdefault(key, None)
+            hints.causes.append("retry")
+        self._polls.add_due(hints, now)
+        if self._next_resync <= now:
+            hints.everything = True
+            hints.causes.append("resync")
+
+    @property
+    def converged(self) -> bool:
+        """Whether the kernel is what the file says, and nothing is waited for."""
+        return self.ready and not self.reconciler.ledger.troubles and not self.waiting()
+
+    @property
+    def settled(self) -> bool:
+        """Whether no pass runs or is asked for: what is known is not about to change."""
+        return not self.wakeup.pending and not self.reconciler.stuck(0.0)
+
+    @property
+    def ready(self) -> bool:
+        """Whether one complete pass is over."""
+        return self.reconciler.complete
+
+    def waiting(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the units that wait for a fact, and for what."""
+        return {} if self.reconciler.down else self.desired.waiting()

@@ -1,0 +1,67 @@
+"""Between passes and the DHCP client: which links are ready for it, and where its leases go."""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address
+
+from neod.dhcp.runner import DhcpService
+from neod.model.facts import DhcpClient
+from neod.model.key import AddressKey, LinkKey
+from neod.reconcile.observed import Observed
+
+
+class Leasing:
+    """Tells the DHCP service about links as passes see them."""
+
+    def __init__(self, dhcp: DhcpService) -> None:
+        self._dhcp = dhcp
+        self._clients: dict[str, DhcpClient] = {}
+        self._parents: frozenset[str] = frozenset()
+        self._ready: dict[str, str] = {}  # link -> MAC it was announced with
+        self._carriers: dict[str, bool] = {}
+
+    def want(self, clients: Sequence[DhcpClient]) -> None:
+        """Lease addresses for exactly these links."""
+        self._clients = {client.link: client for client in clients}
+        self._parents = frozenset(client.parent for client in clients)
+        self._ready = {link: mac for link, mac in self._ready.items() if link in self._clients}
+        self._dhcp.want(clients)
+
+    def looked_at(self, links: Iterable[str] | None, observed: Observed) -> None:
+        """Take note of how *links* (None: all) stand after a pass."""
+        held: dict[str, IPv4Address] | None = None
+        for link in self._clients if links is None else links:
+            client = self._clients.get(link)
+            if client is None:
+                continue
+            mac = self._mac_if_usable(client, observed)
+            if mac is None:
+                if self._ready.pop(link, None) is not None:
+                    self._dhcp.link_gone(link)
+            elif self._ready.get(link) != mac:
+                held = held if held is not None else _held_addresses(observed)
+                self._ready[link] = mac
+                self._dhcp.link_ready(link, mac, held.get(link))
+
+    @staticmethod
+    def _mac_if_usable(client: DhcpClient, observed: Observed) -> str | None:
+        """Return the link's MAC when it is up and has the MAC that the file asks for."""
+        seen = observed.get(LinkKey("", client.link))
+        if seen is None or not seen.spec.up or not seen.spec.mac:
+            return None
+        mac: str = seen.spec.mac
+        return mac if client.mac in ("", mac) else None
+
+    def carrier(self, link: str, up: bool) -> None:
+        """Take note of a link's carrier, if it is a parent's and changed."""
+        if link in self._parents and self._carriers.get(link, True) != up:
+            self._carriers[link] = up
+            self._dhcp.carrier(link, up)
+
+
+def _held_addresses(observed: Observed) -> dict[str, IPv4Address]:
+    """Return the leased address that each link carries already, from before a restart."""
+    return {
+        key.link: key.ip
+        for key, seen in observed.of(("", "address")).items()
+        if isinstance(key, AddressKey) and seen.owned and isinstance(key.ip, IPv4Address)
+    }

@@ -1,0 +1,152 @@
+"""What ``neodctl doctor`` asks about MPTCP: probes of kernel, paths and the way, each with evidence and remedy.
+
+A probe is a function of a ``Scene`` that yields findings; none changes
+anything. What opens connections is in ``probes_server``.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from neod.netlink.mptcp_pm import MOST_ENDPOINTS
+
+FALLBACKS: Final = {
+    "MPCapableFallbackACK": "a server or something on the way answered MP_CAPABLE and then dropped MPTCP",
+    "MPCapableFallbackSYNACK": "servers answered without MP_CAPABLE: they do not speak MPTCP, or it is stripped",
+    "MPFallbackTokenInit": "connections were begun as MPTCP and could not be",
+    "DSSNotMatching": "a middlebox changes sequence numbers or payload",
+    "InfiniteMapRx": "peers fell back to TCP in the middle of a connection",
+    "MPJoinSynAckHMacFailure": "joins were answered with a wrong key: a middlebox answers for the server",
+    "MPTCPRstRx": "peers closed subflows with a reason",
+}
+"""Counters of /proc/net/netstat that say that something does not let MPTCP through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a probe found."""
+
+    probe: str
+    verdict: str  # fine | warning | fault
+    evidence: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PathSeen:
+    """One address that is to be a path."""
+
+    name: str  # of its link
+    address: str
+    parent: str = ""  # the NIC below; empty where it is one
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the probes may look at. Plain values: the daemon fills it in, or a test."""
+
+    proc: Path = Path("/proc")
+    paths: tuple[PathSeen, ...] = ()
+    manager: str = "kernel"  # of the file: kernel | neod
+    unmanageable: str = ""  # why neod cannot be the path manager
+    endpoints: tuple[tuple[str, int, bool], ...] = ()  # address, id, ours
+    server: tuple[str, int] | None = None  # to try, if the user named one
+
+
+Probe = Callable[[Scene], Iterator[Finding]]
+
+
+def kernel_speaks(scene: Scene) -> Iterator[Finding]:
+    """Is there MPTCP, is it switched on, and is the path manager the one of the file?"""
+    root = scene.proc / "sys/net/mptcp"
+    if not root.is_dir():
+        yield Finding("mptcp kernel", "fault", "no /proc/sys/net/mptcp", "use a kernel with CONFIG_MPTCP")
+        return
+    if _read(root / "enabled") != "1":
+        remedy = "neod sets it where an address has mptcp flags; otherwise: sysctl net.mptcp.enabled=1"
+        yield Finding("mptcp kernel", "fault", f"net.mptcp.enabled = {_read(root / 'enabled')}", remedy)
+    else:
+        manager = _read(root / "path_manager") or f"pm_type {_read(root / 'pm_type')}"
+        yield Finding("mptcp kernel", "fine", f"enabled, path manager {manager}, scheduler {_read(root / 'scheduler')}")
+    if scene.manager == "neod" and scene.unmanageable:
+        remedy = 'use a kernel of 5.19 or newer, or write path_manager = "kernel"'
+        yield Finding("mptcp path manager", "fault", scene.unmanageable, remedy)
+
+
+def slots(scene: Scene) -> Iterator[Finding]:
+    """Do endpoints of others take the kernel's eight slots?"""
+    foreign = [f"{address} id {number}" for address, number, ours in scene.endpoints if not ours]
+    if foreign and scene.manager == "kernel":
+        told = f"{len(foreign)} of {MOST_ENDPOINTS} endpoints are not neo's: {', '.join(foreign[:8])}"
+        remedy = "find who makes them: NetworkManager (connection.mptcp-flags 0x1 switches it off), mptcpd, a script"
+        yield Finding("mptcp endpoints", "warning", told, remedy)
+    elif scene.manager == "kernel" and len(scene.paths) > MOST_ENDPOINTS:
+        told = f"{len(scene.paths)} addresses for {MOST_ENDPOINTS} endpoints"
+        yield Finding("mptcp endpoints", "warning", told, 'write [mptcp] path_manager = "neod" to use all of them')
+    else:
+        yield Finding("mptcp endpoints", "fine", f"{len(scene.endpoints)} endpoints")
+
+
+def fallbacks(scene: Scene) -> Iterator[Finding]:
+    """Do the kernel's counters say that something on the way strips MPTCP?"""
+    counters = mptcp_counters(_text(scene.proc / "net/netstat"))
+    seen = {name: counters[name] for name in FALLBACKS if counters.get(name)}
+    for name, number in seen.items():
+        remedy = "see which with: neodctl doctor --server ADDRESS:PORT; a relay or another port may be let through"
+        yield Finding("mptcp fallback", "warning", f"{name} = {number}: {FALLBACKS[name]}", remedy)
+    if not seen:
+        yield Finding("mptcp fallback", "fine", "no connection fell back to TCP")
+
+
+def one_gateway_mac(scene: Scene) -> Iterator[Finding]:
+    """Do several neighbours of one link claim one MAC, or one neighbour several: proxy ARP, or ARP flux?"""
+    by_ip: defaultdict[str, set[str]] = defaultdict(set)
+    for line in _text(scene.proc / "net/arp").splitlines()[1:]:
+        words = line.split()
+        if len(words) >= 6 and words[3] != "00:00:00:00:00:00":
+            by_ip[words[0]].add(words[3])
+    flux = {ip: macs for ip, macs in by_ip.items() if len(macs) > 1}
+    for ip, macs in flux.items():
+        told = f"{ip} answers with {len(macs)} MACs: {', '.join(sorted(macs))}"
+        remedy = "two hosts have this address, or one answers for all its interfaces (arp_ignore = 1 there)"
+        yield Finding("arp", "warning", told, remedy)
+    if not flux:
+        yield Finding("arp", "fine", f"{len(by_ip)} neighbours, each with one MAC")
+
+
+def arp_flux(scene: Scene) -> Iterator[Finding]:
+    """Does an interface answer ARP for the addresses of the others, so that the gateway sees one MAC for several?"""
+    links = sorted({name for path in scene.paths for name in (path.name, path.parent) if name})
+    conf = scene.proc / "sys/net/ipv4/conf"
+    everywhere = _read(conf / "all/arp_ignore")
+    found = [link for link in links if everywhere == "0" and _read(conf / link / "arp_ignore") == "0"]
+    if found and len(scene.paths) > 1:
+        told = f"arp_ignore is 0 on {', '.join(found[:8])}: who asks for one address is answered for all"
+        remedy = "neod sets it to 1 on macvlans and their NIC (neodctl status); elsewhere write it in [sysctl]"
+        yield Finding("arp flux", "fault", told, remedy)
+    elif links:
+        yield Finding("arp flux", "fine", "each interface answers for its own address only")
+
+
+def mptcp_counters(netstat: str) -> Mapping[str, int]:
+    """Return the counters of MPTCP in the text of /proc/net/netstat."""
+    lines = [line.split() for line in netstat.splitlines() if line.startswith("MPTcpExt:")]
+    if len(lines) < 2:
+        return {}
+    return dict(zip(lines[0][1:], map(int, lines[1][1:]), strict=False))
+
+
+def _read(path: Path) -> str:
+    return _text(path).strip()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+PROBES: Final[tuple[Probe, ...]] = (kernel_speaks, slots, fallbacks, one_gateway_mac, arp_flux)

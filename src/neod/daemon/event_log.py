@@ -1,0 +1,128 @@
+"""What happened, told once to the event feed and once to the log. Steady state is silent."""
+
+from collections.abc import Collection
+from typing import Any, Final, Protocol
+
+from neod.control.feed import Feed
+from neod.control.replies import EventRecord
+from neod.daemon.counters import Tally
+from neod.daemon.views.describe import WHAT, in_words, iso
+from neod.model.change import Actor, Outcome, Report
+from neod.model.ports import Clock
+from neod.model.status import DriftKind, Phase
+from neod.reconcile.queue import Hints
+from neod.reconcile.status import Ledger
+
+MANY: Final = 32
+"""A pass with more changes than this is one line in the log; each is still in the event feed."""
+
+
+class Log(Protocol):
+    """What is used of a structlog logger."""
+
+    def debug(self, event: str, **fields: Any) -> Any: ...
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
+    def error(self, event: str, **fields: Any) -> Any: ...
+
+
+class Journal:
+    """Writes reports and other happenings down."""
+
+    def __init__(self, clock: Clock, feed: Feed, log: Log) -> None:
+        self._clock, self._log, self.feed = clock, log, feed
+        self._conflicts: set[str] = set()
+        self.last: Report | None = None
+        self.tally = Tally()
+
+    def note(self, what: str, *, object: str = "", detail: str = "", by: str = "", quiet: bool = False) -> None:
+        """Write down something that is not a change of a pass: a lease, a reload, a pause.
+
+        *quiet*: the log has it at level debug; what follows from it is told anyway.
+        """
+        wall = self._clock.wall()
+        record = EventRecord(0, iso(wall), what, object=object, detail=detail, by=by)
+        self.feed.append(record, wall)
+        fields = {"object": object, "detail": detail, "by": by}
+        tell = self._log.debug if quiet else self._log.info
+        tell(what, **{name: value for name, value in fields.items() if value})
+
+    def report(
+        self,
+        report: Report,
+        hints: Hints,
+        drifts: dict[str, DriftKind],
+        actors: dict[str, Actor],
+        stale: Collection[str],
+    ) -> None:
+        """Write down a pass, if it did or found anything new. *drifts* and *actors* are by key text.
+
+        *stale*: refusals that are no failure yet, since a late word of a
+        deletion makes us create what is there again. The second look tells.
+        """
+        self.last = report
+        self.tally.passed(report, drifts)
+        wall, now = self._clock.wall(), self._clock.boottime()
+        since = hints.first_at if hints.first_at is not None else now
+        many, when = len(report.outcomes) > MANY, iso(wall)
+        for outcome in report.outcomes:
+            name = str(outcome.change.key)
+            if not outcome.skipped and name not in stale:
+                fields = self._fields(outcome, name, drifts.get(name), actors.get(name), (now - since) * 1000, now)
+                record = self.feed.append(EventRecord(0, when, cause=report.cause, **fields), wall)
+                if outcome.error is not None or not many:
+                    self._log_change(record, outcome)
+        if many:
+            failed = sum(1 for outcome in report.outcomes if outcome.error or outcome.skipped)
+            took_ms = round(report.duration_s * 1000, 1)
+            changes = len(report.outcomes)
+            self._log.info("pass", changes=changes, not_done=failed, took_ms=took_ms, why=report.cause)
+        self._conflicts_of(report, wall, now)
+
+    def _fields(
+        self, outcome: Outcome, name: str, drift: DriftKind | None, actor: Actor | None, took_ms: float, now: float
+    ) -> dict[str, Any]:
+        change = outcome.change
+        what = "failed" if outcome.error else "repaired" if drift else WHAT[change.op]
+        return {
+            "what": what,
+            "object": name,
+            "op": str(change.op),
+            "drift": str(drift or ""),
+            "by": str(actor or ""),
+            "error": str(outcome.error or ""),
+            "duration_ms": round(took_ms, 2),
+            "detail": in_words(change, now),
+        }
+
+    def _log_change(self, record: EventRecord, outcome: Outcome) -> None:
+        fields = {
+            "object": record.object,
+            "op": record.op,
+            "drift": record.drift,
+            "by": record.by,
+            "fields": record.detail,
+            "error": record.error,
+            "took_ms": record.duration_ms,
+            "why": record.cause,
+        }
+        told = {name: value for name, value in fields.items() if value}
+        if outcome.error is not None:
+            self._log.warning(record.what, **told)
+        else:
+            self._log.info(record.what, **told)
+
+    def _conflicts_of(self, report: Report, wall: float, now: float) -> None:
+        """Tell a conflict when it begins, not with every pass that meets it again."""
+        for change in report.plan.conflicts:
+            name = str(change.key)
+            if name not in self._conflicts:
+                self._conflicts.add(name)
+                detail = in_words(change, now)
+                self.feed.append(EventRecord(0, iso(wall), "conflict", object=name, op="conflict", detail=detail), wall)
+                self._log.warning("conflict", object=name, fields=detail, why="a foreign object holds this name")
+
+    def calm(self, ledger: Ledger) -> None:
+        """Forget conflicts that are over, so that a new one is told."""
+        standing = {str(key) for key, t in ledger.troubles.items() if t.phase is Phase.CONFLICT}
+        self._conflicts &= standing

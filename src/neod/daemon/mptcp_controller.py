@@ -1,0 +1,228 @@
+"""Between passes and MPTCP: what the kernel's path manager leaves to us, and neod as the path manager itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from neod.daemon.event_log import Journal
+from neod.daemon.netns import Space, Spaces
+from neod.features.intents import Candidate, Intents, PathManagement
+from neod.features.mptcp.compile import address_of, best_first
+from neod.kernel.mptcp import PathEvents
+from neod.kernel.mptcp_diag import census
+from neod.model.change import Report
+from neod.model.errors import KernelError
+from neod.model.facts import Host, Lease, Multipath
+from neod.model.key import AddressKey, LocalKey
+from neod.model.ports import Clock
+from neod.model.want import Fact, FactKey, Facts
+from neod.mptcp.path_manager import PathManager
+from neod.mptcp.policy import Local, Policy
+from neod.netlink.mptcp_pm import ConnectionSeen
+from neod.reconcile.observed import Observed
+from neod.reconcile.queue import Hints, Wakeup
+from neod.wire import Ip
+
+TRY_AGAIN_S: Final = 60.0
+REMEMBERED: Final = 8192
+"""Addresses that links of ours had, the newest: a connection seldom outlives that many leases."""
+
+MOVES: Final = frozenset({"address", "link", "netns"})
+"""Kinds whose changes can change the addresses that subflows may use."""
+
+
+class Ours:
+    """The addresses by which a connection is known as ours: those of our links, and those they had.
+
+    When all leases change at once while neod starts, open connections have
+    no address left that is there, and must be moved to the new ones. An
+    address that is on somebody else's link now is not ours any more.
+    """
+
+    def __init__(self, leased: Iterable[Ip]) -> None:
+        self._ever = dict.fromkeys(leased)
+
+    def take(self, ours: Iterable[Ip], here: Collection[Ip]) -> frozenset[Ip]:
+        """Return all that count, now that *ours* are on our links and *here* on any."""
+        now = dict.fromkeys(ours)
+        self._ever = {ip: None for ip in [*self._ever, *now] if ip not in now} | now
+        for ip in list(self._ever)[: max(0, len(self._ever) - REMEMBERED)]:
+            del self._ever[ip]
+        return frozenset(ip for ip in self._ever if ip in now or ip not in here)
+
+
+@dataclass(slots=True)
+class Managed:
+    """The path manager of one namespace, running."""
+
+    space: Space
+    manager: PathManager
+    events: PathEvents
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Multipathing:
+    """Facts for the units of ``[mptcp]``, and a ``PathManager`` a namespace where the file asks for it."""
+
+    def __init__(
+        self, spaces: Spaces, clock: Clock, wakeup: Wakeup, journal: Journal, stored: Iterable[Lease] = ()
+    ) -> None:
+        self._spaces, self._clock, self._wakeup, self._journal = spaces, clock, wakeup, journal
+        self._ours = Ours(lease.ip for lease in stored)
+        self._candidates: dict[str, tuple[Candidate, ...]] = {}
+        self._wanted: dict[str, PathManagement] = {}
+        self._known_links: frozenset[str] = frozenset()
+        self._policies: dict[str, Policy] = {}
+        self._impossible: dict[str, str] = {}  # why neod cannot be the path manager, by namespace
+        self._tell: dict[str, Multipath] = {}
+        self.managed: dict[str, Managed] = {}
+        self._changed = asyncio.Event()
+        self._stale = True
+
+    # ------------------------------------------------------------ in
+
+    def want(self, intents: Intents) -> None:
+        """Work for *intents* from now on."""
+        by_netns: dict[str, list[Candidate]] = {}
+        for one in intents.candidates:
+            by_netns.setdefault(one.netns, []).append(one)
+        self._candidates = {netns: best_first(found) for netns, found in by_netns.items()}
+        self._wanted = {one.netns: one for one in intents.path_managers}
+        links = (name for path in intents.paths for name in (path.name, path.parent))
+        self._known_links = frozenset(filter(None, links))
+        self._impossible = {n: why for n, why in self._impossible.items() if n in self._wanted}
+        self._stale = True
+        self._changed.set()
+
+    def refresh(self, observed: Observed, facts: Facts) -> Mapping[FactKey, Fact]:
+        """Return the facts that changed: who else holds endpoints, and where neod cannot be the path manager."""
+        host = facts.get(FactKey("host"))
+        able = isinstance(host, Host) and not {"path_manager", "pm_type"}.isdisjoint(host.mptcp)
+        changed: dict[FactKey, Fact] = {}
+        for netns in {**self._candidates, **self._wanted}:
+            seen = observed.of((netns, "endpoint"))
+            foreign = sorted((getattr(key, "ip", None) for key, one in seen.items() if not one.owned), key=str)
+            why = self._impossible.get(netns, "") if able else "this kernel has no userspace path manager"
+            fact = Multipath(netns, tuple(ip for ip in foreign if ip is not None), why if netns in self._wanted else "")
+            if facts.get(FactKey("mptcp", netns), Multipath(netns)) != fact:
+                changed[FactKey("mptcp", netns)] = fact
+        return changed
+
+    def looked_at(self, report: Report, hints: Hints, observed: Observed, facts: Facts) -> None:
+        """Take note of the addresses after a pass that could have moved some."""
+        if not self._wanted and not self.managed:
+            return
+        self._changed.set()
+        keys = (*hints.keys, *(outcome.change.key for outcome in report.outcomes))
+        if not (self._stale or hints.everything or any(key.kind in MOVES for key in keys)):
+            return
+        self._stale = False
+        for netns, settings in self._wanted.items():
+            self._policies[netns] = self._policy(netns, settings, observed, facts)
+            if netns in self.managed:
+                self.managed[netns].manager.want(self._policies[netns], settings.max_total)
+
+    def _policy(self, netns: str, settings: PathManagement, observed: Observed, facts: Facts) -> Policy:
+        keys = [key for key in observed.of((netns, "address")) if isinstance(key, AddressKey)]
+        here = frozenset(key.ip for key in keys)
+        ours = here if netns else self._ours.take([key.ip for key in keys if key.link in self._known_links], here)
+        return Policy(tuple(self._paths(netns, observed, facts)), ours, here, settings.exclude, settings.max_subflows)
+
+    def _paths(self, netns: str, observed: Observed, facts: Facts) -> Iterator[Local]:
+        """Yield the addresses that are there; their rules send the packets, so that no device is named."""
+        seen: set[Ip] = set()
+        for one in self._candidates.get(netns, ()):
+            told = address_of(one, facts)
+            if told and told[0] not in seen and observed.present(LocalKey(netns, told[0])):
+                seen.add(told[0])
+                yield Local(told[0], one.flags)
+
+    # ------------------------------------------------------------ running
+
+    async def run(self) -> None:
+        """Keep a path manager running in each namespace that asks for one, for ever."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._keep(group)
+                    await self._news()
+        finally:
+            for netns in list(self.managed):
+                self._stop(netns)
+
+    async def _news(self) -> None:
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(TRY_AGAIN_S if self._impossible else None):
+                await self._changed.wait()
+        except TimeoutError:
+            self._impossible.clear()
+
+    async def _keep(self, group: asyncio.TaskGroup) -> None:
+        for netns, one in list(self.managed.items()):
+            if netns not in self._wanted or self._spaces.opened(netns) is not one.space:
+                self._stop(netns)
+        for netns, settings in self._wanted.items():
+            space = self._spaces.opened(netns)
+            if netns in self.managed or netns in self._impossible or space is None or netns not in self._policies:
+                continue
+            try:
+                await self._start(group, space, settings)
+            except KernelError as error:
+                self._impossible[netns] = str(error)
+                self._journal.note("path manager", detail=f"the kernel's is used instead: {error}")
+                self._wakeup.hint_facts("path manager")
+
+    async def _start(self, group: asyncio.TaskGroup, space: Space, settings: PathManagement) -> None:
+        netns = space.ports.netns
+        manager = PathManager(space.mptcp, partial(self.census, netns), self._clock)
+        events = PathEvents(manager.take, manager.lost, await space.mptcp.group(), space.generic)
+        events.start(asyncio.get_running_loop())
+        manager.want(self._policies[netns], settings.max_total)
+        task = group.create_task(self._until_cancelled(manager.run), name=f"paths {netns or 'main'}")
+        self.managed[netns] = Managed(space, manager, events, [task])
+        self._journal.note("path manager", detail=f"neod, {len(self._policies[netns].paths)} addresses", quiet=True)
+
+    @staticmethod
+    async def _until_cancelled(work: Callable[[], Awaitable[Any]]) -> None:
+        await work()
+
+    def _stop(self, netns: str) -> None:
+        one = self.managed.pop(netns)
+        self._policies.pop(netns, None)
+        self._stale = True
+        one.events.close(asyncio.get_running_loop())
+        for task in one.tasks:
+            task.cancel()
+
+    # ------------------------------------------------------------ telling
+
+    async def census(self, netns: str) -> list[ConnectionSeen]:
+        """Return the connections of a namespace, none of one that is not open; the sockets are read in a thread.
+
+        Raises:
+            KernelError: they could not be read.
+        """
+        space = self._spaces.opened(netns)
+        return [] if space is None else await asyncio.to_thread(census, space.enter)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what people should know, in words."""
+        found = []
+        for netns, why in self._impossible.items():
+            where = f" in {netns}" if netns else ""
+            found.append(f"mptcp{where}: the kernel's path manager is used, because neod cannot be it: {why}")
+        for netns, one in self.managed.items():
+            where = f" in {netns}" if netns else ""
+            manager = one.manager
+            told = [f"{manager.managed} of {len(manager.connections)} connections, {manager.subflows} subflows"]
+            told += [f"{manager.unwelcome} refused by the peer"] if manager.unwelcome else []
+            told += [f"last refusal: {manager.last_refusal}"] if manager.last_refusal else []
+            found.append(f"mptcp{where}: neod is the path manager ({', '.join(told)})")
+        return tuple(found)
+
+    def netnses(self) -> tuple[str, ...]:
+        """Return the namespaces whose MPTCP connections can be shown; neod's own first."""
+        return tuple(dict.fromkeys(["", *(netns for netns, _ in self._spaces.places())]))

@@ -1,0 +1,193 @@
+"""The namespaces that neod works in: ports, drivers and events of each, opened when first needed.
+
+An open socket keeps a deleted namespace alive as a zombie that still answers;
+so a namespace is compared with what its name stands for before it is used.
+"""
+
+import asyncio
+import functools
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neod.kernel.events import EventSocket
+from neod.kernel.mount_events import MountEvents
+from neod.kernel.moved_links import NamedStrays
+from neod.kernel.mptcp import NetlinkMptcp, open_generic
+from neod.kernel.namespaces import NAMED, within_netns
+from neod.kernel.netfilter.nft_events import NftEvents
+from neod.kernel.netfilter.port import KernelNetfilter
+from neod.kernel.netns_files import NamedNamespaces
+from neod.kernel.nfnetlink import open_nfnetlink
+from neod.kernel.rtnl import NetlinkRtnl, open_netlink
+from neod.kernel.sysctls import NetnsSysctls, ProcSysctls
+from neod.model.change import Actor
+from neod.model.errors import KernelError
+from neod.model.kind import Driver, Entry
+from neod.model.marks import PROTOCOL
+from neod.model.ports import Clock, NoNamespaces, Ports
+
+Place = tuple[str, str]
+Enter = Callable[[Callable[[], Any]], Any]
+Taker = Callable[[str, int, memoryview, Actor | None], None]  # netns, type, payload, who
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Who is told what happened. Nothing told is believed: it says where to look."""
+
+    heard: Taker  # a message of rtnetlink
+    translated: Callable[[str, Actor | None], None]  # somebody touched our table of nftables there
+    mounted: Callable[[], None]  # perhaps a namespace came or went
+    lost: Callable[[], None]
+
+
+@dataclass(slots=True)
+class Space:
+    """One open namespace."""
+
+    ports: Ports
+    rtnl: NetlinkRtnl
+    mptcp: NetlinkMptcp
+    generic: Callable[[int], socket.socket]  # opens a socket of generic netlink inside
+    enter: Enter  # runs a call inside
+    events: EventSocket
+    nft_events: NftEvents | None  # None where the kernel has no netfilter
+    netfilter: KernelNetfilter
+    drivers: Mapping[str, Driver[Any, Any]]
+    identity: tuple[int, int] | None  # (device, inode) of a named one
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Listen from now on."""
+        self.events.start(loop)
+        if self.nft_events is not None:
+            self.nft_events.start(loop)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let go of the namespace."""
+        self.events.close(loop)
+        if self.nft_events is not None:
+            self.nft_events.close(loop)
+        self.netfilter.close()
+        self.rtnl.close()
+        self.mptcp.close()
+
+
+class Spaces:
+    """All open namespaces by name; the empty name is neod's own and always open."""
+
+    def __init__(
+        self, registry: tuple[Entry, ...], clock: Clock, state_dir: Path, runtime_dir: Path, ears: Ears
+    ) -> None:
+        self._registry, self._clock, self._state_dir = registry, clock, state_dir
+        self._groups = sorted({group for entry in registry for group in entry.kind.groups})
+        self._verbs = {type_: verb for entry in registry for type_, verb in entry.kind.verbs.items()}
+        self._marks, self._ears = runtime_dir / "netns", ears
+        self._mounts = MountEvents(ears.mounted)
+        self._open: dict[str, Space] = {"": self._make("", lambda call: call(), None)}
+
+    def _make(self, netns: str, enter: Enter, identity: tuple[int, int] | None) -> Space:
+        def opener(size: int) -> Any:
+            return enter(functools.partial(open_netlink, size))
+
+        generic = functools.partial(self._generic, enter)
+
+        rtnl = NetlinkRtnl(opener, self._verbs)
+        events = EventSocket(self._groups, functools.partial(self._ears.heard, netns), self._ears.lost, opener)
+        store = self._state_dir / (f"sysctls-{netns}.json" if netns else "sysctls.json")
+        sysctls = NetnsSysctls(NAMED / netns, store) if netns else ProcSysctls(store)
+        mptcp = NetlinkMptcp(generic)
+        netfilter = KernelNetfilter(NAMED / netns if netns else None, self._clock)
+        namespaces = NoNamespaces() if netns else NamedNamespaces(self._marks)
+        ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays(), mptcp, netfilter, namespaces)
+        kinds = [entry for entry in self._registry if not netns or not entry.kind.only_in_main]
+        return Space(
+            ports,
+            rtnl,
+            mptcp,
+            generic,
+            enter,
+            events,
+            self._nft_events(netns, enter),
+            netfilter,
+            {entry.kind.name: entry.driver(ports) for entry in kinds},
+            identity,
+        )
+
+    def _nft_events(self, netns: str, enter: Enter) -> NftEvents | None:
+        take = functools.partial(self._ears.translated, netns)
+        try:
+            return NftEvents(take, self._ears.lost, functools.partial(enter, open_nfnetlink))
+        except (OSError, KernelError):
+            return None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Listen in our own namespace, and for others that come and go, from now on."""
+        self.main.start(loop)
+        self._mounts.start(loop)
+
+    @staticmethod
+    def _generic(enter: Enter, size: int) -> socket.socket:
+        opened: socket.socket = enter(functools.partial(open_generic, size))
+        return opened
+
+    @property
+    def main(self) -> Space:
+        """Return neod's own namespace."""
+        return self._open[""]
+
+    def opened(self, netns: str) -> Space | None:
+        """Return a namespace if it is open."""
+        return self._open.get(netns)
+
+    def rtnl(self, netns: str) -> NetlinkRtnl:
+        """Return the requests of an open namespace."""
+        return self._open[netns].rtnl
+
+    def places(self) -> Iterator[Place]:
+        """Yield every kind of every open namespace; our own first, links before what needs their index."""
+        for netns, space in list(self._open.items()):
+            for kind in space.drivers:
+                yield netns, kind
+
+    def driver(self, place: Place) -> Driver[Any, Any]:
+        """Return the driver of a kind, opening its namespace if it is not.
+
+        Raises:
+            KernelError: the namespace cannot be entered.
+        """
+        netns, kind = place
+        if netns not in self._open:
+            self._open[netns] = self._enter(netns)
+        return self._open[netns].drivers[kind]
+
+    def _enter(self, netns: str) -> Space:
+        path = NAMED / netns
+
+        space = self._make(netns, functools.partial(within_netns, path), _identity(path))
+        space.events.filter(PROTOCOL, (), space.rtnl.port_id)
+        space.start(asyncio.get_running_loop())
+        return space
+
+    def leave_stale(self) -> list[str]:
+        """Close and return the namespaces whose name is gone or stands for another one now."""
+        stale = [n for n, space in self._open.items() if n and _identity(NAMED / n) != space.identity]
+        for netns in stale:
+            self._open.pop(netns).close(asyncio.get_running_loop())
+        return stale
+
+    def close(self) -> None:
+        """Let go of all."""
+        self._mounts.close(asyncio.get_running_loop())
+        for space in self._open.values():
+            space.close(asyncio.get_running_loop())
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

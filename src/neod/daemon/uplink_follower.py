@@ -1,0 +1,82 @@
+"""Uplinks that somebody else configures: their addresses and gateway become facts."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import Final
+
+from neod.kinds.route import RTA_OIF, RTA_TABLE, from_wire
+from neod.model.errors import KernelError
+from neod.model.facts import Followed
+from neod.model.key import AddressKey, Key
+from neod.model.ports import Rtnl
+from neod.reconcile.observed import Observed
+from neod.wire import RTM_GETROUTE, RTMSG, attr_u32, family_of
+
+MAIN_TABLE: Final = 254
+
+
+class Follow:
+    """Reads what others configured on the uplinks that neod only follows, when something there moved."""
+
+    def __init__(self, rtnl: Rtnl) -> None:
+        self._rtnl = rtnl
+        self._links: frozenset[str] = frozenset()
+        self._facts: dict[str, Followed] = {}
+        self.dirty = True
+
+    def want(self, links: tuple[str, ...]) -> None:
+        """Follow exactly these uplinks."""
+        self._links = frozenset(links)
+        self.dirty = True
+
+    def concerns(self, key: Key) -> bool:
+        """Whether *key* is part of what is followed: an address of an uplink, the uplink, a default route."""
+        if key.kind == "address" and isinstance(key, AddressKey):
+            return key.link in self._links
+        if key.kind == "link":
+            return getattr(key, "name", "") in self._links
+        if key.kind == "route":
+            return getattr(key, "table", 0) == MAIN_TABLE and bool(self._links)
+        return False
+
+    async def refresh(self, observed: Observed) -> Mapping[str, Followed]:
+        """Return the facts that changed since the last call, by uplink."""
+        if not self.dirty:
+            return {}
+        self.dirty = False
+        found = {link: await self._look(link, observed) for link in sorted(self._links)}
+        changed = {link: fact for link, fact in found.items() if self._facts.get(link) != fact}
+        self._facts = found
+        return changed
+
+    async def _look(self, link: str, observed: Observed) -> Followed:
+        addresses = sorted(
+            (key.ip, key.prefix_length)
+            for key, seen in observed.of(("", "address")).items()
+            if isinstance(key, AddressKey)
+            and key.link == link
+            and not seen.owned
+            and isinstance(key.ip, IPv4Address)
+            and not key.ip.is_link_local
+        )
+        return Followed(link, tuple(addresses), await self._gateway(link) if addresses else None)
+
+    async def _gateway(self, link: str) -> IPv4Address | None:
+        """Return the gateway of the best foreign default route over *link* in the main table."""
+        index = self._rtnl.index_of(link)
+        if index is None:
+            return None
+        head = RTMSG.pack(family_of(4), 0, 0, 0, MAIN_TABLE, 0, 0, 0, 0)
+        filters = attr_u32(RTA_TABLE, MAIN_TABLE) + attr_u32(RTA_OIF, index)
+        try:
+            dumped = await self._rtnl.dump(RTM_GETROUTE, head + filters)
+        except KernelError:
+            self.dirty = True
+            return self._facts[link].gateway if link in self._facts else None
+        routes = [reading for _, p in dumped if (reading := from_wire("", p, self._rtnl.name_of))]
+        defaults = sorted(
+            (key.metric, seen.spec.gateway)
+            for key, seen in routes
+            if key.dst.prefixlen == 0 and isinstance(seen.spec.gateway, IPv4Address) and not seen.owned
+        )
+        return defaults[0][1] if defaults else None

@@ -1,0 +1,110 @@
+"""MPTCP connections in words, for ``neodctl paths``. Pure reading."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from neod.control.reply_paths import ConnectionRow, PathsReply, SubflowRow
+from neod.daemon.controller import Core
+from neod.daemon.doctor.mptcp import PathSeen, Scene
+from neod.features.mptcp.compile import address_of
+from neod.kinds.mptcp import EndpointKey
+from neod.model.errors import KernelError
+from neod.model.facts import Multipath
+from neod.model.key import AddressKey
+from neod.model.want import FactKey
+from neod.netlink.mptcp_pm import FLOW_BACKUP_LOC, FLOW_BACKUP_REM, ConnectionSeen, FlowSeen
+from neod.wire import Ip
+
+ESTABLISHED, SYN_SENT, SYN_RECV = 1, 2, 3
+STALLED_AFTER: Final = 2
+"""Time-outs in a row after which a subflow counts as stalled: MPTCP sends its data elsewhere by then."""
+
+
+async def paths_reply(core: Core) -> PathsReply:
+    """Return every MPTCP connection of the open namespaces.
+
+    Raises:
+        KernelError: the sockets of our own namespace could not be read.
+    """
+    rows: list[ConnectionRow] = []
+    if core.multipath is not None:
+        for netns in core.multipath.netnses():
+            try:
+                seen = await core.multipath.census(netns)
+            except KernelError:
+                if not netns:
+                    raise
+                continue
+            links = _links(core, netns)
+            rows += [_row(netns, one, links) for one in seen]
+    rows.sort(key=lambda row: (row.netns, -row.sent_bytes - row.received_bytes, row.local))
+    return PathsReply(round(core.clock.boottime(), 3), tuple(rows))
+
+
+def _links(core: Core, netns: str) -> dict[Ip, str]:
+    """Return the link of every address of a namespace."""
+    keys = core.reconciler.observed.of((netns, AddressKey.kind))
+    return {key.ip: key.link for key in keys if isinstance(key, AddressKey)}
+
+
+def _row(netns: str, seen: ConnectionSeen, links: Mapping[Ip, str]) -> ConnectionRow:
+    state = "established" if seen.state == ESTABLISHED else "closing"
+    side = ("server" if seen.server else "client") if seen.flows else "unknown"
+    return ConnectionRow(
+        seen.token,
+        netns,
+        _end(seen.local, seen.local_port),
+        _end(seen.remote, seen.remote_port),
+        side,
+        "fallback" if seen.fallback else state,
+        seen.sent,
+        seen.received,
+        tuple(_subflow(flow, links) for flow in seen.flows),
+    )
+
+
+def _end(ip: Ip, port: int) -> str:
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
+
+
+def _subflow(flow: FlowSeen, links: Mapping[Ip, str]) -> SubflowRow:
+    return SubflowRow(
+        links.get(flow.local, ""),
+        str(flow.local),
+        flow.local_port,
+        str(flow.remote),
+        flow.remote_port,
+        flow.local_id,
+        _state(flow),
+        round(flow.rtt_ms, 2),
+        flow.sent,
+        flow.received,
+        float(flow.rate),
+        flow.retransmitted,
+    )
+
+
+def _state(flow: FlowSeen) -> str:
+    if flow.state in (SYN_SENT, SYN_RECV):
+        return "connecting"
+    if flow.state != ESTABLISHED:
+        return "closing"
+    if flow.backoff >= STALLED_AFTER:
+        return "stalled"
+    return "backup" if flow.flags & (FLOW_BACKUP_LOC | FLOW_BACKUP_REM) else "established"
+
+
+def scene(core: Core, server: tuple[str, int] | None) -> Scene:
+    """Return what the probes of MPTCP look at: the addresses that are to be paths, and what the kernel holds."""
+    parents = {path.name: path.parent for path in core.intents.paths}
+    told = [(one.name, address_of(one, core.facts)) for one in core.intents.candidates if not one.netns]
+    seen = core.reconciler.observed.of(("", EndpointKey.kind))
+    endpoints = [(str(key.ip), one.spec.id, one.owned) for key, one in seen.items() if isinstance(key, EndpointKey)]
+    known = core.facts.get(FactKey("mptcp", ""))
+    return Scene(
+        paths=tuple(PathSeen(name, str(found[0]), parents.get(name, "")) for name, found in told if found),
+        manager="neod" if any(not one.netns for one in core.intents.path_managers) else "kernel",
+        unmanageable=known.unmanageable if isinstance(known, Multipath) else "",
+        endpoints=tuple(sorted(endpoints)),
+        server=server,
+    )

@@ -1,0 +1,351 @@
+"""What a single value of the file may be. Pure: each takes what TOML gave and returns what neo means by it.
+
+A check raises ``Wrong`` with what is wrong and, where the example of the key
+does not say it, what would be right.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
+from typing import Final, TypeVar
+
+from neod.features.text import any_of, did_you_mean, show
+from neod.model.marks import RESERVED_TABLES
+
+T = TypeVar("T")
+
+LINK_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+LINK_NAME_BYTES: Final = 15
+"""IFNAMSIZ without its NUL. Source: include/uapi/linux/if.h."""
+
+NOT_LINKS: Final = {"all": "a group of sysctls", "default": "a group of sysctls", "lo": "the loopback"}
+MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+
+LAST_TABLE: Final = 20_000
+"""The rule of a path has the priority 11000 + its table, and must come before the main table's, 32766."""
+
+MPTCP_FLAGS: Final = ("subflow", "signal", "backup", "fullmesh")
+
+MOST_INTERFACES: Final = 4000
+"""Of one file. A kernel takes more; no network hands out as many addresses to one host."""
+
+SECONDS: Final = {
+    **dict.fromkeys(("usec", "us", "µs", "μs"), 1e-6),
+    **dict.fromkeys(("msec", "ms"), 1e-3),
+    **dict.fromkeys(("seconds", "second", "sec", "s", ""), 1.0),
+    **dict.fromkeys(("minutes", "minute", "min", "m"), 60.0),
+    **dict.fromkeys(("hours", "hour", "hr", "h"), 3600.0),
+    **dict.fromkeys(("days", "day", "d"), 86400.0),
+    **dict.fromkeys(("weeks", "week", "w"), 604800.0),
+}
+"""Units of systemd.time(7), without months and years. No unit means seconds there, and so here."""
+
+SPAN: Final = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([a-zµμ]*)")
+
+
+class Wrong(ValueError):
+    """A value that cannot be; *right* says what can, and is empty where the key's example does."""
+
+    def __init__(self, wrong: str, right: str = "", index: int | None = None) -> None:
+        super().__init__(wrong)
+        self.wrong, self.right = wrong, right
+        self.index = index  # of the element that is wrong, where the value is a list
+
+
+class EnvText(str):
+    """A text out of an environment variable, where numbers and truth are text too."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> str:
+    """Return *value* if it is a string."""
+    if not isinstance(value, str):
+        raise Wrong(f"{show(value)} is not a text in quotes")
+    return str(value)
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    """Return the check for a whole number from *low* to *high*."""
+
+    def check(value: object) -> int:
+        if isinstance(value, EnvText) and re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Wrong(f"{show(value)} is not a whole number")
+        if not low <= value <= high:
+            raise Wrong(f"{value} is not between {low} and {high}")
+        return value
+
+    return check
+
+
+def table(value: object) -> int:
+    """Return the number of a routing table that a path may have."""
+    number = whole(-(2**31), 2**32)(value)
+    if wrong := table_wrong(number):
+        raise Wrong(wrong, f"write a number from 1 to {LAST_TABLE} other than 253, 254 and 255, e.g. table = 33")
+    return number
+
+
+def table_wrong(number: int) -> str:
+    """Return why no path may have the table; empty if one may."""
+    if number in RESERVED_TABLES:
+        return f"table {number} ({RESERVED_TABLES[number]}) is the kernel's own"
+    return "" if 1 <= number <= LAST_TABLE else f"table {number} is not between 1 and {LAST_TABLE}"
+
+
+def word(*words: str) -> Callable[[object], str]:
+    """Return the check for one of *words*."""
+
+    def check(value: object) -> str:
+        if value in words:
+            return str(value)
+        guess = did_you_mean(value, words) if isinstance(value, str) else ""
+        raise Wrong(f"{show(value)} is not {any_of(words)}", guess if guess.startswith("did") else "")
+
+    return check
+
+
+def flags(*words: str) -> Callable[[object], tuple[str, ...]]:
+    """Return the check for a list of different *words*."""
+    one = word(*words)
+
+    def check(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple):
+            raise Wrong(f"{show(value)} is not a list in brackets")
+        checked = each(one, value)
+        if twice := first_twice(checked):
+            raise Wrong(f"{show(twice)} stands there twice")
+        return checked
+
+    return check
+
+
+def mptcp_flags(value: object) -> tuple[str, ...]:
+    """Return flags that an MPTCP endpoint can have together.
+
+    Source: net/mptcp/pm_netlink.c, "flags mustn't have both signal and fullmesh".
+    """
+    checked = flags(*MPTCP_FLAGS)(value)
+    if "signal" in checked and "fullmesh" in checked:
+        raise Wrong("the kernel refuses signal together with fullmesh", "write one of the two")
+    if "fullmesh" in checked and "subflow" not in checked:
+        raise Wrong("fullmesh says how subflows are made, and there are none", 'write ["subflow", "fullmesh"]')
+    return checked
+
+
+def each(check: Callable[[object], T], items: Sequence[object]) -> tuple[T, ...]:
+    """Return every item checked.
+
+    Raises:
+        Wrong: with the index of the item that is.
+    """
+    found: list[T] = []
+    for index, item in enumerate(items):
+        try:
+            found.append(check(item))
+        except Wrong as wrong:
+            raise Wrong(wrong.wrong, wrong.right, index) from None
+    return tuple(found)
+
+
+def first_twice(items: Iterable[str]) -> str | None:
+    """Return the first item that comes a second time."""
+    seen: set[str] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None
+
+
+def duration_s(low: float, high: float) -> Callable[[object], float]:
+    """Return the check for a time span of systemd.time(7), as seconds, from *low* to *high*."""
+
+    def check(value: object) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise Wrong(f"{show(value)} has no unit", f'write it as a text with one, e.g. "{abs(value)}s"')
+        seconds = seconds_of(text(value))
+        if not low <= seconds <= high:
+            raise Wrong(f"{show(value)} is not between {low:g} s and {high:g} s")
+        return seconds
+
+    return check
+
+
+def seconds_of(span: str) -> float:
+    """Return the seconds of ``1h 30min``, ``20ms``, ``2.5s`` or ``90``."""
+    total, pos = 0.0, 0
+    while match := SPAN.match(span, pos):
+        if match[2] not in SECONDS:
+            raise Wrong(f"'{match[2]}' in {show(span)} is not a unit of time", "the units are us, ms, s, min, h, d, w")
+        total, pos = total + float(match[1]) * SECONDS[match[2]], match.end()
+    if pos == 0 or span[pos:].strip():
+        raise Wrong(f"{show(span)} is not a duration")
+    return total
+
+
+def link_name(value: object) -> str:
+    """Return the name of a network interface."""
+    name = text(value)
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size > LINK_NAME_BYTES:
+        raise Wrong(f"{show(name)} has {size} bytes", f"the kernel takes at most {LINK_NAME_BYTES} for an interface")
+    if not LINK_NAME.fullmatch(name):
+        raise Wrong(
+            f"{show(name)} is not a name for an interface",
+            "letters, digits, '_', '.' and '-' make one; the first is no '.' or '-'",
+        )
+    if name in NOT_LINKS:
+        raise Wrong(f"{show(name)} is {NOT_LINKS[name]}, not a NIC", "name a NIC, as `ip link` lists it")
+    return name
+
+
+def group_name(value: object) -> str:
+    """Return the name of a group of interfaces: what comes before the number in theirs."""
+    name = link_name(value)
+    if len(name) == LINK_NAME_BYTES:
+        raise Wrong(
+            f"{show(name)} leaves no room for a number", f"name and number have {LINK_NAME_BYTES} bytes together"
+        )
+    return name
+
+
+def mac(value: object) -> str:
+    """Return a MAC that an interface can have, in lower case with colons."""
+    address = text(value).lower()
+    if not MAC.fullmatch(address):
+        raise Wrong(f"{show(value)} is not a MAC")
+    if address == "00:00:00:00:00:00":
+        raise Wrong("a MAC of zeros is no address")
+    first = int(address[:2], 16)
+    if first & 1:
+        raise Wrong(
+            f"{show(value)} has the multicast bit set, and is no address of one interface",
+            f'the first byte must be even, e.g. "02{address[2:]}"',
+        )
+    return address
+
+
+def mac_or_auto(value: object) -> str:
+    """Return a MAC, or ``auto``."""
+    if value == "auto":
+        return "auto"
+    try:
+        return mac(value)
+    except Wrong as wrong:
+        if wrong.right or not isinstance(value, str):
+            raise
+        raise Wrong(str(wrong), 'write "auto" or six bytes, e.g. "02:4e:65:6f:00:03"') from None
+
+
+def macs(value: object) -> tuple[str, ...]:
+    """Return a list of MACs."""
+    if not isinstance(value, list | tuple) or not value:
+        raise Wrong(f"{'an empty list' if value == [] else show(value)} is not a list of MACs")
+    return each(mac, value)
+
+
+def address(value: object) -> IPv4Address:
+    """Return one IPv4 address, without a prefix length."""
+    told = text(value)
+    try:
+        found = ip_address(told)
+    except ValueError:
+        right = "write it without the prefix length" if "/" in told else ""
+        raise Wrong(f"{show(told)} is not an IPv4 address", right) from None
+    if not isinstance(found, IPv4Address):
+        raise Wrong(f"{show(told)} is an IPv6 address, and this key is about IPv4")
+    return found
+
+
+def host_address(value: object) -> IPv4Interface:
+    """Return an address with its prefix length that one host of that network can have."""
+    told = text(value)
+    if ":" in told:
+        raise Wrong(f"{show(told)} is not an IPv4 address, and this key is about IPv4")
+    if "/" not in told:
+        address(told)
+        raise Wrong(f"{show(told)} has no prefix length", f'write it behind the address, e.g. "{told}/24"')
+    try:
+        found = IPv4Interface(told)
+    except ValueError:
+        raise Wrong(f"{show(told)} is not an address in CIDR form") from None
+    if wrong := not_a_host(found.ip, found.network):
+        raise Wrong(f"{show(told)} {wrong}", "write the address of one host")
+    return found
+
+
+def not_a_host(ip: IPv4Address, network: IPv4Network) -> str:
+    """Return why no host of *network* can have *ip*; empty if one can. RFC 3021 gives /31 two hosts."""
+    if network.prefixlen == 0:
+        return "has prefix length 0, which is every address there is"
+    if ip.is_multicast or ip.is_loopback or ip.is_unspecified or ip.is_reserved:
+        return "is a multicast, loopback or reserved address"
+    if network.prefixlen < 31 and ip == network.network_address:
+        return "is the address of the network itself"
+    if network.prefixlen < 31 and ip == network.broadcast_address:
+        return "is the broadcast address of its network"
+    return ""
+
+
+def gateway_problem(interface: IPv4Interface, gateway: IPv4Address | None) -> Wrong | None:
+    """Return why *interface* cannot reach the Internet through *gateway*; None if it can.
+
+    With /32 there is no subnet that could hold a gateway; it is then reached
+    directly on the link, as hosters set it up.
+    """
+    network = interface.network
+    if gateway is None:
+        guess = network.network_address + 1 if network.prefixlen < 31 else network.network_address
+        return Wrong("a static address needs a gateway", f'write e.g. gateway = "{guess}"')
+    if gateway == interface.ip:
+        return Wrong(f"the gateway {gateway} is the address itself", "write the address of the router")
+    if network.prefixlen < 32 and gateway not in network:
+        return Wrong(f"the gateway {gateway} is outside of {network}, the network of {interface}", _inside(network))
+    if wrong := not_a_host(gateway, network):
+        return Wrong(f"the gateway {gateway} {wrong}", _inside(network))
+    return None
+
+
+def _inside(network: IPv4Network) -> str:
+    if network.prefixlen > 30:
+        return "write the address of the router"
+    return f"write an address from {network.network_address + 1} to {network.broadcast_address - 1}"
+
+
+def numbers(value: object) -> tuple[int, ...]:
+    """Return the numbers of ``1-5,9``, in rising order."""
+    told = text(value) if not isinstance(value, int) else None
+    if told is None:
+        raise Wrong(f"{show(value)} is not a text in quotes", f'write e.g. ids = "{show(value)}"')
+    found: list[int] = []
+    for part in told.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,5})\s*(?:-\s*([0-9]{1,5})\s*)?", part)
+        if match is None:
+            raise Wrong(f"{show(part.strip())} in {show(told)} is not a number or a range")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first > last:
+            raise Wrong(f"the range {first}-{last} runs backwards", f"write {last}-{first}")
+        found += range(first, last + 1)
+        if len(found) > MOST_INTERFACES:
+            raise Wrong(f"{show(told)} is more than {MOST_INTERFACES} interfaces")
+    if twice := first_twice(map(str, found)):
+        raise Wrong(f"{twice} stands in {show(told)} twice")
+    return tuple(sorted(found))
+
+
+def listen(value: object) -> str:
+    """Return ``ADDRESS:PORT``, an IPv6 address in brackets."""
+    told = text(value)
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", told)
+    if match is None:
+        raise Wrong(f"{show(told)} is not ADDRESS:PORT", 'write e.g. "127.0.0.1:9110" or "[::1]:9110"')
+    try:
+        found = ip_address(match[1] or match[2])
+    except ValueError:
+        raise Wrong(f"{show(match[1] or match[2])} is not an IP address") from None
+    if int(match[3]) > 65535:
+        raise Wrong(f"port {match[3]} is larger than 65535")
+    return f"[{found}]:{match[3]}" if found.version == 6 else f"{found}:{match[3]}"

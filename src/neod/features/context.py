@@ -1,0 +1,126 @@
+"""What a table may ask about the whole file while it compiles, and where it leaves what is wrong."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+
+from neod.config.positions import Positions
+from neod.features.text import Path, path_text, printable
+from neod.model.want import Origin
+
+MOST_LINES: Final = 200
+UNPLACED: Final = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One line of a ConfigError, and where it sorts."""
+
+    line: int
+    column: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Something that only one part of the file may have: the table 33, the name neo1, a MAC."""
+
+    what: str
+    value: Hashable
+    holder: str  # who has it, in words
+    path: Path
+    place: tuple[int, int]
+    right: str
+
+
+class Context:
+    """The file as a whole: positions, the other sections, problems and warnings."""
+
+    def __init__(self, source: PurePath | str, positions: Positions, variables: Mapping[Path, str]) -> None:
+        self.source = str(source)
+        self.sections: dict[str, Any] = {}  # what every other table says, validated; an invalid entry is absent
+        self.problems: list[Problem] = []
+        self._warnings: list[Problem] = []
+        self._positions, self._variables = positions, variables
+        self._claims: list[Claim] = []
+        self._told: set[Path] = set()
+        self._paths: dict[str, Path] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line each, in the order of the file."""
+        return _in_order(self._warnings)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """One line each, in the order of the file; the same line only once."""
+        return _in_order(self.problems)
+
+    def origin(self, *path: str | int) -> Origin:
+        """Return the place of *path* in the file, for ``why``."""
+        variable = self.variable(path)
+        line = 0 if variable else self._positions.of_key(path)[0]
+        found = Origin(path_text(path), line)
+        self._paths[found.path] = path
+        return found
+
+    def variable(self, path: Path) -> str:
+        """Return the environment variable that says what stands at *path*; empty if the file does."""
+        said = [name for place, name in self._variables.items() if path[: len(place)] == place]
+        if not said and self._variables and path[:-1] not in self._positions.keys:  # the entry is not of the file
+            said = [
+                name for place, name in self._variables.items() if len(path) > 1 and place[: len(path) - 1] == path[:-1]
+            ]
+        return said[0] if said else ""
+
+    def problem(self, path: Path, wrong: str, right: str = "", *, at_key: bool = False, once: bool = False) -> None:
+        """Note an error at the value of *path*, or at its key; with *once* only if nothing is wrong there yet."""
+        if not (once and path in self._told):
+            self.problems.append(self._line(path, f"{wrong}; {right}" if right else wrong, at_key))
+            self._told.add(path)
+
+    def warn(self, path: Path, text: str) -> None:
+        """Note what works, and probably not as meant."""
+        self._warnings.append(self._line(path, text, True))
+
+    def problem_at(self, origin: Origin, wrong: str, right: str) -> None:
+        """Note an error at the place of something that was compiled."""
+        self.problem(self._paths.get(origin.path, ()), wrong, right)
+
+    def claim(self, what: str, value: Hashable, holder: str, path: Path, right: str) -> None:
+        """Note that *holder* has *what* *value*; that two have one is an error, once all tables were read."""
+        self._claims.append(Claim(what, value, holder, path, self._place(path, False), right))
+
+    def settle(self) -> None:
+        """Report the claims that were made twice, where the later one stands: one for each two places."""
+        first: dict[tuple[str, Hashable], Claim] = {}
+        told: set[tuple[str, Path, Path]] = set()
+        for claim in sorted(self._claims, key=lambda claim: claim.place):
+            other = first.setdefault((claim.what, claim.value), claim)
+            pair = (claim.what, claim.path, other.path)
+            if other is not claim and pair not in told:
+                told.add(pair)
+                line = f" (line {other.place[0]})" if other.place[0] else ""
+                wrong = f"{claim.holder} would have {claim.what} {claim.value}, which {other.holder}{line} has"
+                self.problem(claim.path, wrong, claim.right)
+
+    def _place(self, path: Path, at_key: bool) -> tuple[int, int]:
+        if self.variable(path):
+            return UNPLACED
+        return self._positions.of_key(path) if at_key else self._positions.of_value(path)
+
+    def _line(self, path: Path, text: str, at_key: bool) -> Problem:
+        key = f"{path_text(path)}: " if path else ""
+        if variable := self.variable(path):
+            return Problem(*UNPLACED, f"{variable}: {key}{text}")
+        line, column = self._place(path, at_key)
+        place = f"{self.source}:{line}:{column}" if line else self.source
+        return Problem(line, column, f"{printable(place)}: {key}{text}")
+
+
+def _in_order(problems: list[Problem]) -> tuple[str, ...]:
+    placed = sorted(problems, key=lambda problem: (problem.line, problem.column))
+    lines = list(dict.fromkeys(problem.text for problem in placed))
+    rest = len(lines) - MOST_LINES
+    return tuple(lines) if rest <= 0 else (*lines[:MOST_LINES], f"and {rest} more")

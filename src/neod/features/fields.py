@@ -1,0 +1,78 @@
+"""How the sections say what a key may be: one check of ``checks``, and what the JSON Schema shows of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from neod.features import checks
+
+DURATION_PATTERN: Final = r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zµμ]*\s*)+$"
+LINK_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$"
+GROUP_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,13}$"
+MAC_PATTERN: Final = "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$"
+
+
+class Section(BaseModel):
+    """A table of the file. A key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Annotates a type: *check* makes the value, and *schema* is what an editor is told of it."""
+
+    check: Callable[[object], object]
+    schema: Mapping[str, Any] = field(hash=False)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Tell pydantic to take the word of *check* for it."""
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return a copy: pydantic writes title and default into it."""
+        return dict(self.schema)
+
+
+def whole(low: int, high: int) -> Checked:
+    """A whole number."""
+    return Checked(checks.whole(low, high), {"type": "integer", "minimum": low, "maximum": high})
+
+
+def word(*words: str) -> Checked:
+    """One of *words*."""
+    return Checked(checks.word(*words), {"type": "string", "enum": list(words)})
+
+
+def duration_s(low: float, high: float) -> Checked:
+    """A duration as systemd writes it; seconds to the program."""
+    return Checked(checks.duration_s(low, high), {"type": "string", "pattern": DURATION_PATTERN})
+
+
+def text(check: Callable[[str], object], **schema: object) -> Checked:
+    """A text with a check of its own; the place for what only one table needs."""
+    return Checked(lambda value: check(checks.text(value)), {"type": "string", **schema})
+
+
+CIDR_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){3}/[0-9]{1,2}$"}
+FLAGS_SCHEMA: Final = {
+    "type": "array",
+    "items": {"type": "string", "enum": list(checks.MPTCP_FLAGS)},
+    "uniqueItems": True,
+}
+
+LinkName = Annotated[str, Checked(checks.link_name, {"type": "string", "pattern": LINK_PATTERN})]
+GroupName = Annotated[str, Checked(checks.group_name, {"type": "string", "pattern": GROUP_PATTERN})]
+Address = Checked(checks.address, {"type": "string", "format": "ipv4"})
+TableNumber = Checked(
+    checks.table,
+    {"type": "integer", "minimum": 1, "maximum": checks.LAST_TABLE, "not": {"enum": [253, 254, 255]}},
+)
+Macs = Checked(checks.macs, {"type": "array", "items": {"type": "string", "pattern": MAC_PATTERN}, "minItems": 1})
+MacOrAuto = Checked(checks.mac_or_auto, {"anyOf": [{"const": "auto"}, {"type": "string", "pattern": MAC_PATTERN}]})
+Numbers = Checked(checks.numbers, {"type": "string", "pattern": r"^\s*[0-9]+(\s*[-,]\s*[0-9]+)*\s*$"})
+Listen = Checked(checks.listen, {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"})
+Mptcp = Checked(checks.mptcp_flags, FLAGS_SCHEMA)

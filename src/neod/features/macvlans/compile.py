@@ -1,0 +1,111 @@
+"""One macvlan of ``[macvlans]``: the link and its sysctls; and what the NIC below it needs. Pure."""
+
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from neod.features.path import PROMOTE
+from neod.kinds.link import LinkKey, LinkSpec
+from neod.kinds.sysctl import SysctlKey, SysctlSpec
+from neod.model.facts import Host, Nic
+from neod.model.want import FactKey, Facts, Origin, Want
+
+HOST: Final = FactKey("host")
+
+ONE_SEGMENT: Final = {
+    "arp_ignore": SysctlSpec("1"),
+    "arp_announce": SysctlSpec("2"),
+    "rp_filter": SysctlSpec("2"),
+}
+"""What N addresses on one segment need, on the macvlans and on their NIC.
+
+arp_ignore 1: only the interface that has the address answers for it. By
+default all do, the NIC among them, and the first answer is what peers keep:
+one MAC for all addresses. arp_announce 2: requests name the address of the
+interface that asks. rp_filter 2 (loose): the strict check drops what arrives
+before the rule and the table of an address exist, or while they are being
+repaired; and since the kernel takes the larger of ``all`` and the interface,
+2 is the only value that means the same whatever ``all`` says.
+
+Source: Documentation/networking/ip-sysctl.rst.
+"""
+
+MACVLAN_SYSCTLS: Final = {**ONE_SEGMENT, "promote_secondaries": PROMOTE}
+
+
+@lru_cache(maxsize=4096)
+def derived_mac(machine_id: str, link: str) -> str:
+    """Return the MAC of *link* on that machine: locally administered, unicast, the same for ever."""
+    return "02:" + hmac.digest(machine_id.encode(), link.encode(), "sha256")[:5].hex(":")
+
+
+def conf(link: str, values: dict[str, SysctlSpec], origin: Origin) -> Iterator[Want]:
+    """Yield the IPv4 sysctls of one interface."""
+    for name, spec in values.items():
+        yield Want(SysctlKey("", f"net/ipv4/conf/{link}/{name}"), spec, origin)
+
+
+@dataclass(frozen=True, slots=True)
+class MacvlanFragment:
+    """One macvlan as a link. Its address is a ``PathFragment``: it changes with the lease, and this does not."""
+
+    name: str  # ``macvlans.neo/neo3``
+    link: str
+    parent: str
+    mode: str
+    mac: str  # empty: derived from the machine id
+    mtu: int | None  # bytes; None: that of the parent
+    origin: Origin
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return the host, for a derived MAC, and the NIC, for its MTU."""
+        return (FactKey("nic", self.parent),) if self.mac else (HOST, FactKey("nic", self.parent))
+
+    def compile(self, facts: Facts) -> Iterator[Want]:
+        """Yield the link and its sysctls; nothing before its MAC is known."""
+        machine_id = "" if self.mac else _machine_id(facts)
+        if self.mac or machine_id:
+            mac = self.mac or derived_mac(machine_id, self.link)
+            nic = facts.get(FactKey("nic", self.parent))
+            mtu = self.mtu or (nic.mtu if isinstance(nic, Nic) else None)
+            spec = LinkSpec("macvlan", self.link, self.parent, self.mode, mac, mtu)
+            yield Want(LinkKey("", self.link), spec, self.origin)
+            yield from conf(self.link, MACVLAN_SYSCTLS, self.origin)
+
+    def waits_for(self, facts: Facts) -> tuple[str, ...]:
+        """Return the machine id, where it is missing."""
+        return () if self.mac or _machine_id(facts) else ("a machine id, for the MAC; see machine-id(5)",)
+
+
+@dataclass(frozen=True, slots=True)
+class ParentFragment:
+    """The NIC below macvlans: without these sysctls it answers for all their addresses itself."""
+
+    link: str
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """Return ``macvlans/parent ens3``."""
+        return f"macvlans/parent {self.link}"
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return nothing."""
+        return ()
+
+    def compile(self, facts: Facts) -> Iterator[Want]:
+        """Yield the sysctls."""
+        return conf(self.link, ONE_SEGMENT, self.origin)
+
+    def waits_for(self, facts: Facts) -> tuple[str, ...]:
+        """Return nothing."""
+        return ()
+
+
+def _machine_id(facts: Facts) -> str:
+    host = facts.get(HOST)
+    return host.machine_id if isinstance(host, Host) else ""

@@ -1,0 +1,109 @@
+"""``[namespaces]``: a namespace for a proxy program, its link to the outside, and the relays' addresses in it. Pure."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
+
+from neod.features.forwards.compile import forwarding
+from neod.features.path import MAIN_TABLE
+from neod.kinds.address import AddressKey, AddressSpec
+from neod.kinds.link import LinkKey, LinkSpec
+from neod.kinds.netns import NetnsKey, NetnsSpec
+from neod.kinds.route import RouteKey, RouteSpec
+from neod.kinds.sysctl import SysctlKey, SysctlSpec
+from neod.model.nat import Ip, Net, SnatFrom
+from neod.model.want import FactKey, Facts, Origin, Want
+
+INSIDE: Final = "eth0"
+RELAYS: Final = "relays"
+OUTSIDE: Final = "neo-"
+LINK_NAME_BYTES: Final = 15
+EVERYWHERE: Final[dict[int, Net]] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
+ON_LINK: Final = AddressSpec(prefix_route=True)
+ALONE: Final = AddressSpec()
+
+
+def outside_link(namespace: str) -> str:
+    """Return the name of the end outside: ``neo-proxy``; of a long name the beginning, made unique."""
+    name = OUTSIDE + namespace
+    if len(name) <= LINK_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(namespace.encode()).hexdigest()[:4]
+    return f"{name[: LINK_NAME_BYTES - 5]}-{digest}"
+
+
+def ends(subnet: Net) -> tuple[Ip, Ip]:
+    """Return the addresses outside and inside: the first two that hosts can have."""
+    first = 0 if subnet.prefixlen >= subnet.max_prefixlen - 1 else 1
+    return subnet.network_address + first, subnet.network_address + first + 1
+
+
+def relay_sources(relays: tuple[Ip, ...], networks: tuple[Net, ...], link: str) -> Iterator[SnatFrom]:
+    """Yield what makes packets of the i-th relay address come from the i-th address of the network of its kind.
+
+    The addresses are local inside, and the kernel refuses what comes from
+    outside with a local source.
+    """
+    for network in networks:
+        ours = [ip for ip in relays if ip.version == network.version]
+        for number, ip in enumerate(ours, 1):
+            yield SnatFrom(ip_network(ip), link, network.network_address + number)
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceFragment:
+    """One namespace with all that lives in it but endpoints, and its link. Translation is a part of ``[nat]``."""
+
+    namespace: str
+    subnets: tuple[Net, ...]
+    relays: tuple[Ip, ...]
+    relay_link: str  # dummy | bridge
+    sysctls: tuple[tuple[str, str], ...]  # path below /proc/sys inside, value
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """Return ``namespaces.proxy``."""
+        return f"namespaces.{self.namespace}"
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return nothing."""
+        return ()
+
+    def compile(self, facts: Facts) -> Iterator[Want]:
+        """Yield everything."""
+        for key, spec in self._pair():
+            yield Want(key, spec, self.origin)
+        yield Want(NetnsKey("", self.namespace), NetnsSpec(), self.origin)
+        for subnet in self.subnets:
+            yield from self._addressing(subnet)
+        if self.relays:
+            spec = LinkSpec(self.relay_link, RELAYS)
+            yield Want(LinkKey(self.namespace, RELAYS), spec, self.origin)
+        for ip in self.relays:
+            yield Want(AddressKey(self.namespace, RELAYS, ip, ip.max_prefixlen), ALONE, self.origin)
+        for path, value in self.sysctls:
+            yield Want(SysctlKey(self.namespace, path), SysctlSpec(value), self.origin)
+
+    def _pair(self) -> Iterator[tuple[LinkKey, LinkSpec]]:
+        outside = LinkKey("", outside_link(self.namespace))
+        inside = LinkKey(self.namespace, INSIDE)
+        yield outside, LinkSpec("veth", outside.name, peer=inside)
+        yield inside, LinkSpec("veth", inside.name, peer=outside)
+        yield LinkKey(self.namespace, "lo"), LinkSpec("", "lo")
+
+    def _addressing(self, subnet: Net) -> Iterator[Want]:
+        outer, inner = ends(subnet)
+        length = subnet.prefixlen
+        yield Want(AddressKey("", outside_link(self.namespace), outer, length), ON_LINK, self.origin)
+        yield Want(AddressKey(self.namespace, INSIDE, inner, length), ON_LINK, self.origin)
+        default = RouteKey(self.namespace, MAIN_TABLE, EVERYWHERE[subnet.version])
+        yield Want(default, RouteSpec(INSIDE, outer, inner), self.origin)
+        yield forwarding(subnet.version, self.origin)
+
+    def waits_for(self, facts: Facts) -> tuple[str, ...]:
+        """Return nothing."""
+        return ()

@@ -1,0 +1,206 @@
+"""``[namespaces.NAME]``: a namespace in which a proxy program runs, with the relays' addresses."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from neod.features import netchecks
+from neod.features.checks import Wrong
+from neod.features.context import Context
+from neod.features.fields import Checked, LinkName, Mptcp, Section, word
+from neod.features.intents import Candidate, Intents, NamespaceInfo, NatPart
+from neod.features.namespaces.compile import RELAYS, NamespaceFragment, ends, outside_link, relay_sources
+from neod.features.sysctl.schema import proc_path, proc_value
+from neod.features.table import Table
+from neod.features.text import Path, natural, path_text
+from neod.model.nat import Dnat, Ip, NatRule, Net, SnatFrom, ports_text
+from neod.model.want import Fragment
+
+NAME_PATTERN: Final = f"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{netchecks.NAMESPACE_CHARACTERS - 1}}}$"
+NamespaceName = Annotated[str, Checked(netchecks.namespace_name, {"type": "string", "pattern": NAME_PATTERN})]
+ONE_OR_LIST: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 2}]}
+LIST: Final = {"type": "array", "items": {"type": "string"}}
+
+
+class Namespace(Section):
+    """One namespace."""
+
+    uplink: Annotated[
+        str,
+        LinkName,
+        Field(description="The interface to the Internet, in neod's own namespace.", examples=["eth0"]),
+    ]
+    subnet: Annotated[
+        tuple[Net, ...],
+        Checked(netchecks.pair_networks, ONE_OR_LIST),
+        Field(
+            description="The network of the veth pair: its first address is outside, the second inside. A list of two "
+            "for both families.",
+            examples=["10.254.0.0/30", ["10.254.0.0/30", "fd00:254::/126"]],
+        ),
+    ]
+    expose: Annotated[
+        tuple[tuple[str, int, int], ...],
+        Checked(netchecks.exposed, LIST),
+        Field(
+            description="Ports of the uplink's addresses that lead into the namespace.",
+            examples=[["tcp/443", "udp/8000-8010"]],
+        ),
+    ] = ()
+    masquerade: Annotated[
+        bool,
+        Field(description="Whether what comes from inside leaves with the uplink's address.", examples=[True]),
+    ] = True
+    relay_addresses: Annotated[
+        tuple[Ip, ...],
+        Checked(netchecks.ips, LIST),
+        Field(
+            description="The public addresses of relays. They are local inside, so that MPTCP can announce them.",
+            examples=[["203.0.113.11", "203.0.113.12"]],
+        ),
+    ] = ()
+    relay_link: Annotated[
+        str,
+        word("dummy", "bridge"),
+        Field(
+            description="What holds the relays' addresses: a dummy, or a bridge without ports, for kernels without the "
+            "dummy driver.",
+            examples=["dummy"],
+        ),
+    ] = "dummy"
+    relay_snat: Annotated[
+        tuple[Net, ...],
+        Checked(netchecks.networks, ONE_OR_LIST),
+        Field(
+            description="Packets from the i-th relay address enter the namespace from the i-th address of this "
+            "network. The kernel refuses packets whose source is an address of its own. A list of two for both "
+            "families.",
+            examples=["10.254.1.0/24"],
+        ),
+    ] = ()
+    mptcp: Annotated[
+        tuple[str, ...],
+        Mptcp,
+        Field(description="Flags of the MPTCP endpoints of the relays' addresses.", examples=[["signal"]]),
+    ] = ("signal",)
+    sysctl: Annotated[
+        dict[str, Any],
+        Field(
+            default_factory=dict,
+            description="Sysctls below net inside the namespace, each in quotes.",
+            examples=[{"net.ipv4.tcp_congestion_control": "bbr"}],
+        ),
+    ]
+
+
+def intents(section: dict[str, Namespace], context: Context) -> Intents:
+    """Return a unit, a part of the translation and a row for each namespace, and candidates for endpoints."""
+    units: list[Fragment] = []
+    parts, rows, candidates = [], [], []
+    for name, namespace in sorted(section.items(), key=natural):
+        place: Path = ("namespaces", name)
+        origin = context.origin(*place)
+        _check(name, namespace, place, context)
+        sysctls = tuple(_sysctls(namespace, place, context))
+        subnets, relays = namespace.subnet, namespace.relay_addresses
+        units.append(NamespaceFragment(name, subnets, relays, namespace.relay_link, sysctls, origin))
+        parts.append(NatPart(tuple(_translation(name, namespace, place)), origin))
+        rows.append(_row(name, namespace, place, context))
+        if namespace.mptcp:
+            candidates += [
+                Candidate(name, name, RELAYS, ip, "", namespace.mptcp, (0, number), False, origin)
+                for number, ip in enumerate(relays)
+            ]
+    _tell_overlaps(section, context)
+    return Intents(fragments=tuple(units), nat=tuple(parts), namespaces=tuple(rows), candidates=tuple(candidates))
+
+
+def _translation(name: str, namespace: Namespace, place: Path) -> Iterator[tuple[NatRule, Path]]:
+    link = outside_link(name)
+    for subnet in namespace.subnet:
+        inside = ends(subnet)[1]
+        for number, (protocol, first, last) in enumerate(namespace.expose):
+            yield Dnat(protocol, first, last, inside, interface=namespace.uplink), (*place, "expose", number)
+        if namespace.masquerade:
+            yield SnatFrom(subnet, namespace.uplink), (*place, "masquerade")
+    for rule in relay_sources(namespace.relay_addresses, namespace.relay_snat, link):
+        yield rule, (*place, "relay_snat")
+
+
+def _row(name: str, namespace: Namespace, place: Path, context: Context) -> NamespaceInfo:
+    return NamespaceInfo(
+        name,
+        namespace.uplink,
+        ", ".join(map(str, namespace.subnet)),
+        tuple(f"{protocol}/{ports_text(first, last)}" for protocol, first, last in namespace.expose),
+        tuple(map(str, namespace.relay_addresses)),
+        (outside_link(name),),
+        context.origin(*place),
+    )
+
+
+def _sysctls(namespace: Namespace, place: Path, context: Context) -> Iterator[tuple[str, str]]:
+    for key, value in sorted(namespace.sysctl.items()):
+        try:
+            yield proc_path(key), proc_value(value)
+        except Wrong as wrong:
+            context.problem((*place, "sysctl", key), wrong.wrong, wrong.right)
+
+
+def _check(name: str, namespace: Namespace, place: Path, context: Context) -> None:
+    link = outside_link(name)
+    context.claim("the interface", link, path_text(place), place, "give the namespace another name")
+    if link == namespace.uplink:
+        context.problem((*place, "uplink"), f"{link} is the namespace's own end", "name the NIC to the Internet")
+    for subnet in namespace.subnet:
+        for ip in ends(subnet):
+            context.claim("the address", ip, path_text(place), (*place, "subnet"), "give each its own")
+    _check_relays(namespace, place, context)
+
+
+def _check_relays(namespace: Namespace, place: Path, context: Context) -> None:
+    versions = {subnet.version for subnet in namespace.subnet}
+    for number, ip in enumerate(namespace.relay_addresses):
+        where = (*place, "relay_addresses", number)
+        if ip.version not in versions:
+            wrong = f"{ip} is IPv{ip.version}, and the subnet has none of that"
+            context.problem(where, wrong, f"add an IPv{ip.version} network to subnet")
+        elif any(ip in net for net in (*namespace.subnet, *namespace.relay_snat) if net.version == ip.version):
+            context.problem(where, f"{ip} is in a network of the namespace itself", "write the relay's public address")
+    for net in namespace.relay_snat:
+        relays = sum(ip.version == net.version for ip in namespace.relay_addresses)
+        if relays > net.num_addresses - 2 and relays > 0:
+            wrong = f"{net} has no room for {relays} relay addresses"
+            context.problem((*place, "relay_snat"), wrong, "write a larger network")
+        if any(net.overlaps(subnet) for subnet in namespace.subnet if subnet.version == net.version):
+            context.problem((*place, "relay_snat"), f"{net} overlaps the subnet", "write a network of its own")
+    covered = {net.version for net in namespace.relay_snat}
+    if lacking := [ip for ip in namespace.relay_addresses if ip.version not in covered]:
+        text = (
+            f"without relay_snat the kernel refuses what the relay at {lacking[0]} hands on: its source is local inside"
+        )
+        context.warn((*place, "relay_addresses"), text)
+
+
+def _tell_overlaps(section: dict[str, Namespace], context: Context) -> None:
+    """No two namespaces may have networks in common."""
+    nets = [
+        (net, name, key)
+        for name, namespace in sorted(section.items(), key=natural)
+        for key, found in (("subnet", namespace.subnet), ("relay_snat", namespace.relay_snat))
+        for net in found
+    ]
+    for place, (net, name, key) in enumerate(nets):
+        for other, there, _ in nets[:place]:
+            if there != name and net.version == other.version and net.overlaps(other):
+                wrong = f"{net} overlaps {other} of namespaces.{there}"
+                context.problem(("namespaces", name, key), wrong, "give each its own", once=True)
+
+
+TABLE: Final = Table(
+    name="namespaces",
+    about="Namespaces for proxy programs, usable with ip netns and NetworkNamespacePath=, by name.",
+    section=dict[NamespaceName, Namespace],
+    intents=intents,
+)

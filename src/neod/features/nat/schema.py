@@ -1,0 +1,95 @@
+"""``[nat]``: who keeps the translation, and whether the parts of all tables fit together."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import replace
+from typing import Annotated, Final, TypeVar
+
+from pydantic import Field
+
+from neod.features.context import Context
+from neod.features.fields import Section, word
+from neod.features.intents import Intents, NatPart
+from neod.features.nat.compile import NatFragment
+from neod.features.table import Table
+from neod.features.text import Path, path_text
+from neod.model.nat import Dnat, NatRule, SnatTo, ports_text
+
+Placed = tuple[NatRule, Path]
+R = TypeVar("R", Dnat, SnatTo)
+
+
+class Nat(Section):
+    """Address translation."""
+
+    backend: Annotated[
+        str,
+        word("auto", "iptables", "nftables"),
+        Field(
+            description="Where the rules are kept. auto: nftables, unless the host uses legacy tables and no nftables. "
+            "iptables: the legacy tables, written with python-iptables. nftables: a table of its own.",
+            examples=["auto"],
+        ),
+    ] = "auto"
+
+
+def intents(section: Nat, context: Context) -> Intents:
+    """Return nothing: what is translated is said by other tables."""
+    return Intents(fragments=())
+
+
+def whole_file(all_of_it: Intents, context: Context) -> Intents:
+    """Add one unit for each namespace with translation; tell what does not fit together."""
+    section: Nat = context.sections.get("nat", Nat())
+    parts: defaultdict[str, list[NatPart]] = defaultdict(list)
+    for part in all_of_it.nat:
+        parts[part.netns].append(part)
+    units = []
+    for netns in sorted(parts):
+        placed = [one for part in parts[netns] for one in part.rules]
+        _tell_overlaps(placed, context)
+        rules = tuple(rule for rule, _ in placed)
+        units.append(NatFragment(netns, rules, section.backend, parts[netns][0].origin))
+    return replace(all_of_it, fragments=(*all_of_it.fragments, *units))
+
+
+def _tell_overlaps(placed: Iterable[Placed], context: Context) -> None:
+    """No port may be sent to two places, and what goes to one place needs one source."""
+    placed = list(placed)
+    dnats = [(rule, path) for rule, path in placed if isinstance(rule, Dnat)]
+    for (rule, path), (other, there) in overlaps(dnats, lambda rule: (rule.protocol, rule.to.version)):
+        apart = rule.interface and other.interface and rule.interface != other.interface
+        if not apart:
+            ports = ports_text(max(rule.first, other.first), min(rule.last, other.last))
+            wrong = f"{rule.protocol} port {ports} goes to {other.to} already, says {path_text(there)}"
+            context.problem(path, wrong, "send each port to one place", once=True)
+    snats = [(rule, path) for rule, path in placed if isinstance(rule, SnatTo)]
+    for (snat, path), (before, there) in overlaps(snats, lambda rule: (rule.protocol, rule.to)):
+        if snat.by != before.by:
+            wrong = f"what goes to {snat.to} would have two sources: {path_text(there)} says another"
+            context.problem((*path[:2], "snat"), wrong, "write the same snat in both", once=True)
+
+
+def overlaps(
+    placed: list[tuple[R, Path]], group: Callable[[R], Hashable]
+) -> Iterator[tuple[tuple[R, Path], tuple[R, Path]]]:
+    """Yield the pairs whose port ranges overlap, the later one in the file's order of names first."""
+    groups: defaultdict[Hashable, list[tuple[R, Path]]] = defaultdict(list)
+    for one in placed:
+        groups[group(one[0])].append(one)
+    for members in groups.values():
+        open_: list[tuple[R, Path]] = []
+        for one in sorted(members, key=lambda one: (one[0].first, one[0].last, str(one[1]))):
+            open_ = [other for other in open_ if other[0].last >= one[0].first]
+            for other in open_:
+                yield (one, other) if str(one[1]) > str(other[1]) else (other, one)
+            open_.append(one)
+
+
+TABLE: Final = Table(
+    name="nat",
+    about="Address translation, which [forwards] and [namespaces] ask for: who keeps the rules.",
+    section=Nat,
+    intents=intents,
+    whole=whole_file,
+)

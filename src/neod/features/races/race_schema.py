@@ -1,0 +1,266 @@
+"""``[races.NAME]``: its keys, and what each may be."""
+
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from neod.features import checks
+from neod.features.checks import EnvText, Wrong
+from neod.features.fields import Checked, Section, duration_s, text, whole
+from neod.features.races.settings import IDLE_TIMEOUT_S, USER_TIMEOUT_S, Endpoint
+from neod.features.text import show
+
+RACE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+HOST_NAME: Final = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+ENDPOINT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%A-Za-z_-]+)\]|([^\[\]:]+)):([0-9]{1,5})")
+ENDPOINT_SCHEMA: Final = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+):[0-9]{1,5}$"}
+NETNS: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
+DAY_S: Final = 86400.0
+MOST_UPSTREAMS: Final = 64
+MOST_SOURCES: Final = 4000
+MOST_CONNECTIONS: Final = 1_000_000
+
+
+def race_name(value: object) -> str:
+    """Return the name of a race, as the command line and metrics give it."""
+    name = checks.text(value)
+    if not RACE_NAME.fullmatch(name):
+        raise Wrong(f"{show(name)} is not a name for a race", "letters, digits, '_', '.' and '-' make one")
+    if name == "connect":
+        raise Wrong("connect is a command of neo-race", "give the race another name")
+    return name
+
+
+def endpoint(value: object) -> Endpoint:
+    """Return a numeric address, in brackets if it is IPv6, and a port."""
+    told = checks.text(value)
+    match = ENDPOINT.fullmatch(told)
+    if match is None:
+        raise Wrong(f"{show(told)} is not ADDRESS:PORT")
+    try:
+        host = str(ip_address(match[1] or match[2]))
+    except ValueError:
+        raise Wrong(f"{show(match[1] or match[2])} is not an IP address") from None
+    return Endpoint(host, _port(match[3], 0))
+
+
+def is_address(host: str) -> bool:
+    """Whether *host* is an address, and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def upstream(value: object) -> Endpoint:
+    """Return an address or a name, and a port; only an IPv6 address stands in brackets."""
+    told = checks.text(value)
+    match = ENDPOINT.fullmatch(told)
+    if match is None:
+        bare = ":" in told and told.count(":") > 1 and "[" not in told
+        raise Wrong(f"{show(told)} is not ADDRESS:PORT or NAME:PORT", f'write "[{told}]:443"' if bare else "")
+    port, host = _port(match[3], 1), match[1] or match[2]
+    try:
+        found: IPv4Address | IPv6Address = ip_address(host)
+    except ValueError:
+        if match[1] or re.fullmatch(r"[0-9.]+", host) or not HOST_NAME.fullmatch(host):
+            raise Wrong(f"{show(host)} is neither an IP address nor the name of a host") from None
+        return Endpoint(host.lower(), port)
+    if found.is_unspecified or found.is_multicast:
+        raise Wrong(f"nothing can be connected to {found}", "write the address of a host")
+    return Endpoint(str(found), port)
+
+
+def _port(digits: str, least: int) -> int:
+    if not least <= int(digits) <= 65535:
+        raise Wrong(f"port {digits} is not between {least} and 65535")
+    return int(digits)
+
+
+def upstreams(value: object) -> tuple[Endpoint, ...]:
+    """Return a list of different upstreams."""
+    if not isinstance(value, list | tuple) or not value:
+        raise Wrong(f"{'an empty list' if value == [] else show(value)} is not a list of upstreams")
+    if len(value) > MOST_UPSTREAMS:
+        raise Wrong(f"{len(value)} upstreams are more than {MOST_UPSTREAMS}", "a race between that many helps nobody")
+    found = checks.each(upstream, value)
+    if twice := checks.first_twice(map(str, found)):
+        raise Wrong(f"{show(twice)} stands there twice")
+    return found
+
+
+def sources(value: object) -> tuple[str, ...] | None:
+    """Return the addresses to connect from; None stands for ``auto``, no address for ``none``."""
+    if value == "auto":
+        return None
+    if value == "none":
+        return ()
+    if not isinstance(value, list | tuple) or not value:
+        raise Wrong(f'{"an empty list" if value == [] else show(value)} is not "auto", "none" or a list of addresses')
+    if len(value) > MOST_SOURCES:
+        raise Wrong(f"{len(value)} addresses are more than {MOST_SOURCES}")
+    found = checks.each(_source, value)
+    if twice := checks.first_twice(found):
+        raise Wrong(f"{show(twice)} stands there twice")
+    return found
+
+
+def _source(value: object) -> str:
+    told = checks.text(value)
+    try:
+        found = ip_address(told)
+    except ValueError:
+        right = "write it without the prefix length" if "/" in told else ""
+        raise Wrong(f"{show(told)} is not an IP address", right) from None
+    if found.is_unspecified or found.is_multicast:
+        raise Wrong(f"no connection can start from {found}", 'write "none" to let the kernel choose')
+    return str(found)
+
+
+def truth(value: object) -> bool:
+    """Return true or false."""
+    if isinstance(value, EnvText) and value.lower() in ("true", "false", "1", "0"):
+        return value.lower() in ("true", "1")
+    if not isinstance(value, bool):
+        raise Wrong(f"{show(value)} is not true or false")
+    return value
+
+
+def _netns(name: str) -> str:
+    if not NETNS.fullmatch(name):
+        raise Wrong(f"{show(name)} is not the name of a network namespace", "name one that `ip netns` lists")
+    return name
+
+
+def off_or_s(low: float, high: float) -> Callable[[object], float]:
+    """Return the check for a duration from *low* to *high*, or 0 for none."""
+    inner = checks.duration_s(0, high)
+
+    def check(value: object) -> float:
+        seconds = inner(value)
+        if 0 < seconds < low:
+            raise Wrong(f"{show(value)} is shorter than {low:g} s", 'write a longer time, or "0s" for none')
+        return seconds
+
+    return check
+
+
+def _off_or_s(low: float, high: float) -> Checked:
+    return Checked(off_or_s(low, high), duration_s(low, high).schema)
+
+
+Truth: Final = Checked(truth, {"type": "boolean"})
+Upstreams: Final = Checked(upstreams, {"type": "array", "items": ENDPOINT_SCHEMA, "minItems": 1})
+Sources: Final = Checked(
+    sources,
+    {"anyOf": [{"enum": ["auto", "none"]}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+)
+
+
+class Race(Section):
+    """One race: where connections come in, and the ways between which each is decided."""
+
+    listen: Annotated[
+        Endpoint,
+        Checked(endpoint, ENDPOINT_SCHEMA),
+        Field(description="Address and port where connections come in.", examples=["127.0.0.1:4430"]),
+    ]
+    upstreams: Annotated[
+        tuple[Endpoint, ...],
+        Upstreams,
+        Field(
+            description="Where to connect: addresses or names, each with a port. All addresses of a name take part.",
+            examples=[["198.51.100.10:443", "203.0.113.11:443"]],
+        ),
+    ]
+    sources: Annotated[
+        tuple[str, ...] | None,
+        Sources,
+        Field(
+            description="Which addresses to connect from, each with each upstream. auto: the usable addresses of the "
+            "host's uplinks and macvlans. none: the kernel chooses.",
+            examples=["auto"],
+        ),
+    ] = None
+    mptcp: Annotated[
+        bool,
+        Truth,
+        Field(description="Connect with MPTCP; plain TCP where either end has none.", examples=[True]),
+    ] = False
+    listen_mptcp: Annotated[
+        bool, Truth, Field(description="Accept MPTCP, too; plain TCP goes on working.", examples=[True])
+    ] = False
+    stagger: Annotated[
+        float | str,
+        Checked(off_or_s(0.01, 10), duration_s(0, 10).schema),
+        Field(
+            description="How long to wait for one way before the next is tried as well. 0ms: all start at once.",
+            examples=["0ms", "250ms"],
+        ),
+    ] = "0ms"
+    timeout: Annotated[
+        float | str,
+        duration_s(0.05, 300),
+        Field(description="When a race that nobody has won is given up.", examples=["5s"]),
+    ] = "5s"
+    max_attempts: Annotated[
+        int,
+        whole(1, 256),
+        Field(description="How many connections one race may have under way at the same time.", examples=[16]),
+    ] = 16
+    netns: Annotated[
+        str,
+        text(_netns),
+        Field(
+            description="Network namespace to connect from. Needs CAP_SYS_ADMIN, which neo-race.service does not have.",
+            examples=["proxy"],
+        ),
+    ] = ""
+    listen_netns: Annotated[
+        str,
+        text(_netns),
+        Field(description="Network namespace to listen in. Needs CAP_SYS_ADMIN.", examples=["proxy"]),
+    ] = ""
+    first_byte_timeout: Annotated[
+        float | str,
+        _off_or_s(0.1, DAY_S),
+        Field(
+            description="How long a connection may last without a byte from either side. 0s: for ever.",
+            examples=["60s"],
+        ),
+    ] = "60s"
+    idle_timeout: Annotated[
+        float | str,
+        _off_or_s(0.1, 30 * DAY_S),
+        Field(description="How long a connection may be silent. 0s: for ever.", examples=["2h 4min"]),
+    ] = f"{IDLE_TIMEOUT_S:g}s"
+    keepalive: Annotated[
+        float | str,
+        _off_or_s(1, 32767),
+        Field(
+            description="Silence after which the kernel asks whether the other end lives. 0s: never.", examples=["60s"]
+        ),
+    ] = "60s"
+    user_timeout: Annotated[
+        float | str,
+        _off_or_s(1, DAY_S),
+        Field(
+            description="How long sent data may stay unacknowledged before a connection is given up; a receiver that "
+            "takes nothing for so long loses it, too. 0s: the kernel's own patience, about a quarter of an hour.",
+            examples=["5min"],
+        ),
+    ] = f"{USER_TIMEOUT_S:g}s"
+    max_connections: Annotated[
+        int,
+        whole(1, MOST_CONNECTIONS),
+        Field(description="How many connections may be open; more wait in the kernel's queue.", examples=[10000]),
+    ] = 10_000
+    max_connections_per_client: Annotated[
+        int,
+        whole(0, MOST_CONNECTIONS),
+        Field(description="How many of them may come from one address; more are reset. 0: no limit.", examples=[100]),
+    ] = 0

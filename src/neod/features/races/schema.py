@@ -1,0 +1,79 @@
+"""``[races.NAME]``: read by neo-race, checked here with all else."""
+
+from typing import Annotated, Final
+
+from neod.features import checks
+from neod.features.context import Context
+from neod.features.fields import Checked
+from neod.features.intents import Intents
+from neod.features.races.race_schema import RACE_NAME, Race, is_address, race_name
+from neod.features.races.settings import Endpoint, RaceSettings
+from neod.features.table import Table
+from neod.features.text import Path, natural, path_text
+
+RaceName = Annotated[str, Checked(race_name, {"type": "string", "pattern": f"^{RACE_NAME.pattern}$"})]
+
+
+def intents(section: dict[str, Race], context: Context) -> Intents:
+    """Return the settings of each race."""
+    for name, race in sorted(section.items(), key=natural):
+        _check(race, ("races", name), context)
+    return Intents(
+        fragments=(), races=tuple(_settings(name, race) for name, race in sorted(section.items(), key=natural))
+    )
+
+
+def _check(race: Race, place: Path, context: Context) -> None:
+    if race.listen.port:
+        where = f"{race.listen_netns}/{race.listen}" if race.listen_netns else str(race.listen)
+        right = "every race has an address or a port of its own"
+        context.claim("the address and port", where, path_text(place), (*place, "listen"), right)
+    for index, upstream in enumerate(race.upstreams):
+        if race.netns == race.listen_netns and _is_itself(race.listen, upstream):
+            right = "write where the connections shall go"
+            context.problem((*place, "upstreams", index), f"{upstream} is where the race itself listens", right)
+    families = {":" in source for source in race.sources or ()}
+    for index, upstream in enumerate(race.upstreams):
+        if families and is_address(upstream.host) and (":" in upstream.host) not in families:
+            context.warn((*place, "upstreams", index), f"no source has the address family of {upstream}")
+
+
+def _is_itself(listen: Endpoint, upstream: Endpoint) -> bool:
+    anywhere = listen.host in ("0.0.0.0", "::") and upstream.host in ("127.0.0.1", "::1", "localhost")
+    return listen.port == upstream.port and (listen.host == upstream.host or anywhere)
+
+
+def _settings(name: str, race: Race) -> RaceSettings:
+    return RaceSettings(
+        name=name,
+        listen=race.listen,
+        upstreams=race.upstreams,
+        sources=race.sources,
+        mptcp=race.mptcp,
+        listen_mptcp=race.listen_mptcp,
+        stagger_s=_seconds(race.stagger),
+        timeout_s=_seconds(race.timeout),
+        max_attempts=race.max_attempts,
+        netns=race.netns,
+        listen_netns=race.listen_netns,
+        first_byte_timeout_s=_seconds(race.first_byte_timeout),
+        idle_timeout_s=_seconds(race.idle_timeout),
+        keepalive_s=_seconds(race.keepalive),
+        user_timeout_s=_seconds(race.user_timeout),
+        max_connections=race.max_connections,
+        max_connections_per_client=race.max_connections_per_client,
+    )
+
+
+def _seconds(value: float | str) -> float:
+    """Return a checked duration; a default stands there as it is written in the file."""
+    return checks.seconds_of(value) if isinstance(value, str) else value
+
+
+TABLE: Final = Table(
+    name="races",
+    about="Races, by name, run by neo-race: each connection that comes in is forwarded over whichever way is "
+    "established first.",
+    section=dict[RaceName, Race],
+    intents=intents,
+)

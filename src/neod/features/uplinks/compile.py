@@ -1,0 +1,47 @@
+"""An uplink that somebody else configures: tables and rules for whatever addresses are there. Pure."""
+
+from dataclasses import dataclass, replace
+
+from neod.features.path import Addressing, table
+from neod.model.facts import Followed
+from neod.model.want import FactKey, Facts, Origin, Want
+
+
+@dataclass(frozen=True, slots=True)
+class FollowFragment:
+    """One followed NIC. Its addresses and its main routes are not touched."""
+
+    name: str  # ``uplinks.ens3``
+    link: str
+    table: int
+    origin: Origin
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return what is followed."""
+        return (FactKey("followed", self.link),)
+
+    def compile(self, facts: Facts) -> list[Want]:
+        """Return the routes of the table, and a rule for each address."""
+        return table(self.link, self.table, self._addressings(facts), self.origin)
+
+    def waits_for(self, facts: Facts) -> tuple[str, ...]:
+        """Return the address, where there is none.
+
+        A gateway is not waited for: a segment without one is a path to its hosts.
+        """
+        return () if self._addressings(facts) else (f"an address on {self.link}",)
+
+    def _addressings(self, facts: Facts) -> tuple[Addressing, ...]:
+        fact = facts.get(FactKey("followed", self.link))
+        return followed(fact) if isinstance(fact, Followed) else ()
+
+
+def followed(seen: Followed) -> tuple[Addressing, ...]:
+    """Return the addresses of an uplink, first the one whose subnet holds the gateway: it is the source there."""
+    given = [Addressing(ip, length) for ip, length in seen.addresses]
+    if seen.gateway is None or not given:
+        return tuple(given)
+    first = next((one for one in given if one.holds(seen.gateway)), given[0])
+    others = (one for one in given if one is not first)
+    return (replace(first, gateway=seen.gateway), *others)

@@ -1,0 +1,128 @@
+"""``[uplinks.NIC]``: a NIC that exists already, and the table its addresses route through."""
+
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from neod.features import checks
+from neod.features.checks import Wrong, gateway_problem
+from neod.features.context import Context
+from neod.features.fields import CIDR_SCHEMA, Address, Checked, LinkName, Mptcp, Section, TableNumber
+from neod.features.intents import Candidate, Intents, PathInfo
+from neod.features.path import PathFragment
+from neod.features.table import Table
+from neod.features.text import Path, path_text, show
+from neod.features.uplinks.compile import FollowFragment
+from neod.model.facts import DhcpClient
+from neod.model.want import Fragment
+
+
+def _ipv4(value: object) -> IPv4Interface | str:
+    if value in ("follow", "dhcp"):
+        return str(value)
+    try:
+        return checks.host_address(value)
+    except Wrong as wrong:
+        right = wrong.right or 'write "follow", "dhcp" or an address like "10.8.0.5/16"'
+        raise Wrong(wrong.wrong, right) from None
+
+
+Ipv4: Final = Checked(_ipv4, {"anyOf": [{"enum": ["follow", "dhcp"]}, CIDR_SCHEMA]})
+
+
+class Uplink(Section):
+    """One NIC of the host."""
+
+    ipv4: Annotated[
+        IPv4Interface | str,
+        Ipv4,
+        Field(
+            description="Where its IPv4 address comes from. follow: somebody else puts it there, and neod routes for "
+            "whatever it is. dhcp: neod leases it. Or the address itself, in CIDR form. With the latter two neod "
+            "configures the NIC alone, and also keeps a default route of a high metric in the main table.",
+            examples=["follow", "dhcp", "10.8.0.5/16"],
+        ),
+    ] = "follow"
+    gateway: Annotated[
+        IPv4Address | None,
+        Address,
+        Field(
+            description="The router of a static address; required with one, and not allowed without.",
+            examples=["10.8.0.1"],
+        ),
+    ] = None
+    table: Annotated[
+        int,
+        TableNumber,
+        Field(
+            description="The number of its own routing table. There is no default, and a number in the name means "
+            "nothing: ens3 has no claim to table 3.",
+            examples=[33],
+        ),
+    ]
+    mptcp: Annotated[
+        tuple[str, ...],
+        Mptcp,
+        Field(
+            description="Flags of the MPTCP endpoint of its address: subflow, signal, backup, fullmesh. An empty list "
+            "makes no endpoint.",
+            examples=[["subflow"]],
+        ),
+    ] = ("subflow",)
+
+
+def intents(section: dict[str, Uplink], context: Context) -> Intents:
+    """Return a unit and a path for each NIC."""
+    units: list[Fragment] = []
+    paths: list[PathInfo] = []
+    for name, uplink in sorted(section.items()):
+        place: Path = ("uplinks", name)
+        context.claim("the interface", name, path_text(place), place, "a name is there once")
+        _check(uplink, place, context)
+        origin = context.origin(*place)
+        units.append(_unit(name, uplink, f"uplinks.{name}", context))
+        kind = uplink.ipv4 if isinstance(uplink.ipv4, str) else "static"
+        paths.append(PathInfo(name, "", kind, uplink.table, uplink.mptcp, origin))
+    return Intents(
+        fragments=tuple(units),
+        paths=tuple(paths),
+        dhcp=tuple(DhcpClient(path.name, path.name, "") for path in paths if path.ipv4 == "dhcp"),
+        follow=tuple(path.name for path in paths if path.ipv4 == "follow"),
+        candidates=tuple(_candidate(path, section[path.name]) for path in paths if path.mptcp),
+    )
+
+
+def _candidate(path: PathInfo, uplink: Uplink) -> Candidate:
+    fact = {"follow": "followed", "dhcp": "lease"}.get(path.ipv4, "")
+    static = uplink.ipv4.ip if isinstance(uplink.ipv4, IPv4Interface) else None
+    return Candidate(path.name, "", path.name, static, fact, path.mptcp, (0, path.table), path.table, path.origin)
+
+
+def _unit(name: str, uplink: Uplink, unit_name: str, context: Context) -> Fragment:
+    origin = context.origin("uplinks", name)
+    if uplink.ipv4 == "follow":
+        return FollowFragment(unit_name, name, uplink.table, origin)
+    static = uplink.ipv4 if isinstance(uplink.ipv4, IPv4Interface) else None
+    return PathFragment(unit_name, name, static, uplink.gateway, uplink.table, None, True, origin)
+
+
+def _check(uplink: Uplink, place: Path, context: Context) -> None:
+    name = str(place[-1])
+    context.claim("the table", uplink.table, name, (*place, "table"), "every interface has a table of its own")
+    if isinstance(uplink.ipv4, IPv4Interface):
+        context.claim("the address", uplink.ipv4.ip, name, (*place, "ipv4"), "every interface has its own")
+        if wrong := gateway_problem(uplink.ipv4, uplink.gateway):
+            context.problem((*place, "gateway" if uplink.gateway else "ipv4"), wrong.wrong, wrong.right)
+    elif uplink.gateway is not None:
+        wrong_text = f"a gateway goes with a static address, and ipv4 is {show(uplink.ipv4)}"
+        context.problem((*place, "gateway"), wrong_text, 'leave it out, or write e.g. ipv4 = "10.8.0.5/16"')
+
+
+TABLE: Final = Table(
+    name="uplinks",
+    about="NICs that exist already, by name. neod never creates or deletes them; it keeps a routing table and a rule "
+    "for their addresses.",
+    section=dict[LinkName, Uplink],
+    intents=intents,
+)

@@ -1,0 +1,76 @@
+"""The port ``Netfilter`` of one namespace: nftables and the legacy tables together."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neod.kernel.namespaces import within_netns
+from neod.kernel.netfilter.legacy import LegacyTables
+from neod.kernel.netfilter.nft import NftTable
+from neod.kernel.nfnetlink import Nfnetlink, open_nfnetlink
+from neod.model.ports import Clock, LegacyTable
+
+
+class KernelNetfilter:
+    """Both, in the namespace at *netns*; None is the one that neod runs in."""
+
+    def __init__(self, netns: Path | None, clock: Clock, *, hold: bool | None = None) -> None:
+        within: Callable[[Callable[[], Any]], Any] = functools.partial(within_netns, netns) if netns else _here
+        self._nfnetlink = Nfnetlink(lambda: within(open_nfnetlink))
+        self.nft = NftTable(netns, self._nfnetlink, hold=hold)
+        self.legacy = LegacyTables(netns, within, clock)
+
+    def close(self) -> None:
+        """Let go of the namespace. The rules stay."""
+        self._nfnetlink.close()
+        self.legacy.close()
+
+    @property
+    def writes(self) -> int:
+        """Return how many changes were asked for."""
+        return self.nft.writes + self.legacy.writes
+
+    async def nft_read(self) -> Sequence[Mapping[str, Any]] | None:
+        """Return what is in the table ``inet neo``; None if there is none."""
+        return await self.nft.read()
+
+    async def nft_replace(self, script: str) -> None:
+        """Fill the table anew, all or nothing."""
+        await self.nft.replace(script)
+
+    async def nft_remove(self) -> None:
+        """Delete the table."""
+        await self.nft.remove()
+
+    def nft_tables(self) -> Sequence[str]:
+        """Return the tables of others that hold chains."""
+        return self.nft.tables()
+
+    def nft_forward_drops(self) -> Sequence[str]:
+        """Return the chains of others that drop by default what is forwarded."""
+        return self.nft.forward_drops()
+
+    def legacy_names(self, version: int) -> Sequence[str]:
+        """Return the legacy tables that exist."""
+        return self.legacy.names(version)
+
+    def legacy_read(self, version: int, table: str) -> LegacyTable | None:
+        """Return the chains of a legacy table; None if it does not exist."""
+        return self.legacy.read(version, table)
+
+    def legacy_forward_drops(self) -> bool:
+        """Whether a legacy table drops by default what is forwarded."""
+        return self.legacy.forward_drops()
+
+    async def legacy_write(self, version: int, table: str, chains: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make our chains of a table exactly *chains*."""
+        await self.legacy.write(version, table, chains)
+
+    async def legacy_warm(self) -> None:
+        """Be ready to write legacy tables without delay."""
+        await self.legacy.warm()
+
+
+def _here(call: Callable[[], Any]) -> Any:
+    return call()

@@ -1,0 +1,364 @@
+"""What neo needs from the outside, as Protocols. Nothing here touches the system."""
+
+import errno
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from neod.model.errors import KernelError
+
+
+class Clock(Protocol):
+    """The only source of time. Both never jump backwards but ``wall``."""
+
+    def boottime(self) -> float:
+        """Return seconds of CLOCK_BOOTTIME, which runs on while the machine sleeps."""
+        ...
+
+    def wall(self) -> float:
+        """Return seconds since the epoch, for people and files; it may jump."""
+        ...
+
+    def cpu(self) -> float:
+        """Return the seconds of processor time that this thread has used: what a thing costs on a busy machine too."""
+        ...
+
+
+class Rtnl(Protocol):
+    """rtnetlink of one namespace. Requests and answers are netlink payloads (no nlmsghdr)."""
+
+    async def send(self, requests: Sequence[tuple[int, int, bytes]]) -> Sequence[KernelError | None]:
+        """Send ``(type, flags, payload)`` requests in few system calls; one answer each, in order."""
+        ...
+
+    async def dump(self, type_: int, payload: bytes) -> Sequence[tuple[int, memoryview]]:
+        """Return ``(type, payload)`` of every object of a dump that was consistent.
+
+        Raises:
+            KernelError: refused, or still interrupted after several tries (EINTR).
+        """
+        ...
+
+    async def get(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, memoryview] | KernelError]:
+        """Return one object, or the refusal, for each ``(type, payload)``."""
+        ...
+
+    def index_of(self, link: str) -> int | None:
+        """Return the index last seen for the name of a link."""
+        ...
+
+    def name_of(self, index: int) -> str | None:
+        """Return the name last seen for an index."""
+        ...
+
+    def known(self) -> int:
+        """Return how many links have been seen: what a full read costs."""
+        ...
+
+    def learn(self, index: int, link: str | None) -> None:
+        """Note what an index is called now; None forgets it."""
+        ...
+
+
+class Sysctls(Protocol):
+    """/proc/sys of one namespace, and the values found there before our first write."""
+
+    def read(self, paths: Collection[str]) -> Mapping[str, str]:
+        """Return the values with single spaces, by path; what is absent does not exist.
+
+        Raises:
+            KernelError: one exists and cannot be read.
+        """
+        ...
+
+    def write(self, path: str, value: str) -> None:
+        """Set the value.
+
+        Raises:
+            KernelError: refused; ENOENT where there is no such sysctl.
+        """
+        ...
+
+    def originals(self) -> Mapping[str, str]:
+        """Return the values to restore, by path: having one means that we changed it."""
+        ...
+
+    def remember(self, values: Mapping[str, str | None]) -> None:
+        """Keep these originals on disk before anything is written; None forgets one.
+
+        Raises:
+            KernelError: the disk refused; nothing must be written then.
+        """
+        ...
+
+
+class Strays(Protocol):
+    """Links of ours that somebody moved to another namespace."""
+
+    async def remove(self, alias: str, mac: str, parent_index: int) -> bool:
+        """Delete the link wherever a named namespace holds it; True if one was found."""
+        ...
+
+
+class Mptcp(Protocol):
+    """The kernel's MPTCP path manager in one namespace. Payloads are attributes (see ``neod.netlink.mptcp_pm``)."""
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """Return the kernel's version: older ones take flags that they do not know, and say nothing."""
+        ...
+
+    async def send(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[KernelError | None]:
+        """Send ``(command, attributes)`` in few system calls; one answer each, in order."""
+        ...
+
+    async def dump(self, command: int) -> Sequence[memoryview]:
+        """Return the attributes of every object of a dump.
+
+        Raises:
+            KernelError: refused; EOPNOTSUPP where this kernel has no MPTCP.
+        """
+        ...
+
+    async def get(self, command: int) -> memoryview:
+        """Return the attributes of the one answer to *command*.
+
+        Raises:
+            KernelError: refused; EOPNOTSUPP where this kernel has no MPTCP.
+        """
+        ...
+
+
+class NoMptcp:
+    """The port ``Mptcp`` where there is none: every request is refused."""
+
+    release: Final = (0, 0)
+    _refusal: Final = KernelError("mptcp", errno.EOPNOTSUPP, "this kernel has no MPTCP")
+
+    async def send(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[KernelError | None]:
+        """Refuse every request."""
+        return [self._refusal] * len(requests)
+
+    async def dump(self, command: int) -> Sequence[memoryview]:
+        """Refuse."""
+        raise self._refusal
+
+    async def get(self, command: int) -> memoryview:
+        """Refuse."""
+        raise self._refusal
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyRule:
+    """One rule of a legacy table, as far as it is looked at."""
+
+    target: str  # a chain, ACCEPT, or the name of an extension
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyChain:
+    """One chain of a legacy table."""
+
+    rules: tuple[LegacyRule, ...] = ()
+    policy: str = ""  # ACCEPT | DROP; empty: not one of the table's own
+
+
+LegacyTable = Mapping[str, LegacyChain]
+
+
+class Netfilter(Protocol):
+    """Packet filter and translation of one namespace: nftables, and the legacy tables of iptables."""
+
+    async def nft_read(self) -> Sequence[Mapping[str, Any]] | None:
+        """Return what ``nft -j`` lists of the table ``inet neo``; None if there is no such table.
+
+        Raises:
+            KernelError: it could not be read.
+        """
+        ...
+
+    async def nft_replace(self, script: str) -> None:
+        """Fill the table anew with the commands of *script*, all or nothing; others cannot write in it afterwards.
+
+        Raises:
+            KernelError: refused; what was there stands.
+        """
+        ...
+
+    async def nft_remove(self) -> None:
+        """Delete the table; already gone counts as done.
+
+        Raises:
+            KernelError: refused.
+        """
+        ...
+
+    def nft_tables(self) -> Sequence[str]:
+        """Return the tables of others that hold chains, as ``inet filter``."""
+        ...
+
+    def nft_forward_drops(self) -> Sequence[str]:
+        """Return the chains of others that drop by default what is forwarded."""
+        ...
+
+    def legacy_names(self, version: int) -> Sequence[str]:
+        """Return the legacy tables that exist for IP *version*. Looking into another would make it."""
+        ...
+
+    def legacy_read(self, version: int, table: str) -> LegacyTable | None:
+        """Return the chains of a legacy table; None if it does not exist.
+
+        Raises:
+            KernelError: it could not be read.
+        """
+        ...
+
+    def legacy_forward_drops(self) -> bool:
+        """Whether a legacy table drops by default what is forwarded."""
+        ...
+
+    async def legacy_warm(self) -> None:
+        """Be ready to write legacy tables without delay."""
+        ...
+
+    async def legacy_write(self, version: int, table: str, chains: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make the ``NEO-*`` chains of a table exactly *chains*, in one transaction; nothing of others is lost.
+
+        Raises:
+            KernelError: refused, or the lock stayed taken; what was there stands.
+        """
+        ...
+
+
+class NoNetfilter:
+    """The port ``Netfilter`` where nothing is translated."""
+
+    _refusal: Final = KernelError("nat", errno.EOPNOTSUPP, "there is no packet filter here")
+
+    async def nft_read(self) -> Sequence[Mapping[str, Any]] | None:
+        """Return nothing."""
+        return None
+
+    async def nft_replace(self, script: str) -> None:
+        """Refuse."""
+        raise self._refusal
+
+    async def nft_remove(self) -> None:
+        """Do nothing."""
+
+    def nft_tables(self) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    def nft_forward_drops(self) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    def legacy_names(self, version: int) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    def legacy_read(self, version: int, table: str) -> LegacyTable | None:
+        """Return nothing."""
+        return None
+
+    def legacy_forward_drops(self) -> bool:
+        """Return no."""
+        return False
+
+    async def legacy_warm(self) -> None:
+        """Do nothing."""
+
+    async def legacy_write(self, version: int, table: str, chains: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuse."""
+        raise self._refusal
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsSeen:
+    """What a name below /run/netns stands for."""
+
+    identity: tuple[int, int] | None  # (device, inode); None: no namespace, but an empty file where one was mounted
+    made: tuple[int, int] | None  # what it stood for when we made it; None: we did not
+    inhabited: bool = False  # it is not the one we made, and somebody uses it; or it is no namespace at all
+
+
+class Namespaces(Protocol):
+    """Named network namespaces, as ``ip netns`` keeps them."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of those that we made."""
+        ...
+
+    async def look(self, name: str) -> NetnsSeen | None:
+        """Return what the name stands for; None if there is nothing.
+
+        Raises:
+            KernelError: it could not be read.
+        """
+        ...
+
+    async def make(self, name: str) -> None:
+        """Make the namespace, or take over the one that has its name now.
+
+        Raises:
+            KernelError: refused; EEXIST where something else has the name.
+        """
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Take the name away, and with it all that lives only there; already gone counts as done.
+
+        Raises:
+            KernelError: refused.
+        """
+        ...
+
+    def open(self, name: str) -> int:
+        """Return a descriptor of the namespace, for the caller to close.
+
+        Raises:
+            KernelError: there is none.
+        """
+        ...
+
+
+class NoNamespaces:
+    """The port ``Namespaces`` inside of one: namespaces are made from neod's own."""
+
+    _refusal: Final = KernelError("netns", errno.EOPNOTSUPP, "namespaces are made from neod's own")
+
+    def names(self) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    async def look(self, name: str) -> NetnsSeen | None:
+        """Return nothing."""
+        return None
+
+    async def make(self, name: str) -> None:
+        """Refuse."""
+        raise self._refusal
+
+    async def remove(self, name: str) -> None:
+        """Refuse."""
+        raise self._refusal
+
+    def open(self, name: str) -> int:
+        """Refuse."""
+        raise self._refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """One namespace, as drivers see it."""
+
+    netns: str
+    clock: Clock
+    rtnl: Rtnl
+    sysctls: Sysctls
+    strays: Strays
+    mptcp: Mptcp = field(default_factory=NoMptcp)
+    netfilter: Netfilter = field(default_factory=NoNetfilter)
+    namespaces: Namespaces = field(default_factory=NoNamespaces)

@@ -1,0 +1,69 @@
+"""What should exist and why: wants, and the fragments of desired state that yield them. Pure.
+
+A fragment is the part of desired state that changes together: one interface
+with its addresses, table and rule, say. When a fact changes, only the
+fragments that need it are compiled again. Fragments are plain values: the
+process that reads the file hands them to the daemon.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from neod.model.facts import Followed, Host, Lease, Multipath, Nic
+from neod.model.key import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The place in the file that asked for something: ``macvlans.neo``, line 12."""
+
+    path: str
+    line: int  # from 1; 0 when no line says it (a default)
+
+    def __str__(self) -> str:
+        return f"line {self.line} [{self.path}]" if self.line else f"[{self.path}] (default)"
+
+
+@dataclass(frozen=True, slots=True)
+class FactKey:
+    """The name of one input: ``lease`` of a link, ``followed`` of an uplink, ``host``."""
+
+    kind: str
+    name: str = ""
+
+
+Fact = Lease | Followed | Host | Multipath | Nic
+Facts = Mapping[FactKey, Fact]
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One resource that should exist, and why."""
+
+    key: Key
+    spec: object
+    origin: Origin
+    lease: str = ""  # what a lease contributed, in words; empty where none did
+
+
+class Fragment(Protocol):
+    """A part of desired state. Equal units compile to equal wants. Pure and picklable."""
+
+    @property
+    def name(self) -> str:
+        """A stable and unique name: ``macvlans.neo/neo3``."""
+        ...
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """The facts it reads; it may be compiled while some are missing."""
+        ...
+
+    def compile(self, facts: Facts) -> Iterable[Want]:
+        """Return what should exist given *facts*; a missing fact yields fewer wants, never an error."""
+        ...
+
+    def waits_for(self, facts: Facts) -> tuple[str, ...]:
+        """Return what is still missing, in words for people: ``a lease for neo3``."""
+        ...

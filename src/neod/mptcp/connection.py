@@ -1,0 +1,223 @@
+"""What neod knows of one MPTCP connection, and how events and a census change it. Pure."""
+
+import errno
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from neod.netlink.mptcp_pm import (
+    EVENT_ANNOUNCED,
+    EVENT_ESTABLISHED,
+    EVENT_REMOVED,
+    EVENT_SUB_CLOSED,
+    EVENT_SUB_ESTABLISHED,
+    ConnectionSeen,
+    Event,
+)
+from neod.wire import Ip
+
+RST_PROHIBITED: Final = 3
+"""MPTCP_RST_EPROHIBIT: the peer wants no such subflow. Source: RFC 8684, section 3.6."""
+
+REFUSALS: Final = (errno.ECONNREFUSED, errno.ECONNRESET)
+FIRST_S: Final = 1.0
+LONGEST_S: Final = 60.0
+REFUSED_FIRST_S: Final = 5.0
+REFUSED_LONGEST_S: Final = 300.0
+"""A peer that refuses is asked rarely, and with one subflow: it may be one whose path manager is being restarted."""
+
+GIVEN_UP_S: Final = 150.0
+"""After this a subflow asked for that neither came nor failed counts as failed: longer than the SYNs of any setting."""
+
+Pair = tuple[Ip, Ip, int]  # local address, remote address and port
+Quad = tuple[Ip, int, Ip, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One subflow."""
+
+    local: Ip
+    local_port: int
+    remote: Ip
+    remote_port: int
+    local_id: int = 0
+    remote_id: int = 0
+
+    @property
+    def pair(self) -> Pair:
+        """Return what a replacement of it would connect."""
+        return self.local, self.remote, self.remote_port
+
+    @property
+    def end(self) -> tuple[Ip, int]:
+        """Return where it goes."""
+        return self.remote, self.remote_port
+
+    @property
+    def quad(self) -> Quad:
+        """Return its identity."""
+        return self.local, self.local_port, self.remote, self.remote_port
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How often one pair failed in a row, and when it may be tried again; seconds of CLOCK_BOOTTIME."""
+
+    count: int
+    next_at: float
+
+
+@dataclass(slots=True)
+class Connection:
+    """One connection. The first subflow goes between *local* and *remote*, and has the address id 0."""
+
+    token: int
+    server: bool
+    local: Ip
+    local_port: int
+    remote: Ip
+    remote_port: int
+    established: bool = False
+    closed_door: bool = False  # no further subflows to the peer's first address (RFC 8684, the C flag)
+    flows: dict[Quad, Flow] = field(default_factory=dict)
+    announced: dict[int, tuple[Ip, int]] = field(default_factory=dict)  # by the peer, by its id; below 0: id unknown
+    withdrawn: set[tuple[Ip, int]] = field(default_factory=set)  # by the peer, after they were announced
+    told: dict[Ip, int] = field(default_factory=dict)  # by us
+    ids: dict[Ip, int] = field(default_factory=dict)  # of our addresses, as this connection has them
+    burnt: set[int] = field(default_factory=set)  # ids that the kernel refused: it remembers them for another address
+    pending: dict[Pair, float] = field(default_factory=dict)  # asked for, when
+    failures: dict[Pair, Failures] = field(default_factory=dict)
+    refusals: int = 0  # by the peer, in a row
+    refused_until: float = 0.0
+    announce_at: float | None = None  # the next may not leave before; None: none was refused or has just left
+
+    # ------------------------------------------------------------ events
+
+    def take(self, event: Event, now: float) -> None:
+        """Change with what the kernel told. CLOSED is for whoever holds the connection."""
+        if event.what == EVENT_ESTABLISHED:
+            self.established, self.closed_door = True, event.deny_join_id0
+            self._join(self._first())
+        elif event.what == EVENT_ANNOUNCED and event.remote is not None:
+            self._announced(event.remote_id, (event.remote, event.remote_port or self.remote_port))
+        elif event.what == EVENT_REMOVED and event.remote_id in self.announced:
+            self.withdrawn.add(self.announced.pop(event.remote_id))
+        elif event.what in (EVENT_SUB_ESTABLISHED, EVENT_SUB_CLOSED):
+            flow = flow_of(event)
+            if flow is None:  # the kernel repeats SUB_CLOSED with addresses of zeros (mptcp_net-next 603)
+                return
+            if event.what == EVENT_SUB_ESTABLISHED:
+                self._join(flow)
+                self._welcome()
+            else:
+                self._leave(flow, event, now)
+
+    def _first(self) -> Flow:
+        return Flow(self.local, self.local_port, self.remote, self.remote_port)
+
+    def _announced(self, number: int, end: tuple[Ip, int]) -> None:
+        self.announced = {n: known for n, known in self.announced.items() if n >= 0 or known != end}
+        self.announced[number] = end
+        self.withdrawn.discard(end)
+
+    def _must_be_announced(self, end: tuple[Ip, int]) -> None:
+        """Note an address of the peer that a subflow of ours goes to: it was announced before we listened.
+
+        What its number is, nobody can tell: behind a relay the subflow has
+        the one of the address that the relay translates to.
+        """
+        if not self.server and end != (self.remote, self.remote_port) and end not in self.announced.values():
+            self.announced[min([0, *self.announced]) - 1] = end
+
+    def _join(self, flow: Flow) -> None:
+        self.flows[flow.quad] = flow
+        self.pending.pop(flow.pair, None)
+        self.failures.pop(flow.pair, None)
+        self.ids.setdefault(flow.local, flow.local_id)
+
+    def _leave(self, flow: Flow, event: Event, now: float) -> None:
+        was_there = self.flows.pop(flow.quad, None) is not None
+        asked = self.pending.pop(flow.pair, None) is not None
+        if was_there or asked:
+            before = self.failures.get(flow.pair)
+            count = 1 if was_there or before is None else before.count + 1
+            self.failures[flow.pair] = Failures(count, now + pause_s(count))
+            if not was_there and (event.reset == RST_PROHIBITED or event.error in REFUSALS):
+                self._unwelcome(now)
+
+    def _unwelcome(self, now: float) -> None:
+        """Stop asking for a while; many refusals of one moment count once."""
+        if now >= self.refused_until:
+            pause = min(REFUSED_FIRST_S * 4.0 ** min(self.refusals, 8), REFUSED_LONGEST_S)
+            self.refusals, self.refused_until = self.refusals + 1, now + pause
+
+    def _welcome(self) -> None:
+        """Ask for all again: the peer accepts."""
+        if self.refusals:
+            self.refusals, self.refused_until = 0, 0.0
+            self.failures.clear()
+
+    def failed(self, pair: Pair, now: float) -> None:
+        """Note that a subflow was refused before a packet left."""
+        self.pending.pop(pair, None)
+        before = self.failures.get(pair)
+        count = 1 if before is None else before.count + 1
+        self.failures[pair] = Failures(count, now + pause_s(count))
+
+    def overdue(self, now: float) -> None:
+        """Give up on what was asked for and never heard of again."""
+        for pair in [pair for pair, asked in self.pending.items() if now >= asked + GIVEN_UP_S]:
+            self.failed(pair, now)
+
+    def next_due(self, now: float) -> float | None:
+        """Return when, after *now*, time alone will allow something; None if only news can.
+
+        What was allowed already and is not done waits for something else: its
+        address, or room.
+        """
+        due = [max(one.next_at, self.refused_until) for one in self.failures.values()]
+        due += [asked + GIVEN_UP_S for asked in self.pending.values()]
+        due += [self.announce_at] if self.announce_at is not None else []
+        return min((at for at in due if at > now), default=None)
+
+    # ------------------------------------------------------------ census
+
+    def see(self, seen: ConnectionSeen) -> None:
+        """Take over the subflows that the sockets show; what was asked for and is not there yet stays asked for."""
+        self.flows = {}
+        for one in seen.flows:
+            self._join(Flow(one.local, one.local_port, one.remote, one.remote_port, one.local_id, one.remote_id))
+            self._must_be_announced((one.remote, one.remote_port))
+        self.established = self.established or bool(self.flows)
+
+
+def pause_s(count: int) -> float:
+    """Return the seconds until a pair that failed *count* times is tried again."""
+    return min(FIRST_S * 2.0 ** min(count - 1, 16), LONGEST_S)
+
+
+def flow_of(event: Event) -> Flow | None:
+    """Return the subflow an event is about; None where the kernel no longer knows."""
+    if event.local is None or event.remote is None or not event.remote_port or int(event.remote) == 0:
+        return None
+    return Flow(event.local, event.local_port, event.remote, event.remote_port, event.local_id, event.remote_id)
+
+
+def from_event(event: Event) -> Connection | None:
+    """Return a new connection; None if the event does not say between whom."""
+    if event.local is None or event.remote is None:
+        return None
+    return Connection(event.token, event.server, event.local, event.local_port, event.remote, event.remote_port)
+
+
+def from_census(seen: ConnectionSeen) -> Connection:
+    """Return a connection that was there before us."""
+    made = Connection(seen.token, seen.server, seen.local, seen.local_port, seen.remote, seen.remote_port)
+    made.see(seen)
+    return made
+
+
+def locals_of(connection: Connection) -> Iterable[Ip]:
+    """Return the addresses of ours that carry it, and the one it began with."""
+    return {connection.local, *(flow.local for flow in connection.flows.values())}

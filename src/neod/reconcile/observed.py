@@ -1,0 +1,86 @@
+"""What the kernel said at the last read, by namespace and kind. Never the basis of a deletion by itself."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from neod.model.change import Seen
+from neod.model.key import Key
+from neod.reconcile.diff import Kinds
+
+Place = tuple[str, str]
+
+
+class Observed(Mapping[Key, Seen[Any]]):
+    """A mapping of keys to what was seen, that knows what each object provides."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self._kinds = kinds
+        self._places: dict[Place, dict[Key, Seen[Any]]] = {}
+        self._provided: Counter[Key] = Counter()
+
+    def __getitem__(self, key: Key) -> Seen[Any]:
+        return self._places[key.netns, key.kind][key]
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        """Return what was seen of *key*; cheaper than the mixin's, which raises inside."""
+        place = self._places.get((key.netns, key.kind))
+        return default if place is None else place.get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return self.get(key) is not None  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Key]:
+        for place in self._places.values():
+            yield from place
+
+    def __len__(self) -> int:
+        return sum(map(len, self._places.values()))
+
+    def of(self, place: Place) -> Mapping[Key, Seen[Any]]:
+        """Return what was seen of one kind in one namespace."""
+        return self._places.get(place, {})
+
+    def present(self, key: Key) -> bool:
+        """Whether the object, or something that provides it, was seen."""
+        return key in self or self._provided[key] > 0
+
+    def set(self, key: Key, seen: Seen[Any]) -> None:
+        """Note one object."""
+        place = self._places.setdefault((key.netns, key.kind), {})
+        if key not in place:
+            self._count(key, 1)
+        place[key] = seen
+
+    def discard(self, key: Key) -> None:
+        """Note that one object is gone."""
+        if self._places.get((key.netns, key.kind), {}).pop(key, None) is not None:
+            self._count(key, -1)
+
+    def replace(self, place: Place, seen: Mapping[Any, Seen[Any]]) -> None:
+        """Note all objects of one kind: what is not in *seen* is gone."""
+        for key in [key for key in self.of(place) if key not in seen]:
+            self.discard(key)
+        for key, value in seen.items():
+            self.set(key, value)
+
+    def update(self, asked: Collection[Key], seen: Mapping[Any, Seen[Any]]) -> None:
+        """Note the answer to a question about *asked*: what of them is not in *seen* is gone."""
+        for key in asked:
+            if key not in seen:
+                self.discard(key)
+        for key, value in seen.items():
+            self.set(key, value)
+
+    def forget(self, netns: str) -> None:
+        """Note that a namespace is gone with all that was in it."""
+        for place in [place for place in self._places if place[0] == netns]:
+            self.replace(place, {})
+
+    def _count(self, key: Key, by: int) -> None:
+        for provided in self._kinds(key).provides(key):
+            self._provided[provided] += by
+
+    def owned(self) -> Iterable[Key]:
+        """Yield everything that carries our mark."""
+        return (key for key in self if self[key].owned)

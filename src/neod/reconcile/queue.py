@@ -1,0 +1,113 @@
+"""Many hints, one pass. A hint says "look again"; it carries a reason and no data."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from neod.model.change import Actor
+from neod.model.key import Key
+from neod.model.ports import Clock
+
+SETTLE_S: Final = 0.001
+"""How long a burst may settle: `ip addr flush` of one link tells itself within this."""
+
+Place = tuple[str, str]  # (netns, kind name)
+
+
+@dataclass(slots=True)
+class Hints:
+    """What to look at in the next pass, collected since the last."""
+
+    keys: dict[Key, Actor | None] = field(default_factory=dict)
+    deep: set[Key] = field(default_factory=set)  # with everything that depends on them
+    gone: set[Key] = field(default_factory=set)  # the kernel said that it deleted them
+    kinds: set[Place] = field(default_factory=set)  # all objects of a kind
+    everything: bool = False
+    facts: bool = False  # nothing of ours, but what facts are made of
+    causes: list[str] = field(default_factory=list)
+    first_at: float | None = None  # CLOCK_BOOTTIME of the first
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)  # told when the pass is over
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.kinds or self.everything or self.facts)
+
+    @property
+    def cause(self) -> str:
+        """Return why, in words: the first cause, and how many others."""
+        more = f" and {len(self.causes) - 1} more" if len(self.causes) > 1 else ""
+        return f"{self.causes[0]}{more}" if self.causes else "asked"
+
+
+class Wakeup:
+    """Collects hints; the reconciler takes them all at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._hints = Hints()
+        self._woken = asyncio.Event()
+        self.overruns = 0  # how often events were lost
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was asked to be looked at and no pass has begun since."""
+        return bool(self._hints)
+
+    def hint(self, key: Key, cause: str, actor: Actor | None = None, *, deep: bool = False, gone: bool = False) -> None:
+        """Look at *key* again, with *deep* also at what depends on it; *gone*: a deletion was reported."""
+        hints = self._hints
+        if actor is not None or key not in hints.keys:
+            hints.keys[key] = actor
+        if deep:
+            hints.deep.add(key)
+        if gone:
+            hints.gone.add(key)
+        else:
+            hints.gone.discard(key)
+        self._wake(cause)
+
+    def hint_kind(self, place: Place, cause: str) -> None:
+        """Look at all objects of one kind again."""
+        self._hints.kinds.add(place)
+        self._wake(cause)
+
+    def hint_facts(self, cause: str) -> None:
+        """Learn the facts anew."""
+        self._hints.facts = True
+        self._wake(cause)
+
+    def hint_everything(self, cause: str) -> None:
+        """Look at everything again."""
+        self._hints.everything = True
+        self._wake(cause)
+
+    def lost(self) -> None:
+        """Look at everything again, because events were lost."""
+        self.overruns += 1
+        self.hint_everything("lost events")
+
+    def full_pass(self, cause: str) -> asyncio.Future[None]:
+        """Ask for a full pass; the future is done when one that began after now is over."""
+        future = asyncio.get_running_loop().create_future()
+        self._hints.waiters.append(future)
+        self.hint_everything(cause)
+        return future
+
+    def _wake(self, cause: str) -> None:
+        hints = self._hints
+        if hints.first_at is None:
+            hints.first_at = self._clock.boottime()
+        if len(hints.causes) < 16 and cause not in hints.causes:
+            hints.causes.append(cause)
+        self._woken.set()
+
+    async def take(self, timeout_s: float | None) -> Hints:
+        """Return what was collected, once something is, or nothing after *timeout_s*."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return Hints()
+        await asyncio.sleep(SETTLE_S)
+        hints, self._hints = self._hints, Hints()
+        self._woken.clear()
+        return hints

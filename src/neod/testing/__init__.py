@@ -1,1 +1,0 @@
-"""Doubles of the outside world, shipped with the package: nothing in the package itself uses them."""

@@ -1,0 +1,47 @@
+"""The pure difference, one row per way two states can differ."""
+
+import pytest
+from tests.doubles import builders
+
+from neod.kinds import REGISTRY
+from neod.kinds.link import LinkSpec
+from neod.model.change import Op, Seen
+from neod.model.key import LinkKey
+from neod.reconcile.diff import diff
+
+KINDS = {entry.kind.name: entry.kind for entry in REGISTRY}
+KEY, WANT = builders.macvlan("neo1")
+OTHER_MTU = LinkSpec("macvlan", "neo1", "up0", "private", "02:4e:65:6f:00:01", 1400)
+WANT_MTU = LinkSpec("macvlan", "neo1", "up0", "private", "02:4e:65:6f:00:01", 1500)
+OTHER_PARENT = LinkSpec("macvlan", "neo1", "up9", "private", "02:4e:65:6f:00:01")
+SYSCTL, ONE = builders.sysctl("net/ipv4/ip_forward", "1")
+ZERO = builders.sysctl("net/ipv4/ip_forward", "0")[1]
+
+
+def ops(desired, observed):
+    return [change.op for change in diff({*desired, *observed}, desired, observed, lambda key: KINDS[key.kind])]
+
+
+@pytest.mark.parametrize(
+    ("desired", "observed", "expected"),
+    [
+        pytest.param({KEY: WANT}, {}, [Op.CREATE], id="missing"),
+        pytest.param({KEY: WANT_MTU}, {KEY: Seen(OTHER_MTU, True)}, [Op.UPDATE], id="modified"),
+        pytest.param({KEY: WANT}, {KEY: Seen(OTHER_MTU, True)}, [], id="modified-where-nothing-is-asked"),
+        pytest.param({KEY: WANT}, {KEY: Seen(OTHER_PARENT, True)}, [Op.RECREATE], id="modified-beyond-repair"),
+        pytest.param({}, {KEY: Seen(WANT, True)}, [Op.DELETE], id="orphan"),
+        pytest.param({KEY: WANT}, {KEY: Seen(WANT, True)}, [], id="in-sync"),
+        pytest.param({}, {KEY: Seen(WANT, False)}, [], id="foreign"),
+        pytest.param({KEY: WANT}, {KEY: Seen(OTHER_PARENT, False)}, [Op.CONFLICT], id="conflict"),
+        pytest.param({KEY: WANT}, {KEY: Seen(WANT, False)}, [], id="foreign-and-right"),
+        pytest.param({SYSCTL: ONE}, {SYSCTL: Seen(ZERO, False)}, [Op.UPDATE], id="adopted"),
+    ],
+)
+def test_diff_covers_every_way_two_states_can_differ(desired, observed, expected):
+    assert ops(desired, observed) == expected
+
+
+def test_only_the_named_keys_are_compared():
+    other = LinkKey("", "neo2")
+    changes = list(diff([KEY], {KEY: WANT, other: WANT}, {}, lambda key: KINDS[key.kind]))
+    assert [change.key for change in changes] == [KEY]

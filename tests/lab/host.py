@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,14 @@ class Host:
         fresh.write_text(text)
         fresh.rename(self.config)
 
-    def start_neod(self, env: Mapping[str, str] | None = None, wrap: tuple[str, ...] = ()) -> Program:
-        """Start the daemon, under the command *wrap* if given; do not wait for anything."""
+    def start_neod(
+        self, env: Mapping[str, str] | None = None, wrap: Sequence[str] = (), command: Sequence[str] = ()
+    ) -> Program:
+        """Start the daemon, or another one with *command*, under the command *wrap*; do not wait for anything."""
         assert self.neod is None or not self.neod.running, "neod runs already"
         places = ["--config", str(self.config), "--runtime-dir", str(self.runtime), "--state-dir", str(self.state)]
         surroundings = {"NOTIFY_SOCKET": str(self._listen()), **(env or {})}
-        self.neod = Program(self.ns, [*wrap, *program("neod"), *places], self.log, surroundings)
+        self.neod = Program(self.ns, [*wrap, *(command or program("neod")), *places], self.log, surroundings)
         return self.neod
 
     def stop(self, timeout_s: float = 15.0) -> int:

@@ -129,7 +129,7 @@ do_install() {
 do_uninstall() {
     [ -e "$DESTDIR$home/manifest" ] || { echo "no neo under $DESTDIR$PREFIX" >&2; exit 1; }
     if live; then
-        systemctl disable --now --quiet neod.observability neo-wait-online.service neo-race.service 2>/dev/null || true
+        systemctl disable --now --quiet neod.service neo-wait-online.service neo-race.service 2>/dev/null || true
     fi
     cmp -s "$top/etc/neo.toml" "$DESTDIR$SYSCONFDIR/neo/neo.toml" && rm -f "$DESTDIR$SYSCONFDIR/neo/neo.toml"
     while read -r file; do rm -f "$DESTDIR$file"; done <"$DESTDIR$home/manifest"

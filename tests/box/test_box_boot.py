@@ -18,7 +18,7 @@ ExecStart=/bin/sh -c 'ip -brief -4 address show >/run/witness.new; mv /run/witne
 [Install]
 WantedBy=multi-user.target
 """
-MOST_EXPOSED = {"neod.observability": 4.5, "neo-race.service": 2.0}
+MOST_EXPOSED = {"neod.service": 4.5, "neo-race.service": 2.0}
 """Of 10, as systemd-analyze security counts. neod's is bound by what it is for: root, CAP_NET_ADMIN, CAP_SYS_ADMIN, and
 a view of the host's mounts."""
 
@@ -55,7 +55,7 @@ def test_wait_online_gives_up_and_the_boot_goes_on(campus: BootedCampus) -> None
 def test_a_namespace_made_in_the_unit_is_seen_on_the_host_and_by_other_units(running: BootedCampus) -> None:
     """One directive that makes a mount namespace, PrivateTmp= say, and the host would see an empty file."""
     drop_in = "[Service]\nExecStartPre=/bin/ip netns add made-inside\n"
-    running.host.write("/etc/systemd/system/neod.observability.d/netns.conf", drop_in)
+    running.host.write("/etc/systemd/system/neod.service.d/netns.conf", drop_in)
     running.host.ok("systemctl daemon-reload && systemctl restart neod")
     assert running.host.ok("stat -f -c %T /run/netns/made-inside").strip() == "nsfs"
     running.host.ok("ip -n made-inside link set lo up")

@@ -1,4 +1,4 @@
-"""The life of ``neod.observability`` under the systemd of Debian."""
+"""The life of ``neod.service`` under the systemd of Debian."""
 
 import json
 
@@ -73,7 +73,7 @@ def test_killed_twenty_times_it_comes_back_and_loses_nothing(running: BootedCamp
 
 
 def test_the_watchdog_ends_a_daemon_that_hangs(running: BootedCampus) -> None:
-    running.host.write("/etc/systemd/system/neod.observability.d/fast.conf", "[Service]\nWatchdogSec=2\n")
+    running.host.write("/etc/systemd/system/neod.service.d/fast.conf", "[Service]\nWatchdogSec=2\n")
     running.host.ok("systemctl daemon-reload && systemctl restart neod")
     before, pid = running.converged(), running.pid()
     running.host.ok("kill -STOP $1", str(pid))

@@ -40,7 +40,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_everything_is_where_systemd_iproute_and_shells_look(installed: Path) -> None:
     assert {
         f"{PREFIX}/bin/neod", f"{PREFIX}/bin/neodctl", f"{PREFIX}/bin/neo-race",
-        f"{PREFIX}/lib/systemd/system/neod.observability", f"{PREFIX}/lib/systemd/system/neo-race.service",
+        f"{PREFIX}/lib/systemd/system/neod.service", f"{PREFIX}/lib/systemd/system/neo-race.service",
         f"{PREFIX}/lib/systemd/system/neo-wait-online.service", f"{PREFIX}/lib/sysusers.d/neo.conf",
         f"{PREFIX}/lib/modules-load.d/neo.conf", "/etc/iproute2/rt_protos.d/neo.conf", "/etc/neo/neo.toml",
         "/etc/neo/neo.schema.json", f"{PREFIX}/share/bash-completion/completions/neodctl",

@@ -89,7 +89,7 @@ def test_a_loss_of_power_loses_no_lease_and_a_bad_file_is_not_used(running: Host
 
 def test_the_watchdog_brings_back_one_that_hangs(running: Host) -> None:
     before = running.leases()
-    running.write("/etc/systemd/system/neod.observability.d/fast.conf", "[Service]\nWatchdogSec=20\n")
+    running.write("/etc/systemd/system/neod.service.d/fast.conf", "[Service]\nWatchdogSec=20\n")
     running.ok("systemctl daemon-reload && systemctl restart neod", timeout_s=WAIT_S)
     pid = running.pid()
     running.ok("kill -STOP $1", str(pid))

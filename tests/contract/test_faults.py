@@ -13,7 +13,7 @@ from tests.doubles import builders
 from neod.kernel.clock import SystemClock
 from neod.model.errors import KernelError
 from neod.model.want import Origin, Want
-from neod.reconcile.queue import Hints, Wakeup
+from neod.reconcile.queue import HintQueue, Hints
 from neod.reconcile.reconciler import Reconciler
 
 pytestmark = pytest.mark.kernel
@@ -56,7 +56,7 @@ class Refusing:
 
 def reconciler_on(drivers):
     clock = SystemClock()
-    made = Reconciler(KINDS, drivers, clock, Wakeup(clock))
+    made = Reconciler(KINDS, drivers, clock, HintQueue(clock))
     wants = {key: Want(key, spec, Origin("test", 1)) for key, spec in PAIRS}
     made.desire_changed(wants, wants)
     return made
@@ -87,7 +87,7 @@ def test_one_refused_write_is_made_good_whichever_it_was(real, code):
             for _ in range(PASSES):
                 if not (await insisting_pass(reconciler)).plan.changes:
                     break
-            assert reconciler.ledger.troubles == {}, f"write {number}"
+            assert reconciler.status.out_of_sync == {}, f"write {number}"
             for key, spec in PAIRS:
                 seen = reconciler.observed.get(key)
                 assert seen is not None

@@ -12,7 +12,7 @@ from neod.kernel.clock import SystemClock
 from neod.kinds import REGISTRY
 from neod.model.nat import SnatFrom, SnatTo
 from neod.model.want import Origin, Want
-from neod.reconcile.queue import Hints, Wakeup
+from neod.reconcile.queue import HintQueue, Hints
 from neod.reconcile.reconciler import Reconciler
 
 KINDS = {entry.kind.name: entry.kind for entry in REGISTRY}
@@ -146,7 +146,7 @@ def test_what_is_put_is_observed_and_what_is_dropped_is_gone_on_the_kernel(real,
 
 def reconciler_on(drivers, pairs):
     clock = SystemClock()
-    made = Reconciler(KINDS, drivers, clock, Wakeup(clock))
+    made = Reconciler(KINDS, drivers, clock, HintQueue(clock))
     wants = {key: Want(key, spec, Origin("test", 1)) for key, spec in pairs}
     made.desire_changed(wants, wants)
     return made

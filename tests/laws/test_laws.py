@@ -11,7 +11,7 @@ from tests.doubles.kernel import FakeClock, FakeKernel
 from neod.kinds import REGISTRY
 from neod.model.change import Op
 from neod.model.want import Origin, Want
-from neod.reconcile.queue import Hints, Wakeup
+from neod.reconcile.queue import HintQueue, Hints
 from neod.reconcile.reconciler import Reconciler
 
 PARENT = builders.macvlan("up0", 200, parent="")
@@ -43,7 +43,7 @@ class Host:
     def __init__(self, kernel=None):
         self.kernel = kernel or self._kernel()
         self.clock = FakeClock()
-        self.reconciler = Reconciler(self.kernel.kinds, self.kernel.drivers(), self.clock, Wakeup(self.clock))
+        self.reconciler = Reconciler(self.kernel.kinds, self.kernel.drivers(), self.clock, HintQueue(self.clock))
         self.wanted = {}
 
     @staticmethod
@@ -216,7 +216,7 @@ def test_a_fight_becomes_contested_and_slow():
         report = host.run(Hints(keys={victim: None}))
         repairs += sum(1 for o in report.outcomes if o.change.op is Op.CREATE)
     assert repairs < 10
-    assert host.reconciler.ledger.troubles[victim].phase == "contested"
+    assert host.reconciler.status.out_of_sync[victim].phase == "contested"
 
 
 def test_paused_observes_and_reports_and_changes_nothing():
@@ -225,4 +225,4 @@ def test_paused_observes_and_reports_and_changes_nothing():
     host.reconciler.writing = False
     host.run()
     assert host.kernel.writes == 0
-    assert {t.phase for t in host.reconciler.ledger.troubles.values()} == {"changing"}
+    assert {t.phase for t in host.reconciler.status.out_of_sync.values()} == {"changing"}

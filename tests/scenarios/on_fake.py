@@ -1,6 +1,6 @@
 """The daemon without a kernel and without root: all of it from the file to the control socket, on a dictionary.
 
-The real file reader, engine, ledger, journal, control socket and ``neodctl``
+The real file reader, engine, status table, event log, control socket and ``neodctl``
 are at work. Only kernel and DHCP are doubles: the kernel is
 ``tests.lab.FakeKernel``, and whoever asks for a lease gets one at once.
 """
@@ -23,10 +23,10 @@ from tests.scenarios.stage import Refused, neodctl
 from neod.control.errors import FileInvalid
 from neod.control.feed import Feed
 from neod.control.server import ControlServer
-from neod.daemon.config_store import FileKeeper
+from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
-from neod.daemon.controller import Core
-from neod.daemon.event_log import Journal
+from neod.daemon.controller import Controller
+from neod.daemon.event_log import EventLog
 from neod.kernel.clock import SystemClock
 from neod.kinds import REGISTRY
 from neod.kinds.link import LinkSpec
@@ -34,7 +34,7 @@ from neod.model.change import Actor
 from neod.model.facts import FOREVER, DhcpClient, Host, Lease
 from neod.model.key import AddressKey, Key, LinkKey
 from neod.model.want import Fact, FactKey
-from neod.reconcile.queue import Wakeup
+from neod.reconcile.queue import HintQueue
 
 T = TypeVar("T")
 NETWORK = IPv4Network("10.8.0.0/16")
@@ -109,7 +109,7 @@ class Daemon:
     def __init__(self, kernel: FakeKernel, dhcp: Dhcp, directory: Path, log: Log) -> None:
         self._kernel, self._dhcp, self._directory, self._log = kernel, dhcp, directory, log
         self.loop = asyncio.new_event_loop()
-        self.core: Core | None = None
+        self.controller: Controller | None = None
         self.failure: FileInvalid | None = None
         self.crash: BaseException | None = None
         self._ready = threading.Event()
@@ -133,39 +133,39 @@ class Daemon:
 
     async def _serve(self) -> None:
         clock = SystemClock()
-        wakeup = Wakeup(clock)
+        queue = HintQueue(clock)
         facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in self._dhcp.held.items()}
         facts[FactKey("host")] = Host("a scenario")
-        journal = Journal(clock, Feed(), self._log)
-        core = Core(self._kernel.drivers(), Unasked(), clock, wakeup, journal, self._dhcp, facts)  # type: ignore[arg-type]
-        self._dhcp.leased = core.leased
-        file = FileKeeper(
-            self._directory / "neo.toml", self._directory, clock, lambda intents: core.adopt(intents, "back")
+        event_log = EventLog(clock, Feed(), self._log)
+        controller = Controller(self._kernel.drivers(), Unasked(), clock, queue, event_log, self._dhcp, facts)  # type: ignore[arg-type]
+        self._dhcp.leased = controller.leased
+        file = ConfigStore(
+            self._directory / "neo.toml", self._directory, clock, lambda intents: controller.adopt(intents, "back")
         )
-        control = DaemonControl(core, file)
+        control = DaemonControl(controller, file)
         try:
-            reading = await file.read()
+            loaded = await file.read()
         except FileInvalid as error:
             self.failure = error
             return
-        await core.prime()
-        file.use(reading)
-        core.adopt(reading.intents, "start")
+        await controller.observe_links()
+        file.use(loaded)
+        controller.adopt(loaded.intents, "start")
         server = ControlServer(control, self._directory, "scenario")
         server.bind()
-        self.core = core
-        wakeup.hint_everything("start")
+        self.controller = controller
+        queue.hint_everything("start")
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._passes(core), name="passes")
+            group.create_task(self._passes(controller), name="passes")
             group.create_task(server.run(), name="control")
-            async with core.passed:
-                await core.passed.wait_for(lambda: core.ready)
+            async with controller.passed:
+                await controller.passed.wait_for(lambda: controller.ready)
             self._ready.set()
 
     @staticmethod
-    async def _passes(core: Core) -> None:
+    async def _passes(controller: Controller) -> None:
         while True:
-            await core.step()
+            await controller.step()
 
     def ask(self, work: Callable[[], T]) -> T:
         """Run *work* on the daemon's loop, between its steps."""
@@ -280,9 +280,9 @@ class OnFake:
                 self._kernel.add_foreign(key, LinkSpec(words[-1], words[2]))
             else:
                 self._kernel.lose(key)
-            if self._daemon is not None and self._daemon.core is not None:
+            if self._daemon is not None and self._daemon.controller is not None:
                 gone = words[1] != "add"
-                self._daemon.core.wakeup.hint(key, f"{key.kind} event", WHO, deep=gone)
+                self._daemon.controller.queue.hint(key, f"{key.kind} event", WHO, deep=gone)
 
     def lan(self, command: str) -> str:
         """There is none."""

@@ -10,14 +10,14 @@ import structlog
 
 from neod import __version__
 from neod.control.feed import Feed
-from neod.daemon.config_store import FileKeeper
+from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
-from neod.daemon.controller import Core
-from neod.daemon.event_log import Journal
+from neod.daemon.controller import Controller
+from neod.daemon.event_log import EventLog
 from neod.daemon.listener import Listener
-from neod.daemon.main import first_reading
-from neod.daemon.mptcp_controller import Multipathing
-from neod.daemon.netns import Ears, Spaces
+from neod.daemon.main import load_initial_config
+from neod.daemon.mptcp_controller import MptcpController
+from neod.daemon.netns import EventHandlers, NamespaceRegistry
 from neod.daemon.supervisor import Supervisor
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
@@ -33,7 +33,7 @@ from neod.model.key import NetnsKey
 from neod.model.want import Fact, FactKey
 from neod.observability import logs
 from neod.observability.notify import Notify
-from neod.reconcile.queue import Wakeup
+from neod.reconcile.queue import HintQueue
 
 if TYPE_CHECKING:
     from neod.control.server import ControlServer
@@ -51,9 +51,9 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     logs.configure("info", "auto")
     log = structlog.get_logger("neod")
     clock = SystemClock()
-    wakeup = Wakeup(clock)
-    journal = Journal(clock, Feed(), log)
-    centre: list[Core] = []  # set below: the callbacks cannot fire before the loop goes on
+    queue = HintQueue(clock)
+    event_log = EventLog(clock, Feed(), log)
+    centre: list[Controller] = []  # set below: the callbacks cannot fire before the loop goes on
     listener: list[Listener] = []
 
     def leased(link: str, lease: Lease | None) -> None:
@@ -63,34 +63,38 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
         log.debug(event, **fields)
 
     def heard(netns: str, type_: int, payload: memoryview, actor: Actor | None) -> None:
-        listener[0].heard(netns, type_, payload, actor)
+        listener[0].on_message(netns, type_, payload, actor)
 
-    ears = Ears(
+    handlers = EventHandlers(
         heard,
-        lambda netns, actor: wakeup.hint(NatKey(netns), "nftables event", actor),
-        lambda: wakeup.hint_kind(("", NetnsKey.kind), "mount event"),
-        wakeup.lost,
+        lambda netns, actor: queue.hint(NatKey(netns), "nftables event", actor),
+        lambda: queue.hint_kind(("", NetnsKey.kind), "mount event"),
+        queue.lost,
     )
-    spaces = Spaces(REGISTRY, clock, state_dir, runtime_dir, ears)
+    namespaces = NamespaceRegistry(REGISTRY, clock, state_dir, runtime_dir, handlers)
     dhcp = DhcpService(clock, LeaseStore(state_dir, clock), leased, log=said)
-    core = Core(spaces, spaces.main.rtnl, clock, wakeup, journal, dhcp, _facts(dhcp, spaces, state_dir))
-    core.ports = spaces.main.ports
-    core.multipath = Multipathing(spaces, clock, wakeup, journal, dhcp.stored().values())
-    centre.append(core)
-    listener.append(Listener(core.reconciler, wakeup, core.follow, core.leasing, spaces.rtnl))
+    controller = Controller(
+        namespaces, namespaces.main.rtnl, clock, queue, event_log, dhcp, _facts(dhcp, namespaces, state_dir)
+    )
+    controller.ports = namespaces.main.ports
+    controller.mptcp = MptcpController(namespaces, clock, queue, event_log, dhcp.stored().values())
+    centre.append(controller)
+    listener.append(
+        Listener(controller.reconciler, queue, controller.follower, controller.dhcp_binding, namespaces.rtnl)
+    )
 
     def revert(intents: Intents) -> None:
-        journal.note("not confirmed", detail="the file before is in force again")
-        journal.tally.reloads["unconfirmed"] += 1
-        core.adopt(intents, "not confirmed")
+        event_log.note("not confirmed", detail="the file before is in force again")
+        event_log.counters.reloads["unconfirmed"] += 1
+        controller.adopt(intents, "not confirmed")
 
-    file = FileKeeper(config, state_dir, clock, revert)
-    reading = await asyncio.to_thread(first_reading, child, file)
-    settings = reading.intents.daemon
+    file = ConfigStore(config, state_dir, clock, revert)
+    loaded = await asyncio.to_thread(load_initial_config, child, file)
+    settings = loaded.intents.daemon
     logs.configure(settings.log_level, settings.log_format)
-    await core.prime()
-    _use(file, reading, core)
-    control = DaemonControl(core, file)
+    await controller.observe_links()
+    _use(file, loaded, controller)
+    control = DaemonControl(controller, file)
 
     def bound_server() -> "ControlServer":
         from neod.control.server import ControlServer  # 0.1 s that the first pass need not wait for
@@ -99,24 +103,24 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
         server.bind()
         return server
 
-    await Supervisor(core, control, bound_server, file, spaces, Notify(), log).run()
+    await Supervisor(controller, control, bound_server, file, namespaces, Notify(), log).run()
 
 
-def _facts(dhcp: DhcpService, spaces: Spaces, state_dir: Path) -> dict[FactKey, Fact]:
+def _facts(dhcp: DhcpService, namespaces: NamespaceRegistry, state_dir: Path) -> dict[FactKey, Fact]:
     """Return what is known before the first look: leases from the disk, and what host this is."""
     facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in dhcp.stored().items()}
-    thresholds = bool(spaces.main.ports.sysctls.read(["net/ipv4/neigh/default/gc_thresh1"]))
+    thresholds = bool(namespaces.main.ports.sysctls.read(["net/ipv4/neigh/default/gc_thresh1"]))
     tried = {name: f"net/mptcp/{name}" for name in ("enabled", "path_manager", "pm_type", "scheduler", STALE)}
-    there = spaces.main.ports.sysctls.read(tried.values())
+    there = namespaces.main.ports.sysctls.read(tried.values())
     mptcp = tuple(name for name, path in tried.items() if path in there)
     facts[FactKey("host")] = Host(machine_id(state_dir), thresholds, mptcp)
     return facts
 
 
-def _use(file: FileKeeper, reading: Any, core: Core) -> None:
+def _use(file: ConfigStore, loaded: Any, controller: Controller) -> None:
     """Put the first reading to work; one that is only a fallback does not become the last good one anew."""
     if file.problems:
-        file.current = reading
+        file.current = loaded
     else:
-        file.use(reading)
-    core.adopt(reading.intents, "start")
+        file.use(loaded)
+    controller.adopt(loaded.intents, "start")

@@ -19,15 +19,15 @@ from neod.model.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One successful reading."""
+class LoadedConfig:
+    """The file, read and compiled."""
 
     intents: Intents
     text: bytes
     wall: float  # when
 
 
-class FileKeeper:
+class ConfigStore:
     """Reads the file and remembers what was good.
 
     ``problems`` is not empty while the file on disk cannot be used and an
@@ -38,16 +38,16 @@ class FileKeeper:
         self.path, self._clock, self._revert = path, clock, revert
         self._good, self._trial = state_dir / "last-good.toml", state_dir / "unconfirmed"
         self.problems: tuple[str, ...] = ()
-        self.current: Reading | None = None
+        self.current: LoadedConfig | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
-        self._before: Reading | None = None
+        self._before: LoadedConfig | None = None
         self._rolled_back = False
         self.degraded = ""  # why the last good file could not be kept on disk
 
     # ------------------------------------------------------------ reading
 
-    async def read(self, path: Path | None = None) -> Reading:
+    async def read(self, path: Path | None = None) -> LoadedConfig:
         """Return what the file says now.
 
         Raises:
@@ -56,7 +56,7 @@ class FileKeeper:
         target = path or self.path
         try:
             intents = await read(str(target))
-            return Reading(intents, target.read_bytes(), self._clock.wall())
+            return LoadedConfig(intents, target.read_bytes(), self._clock.wall())
         except ConfigError as error:
             if path is None:
                 self.problems = error.problems
@@ -64,14 +64,14 @@ class FileKeeper:
         except OSError as error:
             raise FileInvalid((f"{target}: {error.strerror}",)) from error
 
-    def use(self, reading: Reading) -> None:
+    def use(self, loaded: LoadedConfig) -> None:
         """Make *reading* the file in force, and the one to fall back to."""
-        self.current, self.problems = reading, ()
-        self._keep(reading)
+        self.current, self.problems = loaded, ()
+        self._keep(loaded)
 
-    def _keep(self, reading: Reading) -> None:
+    def _keep(self, loaded: LoadedConfig) -> None:
         try:
-            write_atomically(self._good, reading.text)
+            write_atomically(self._good, loaded.text)
             self.degraded = ""
         except OSError as error:
             self.degraded = f"cannot keep {self._good}: {error.strerror}"
@@ -83,12 +83,12 @@ class FileKeeper:
         """Return the seconds until an unconfirmed reload is undone; None when none waits."""
         return None if self._timer is None else max(0.0, self._deadline - self._clock.boottime())
 
-    def try_out(self, reading: Reading, confirm_s: float) -> None:
+    def try_out(self, loaded: LoadedConfig, confirm_s: float) -> None:
         """Use *reading*, but go back to the one in force unless ``confirm`` comes within *confirm_s*."""
         self._before, self._rolled_back = self.current, False
         self._deadline = self._clock.boottime() + confirm_s
         write_atomically(self._trial, b"a reload waits for its confirmation\n")
-        self.current, self.problems = reading, ()
+        self.current, self.problems = loaded, ()
         self._timer = asyncio.get_running_loop().call_later(confirm_s, self._come_back)
 
     def confirm(self) -> None:

@@ -25,8 +25,8 @@ from neod.control.replies import (
     WaitReply,
     WhyReply,
 )
-from neod.daemon.config_store import FileKeeper, Reading
-from neod.daemon.controller import Core
+from neod.daemon.config_store import ConfigStore, LoadedConfig
+from neod.daemon.controller import Controller
 from neod.daemon.doctor.examine import examine
 from neod.daemon.views import roles
 from neod.daemon.views import status as words
@@ -46,9 +46,9 @@ APPLY_ROUNDS = 3
 class DaemonControl:
     """The protocol ``Control`` on a running daemon."""
 
-    def __init__(self, core: Core, file: FileKeeper) -> None:
-        self._core, self._file = core, file
-        self._since = iso(core.clock.wall())
+    def __init__(self, controller: Controller, file: ConfigStore) -> None:
+        self._controller, self._file = controller, file
+        self._since = iso(controller.clock.wall())
         self._pause_until = ""
         self._pause_timer: asyncio.TimerHandle | None = None
 
@@ -57,41 +57,41 @@ class DaemonControl:
     @property
     def mode(self) -> str:
         """Return ``running``, ``paused`` or ``down``."""
-        reconciler = self._core.reconciler
+        reconciler = self._controller.reconciler
         return "down" if reconciler.down else "running" if reconciler.writing else "paused"
 
     async def status(self, object: str | None) -> StatusReply:
         """Return the state after the last pass."""
-        core = self._core
+        controller = self._controller
         keys = self._keys_of(object) if object else None
         names = {str(key) for key in keys or ()}
-        belongs = words.path_keys(core)
-        waits = words.waits_by_path(core)
+        belongs = words.path_keys(controller)
+        waits = words.waits_by_path(controller)
         rows = [
-            words.path_row(core, path, belongs[path.name], waits.get(path.name, ()))
-            for path in core.intents.paths
+            words.path_row(controller, path, belongs[path.name], waits.get(path.name, ()))
+            for path in controller.intents.paths
             if object is None or path.name == object or names & {str(key) for key in belongs[path.name]}
         ]
-        drifts = words.drifts(core)
+        drifts = words.drifts(controller)
         if object is not None:
             drifts = [d for d in drifts if d.object in names or d.object.endswith(f"/{object}")]
         return StatusReply(
-            converged=core.converged and not self._file.problems,
+            converged=controller.converged and not self._file.problems,
             mode=self.mode,
             version=__version__,
             pid=os.getpid(),
             since=self._since,
             file=self._file_state(),
-            counts=words.counts(core),
+            counts=words.counts(controller),
             until=self._pause_until,
             confirm_s=self._file.trial_left_s,
             notes=self._notes(),
-            last_pass=words.pass_summary(core.journal.last) if core.journal.last else None,
+            last_pass=words.pass_summary(controller.event_log.last) if controller.event_log.last else None,
             paths=tuple(rows),
-            forwards=tuple(row for row in roles.forward_rows(core) if object in (None, row.name)),
-            namespaces=tuple(row for row in roles.namespace_rows(core) if object in (None, row.name)),
+            forwards=tuple(row for row in roles.forward_rows(controller) if object in (None, row.name)),
+            namespaces=tuple(row for row in roles.namespace_rows(controller) if object in (None, row.name)),
             drifts=tuple(drifts),
-            objects=words.object_rows(core, keys or ()),
+            objects=words.object_rows(controller, keys or ()),
         )
 
     def _file_state(self) -> FileState:
@@ -104,37 +104,37 @@ class DaemonControl:
     def _notes(self) -> tuple[str, ...]:
         notes = [
             self._file.degraded,
-            self._core.dhcp.degraded,
-            self._core.scrapes.note if self._core.scrapes else "",
-            *(f"not read: {e}" for e in self._core.reconciler.unread),
+            self._controller.dhcp.degraded,
+            self._controller.scrapes.note if self._controller.scrapes else "",
+            *(f"not read: {e}" for e in self._controller.reconciler.unread),
         ]
-        notes += roles.nat_notes(self._core)
-        if self._core.multipath:
-            notes += self._core.multipath.notes()
-        if not self._core.ready:
+        notes += roles.nat_notes(self._controller)
+        if self._controller.mptcp:
+            notes += self._controller.mptcp.notes()
+        if not self._controller.ready:
             notes.append("the first pass is not over yet")
         return tuple(note for note in notes if note)
 
     def _keys_of(self, name: str) -> list[Key]:
         """Return the keys that *name* means: one key's text, or all that belong to a path or a unit."""
-        core = self._core
-        known = {str(key): key for key in (*core.reconciler.specs, *core.reconciler.ledger.troubles)}
-        known |= {str(key): key for key in core.reconciler.observed}
+        controller = self._controller
+        known = {str(key): key for key in (*controller.reconciler.specs, *controller.reconciler.status.out_of_sync)}
+        known |= {str(key): key for key in controller.reconciler.observed}
         if name in known:
             return [known[name]]
-        belonging = words.path_keys(core).get(name)
-        if belonging is None and any(path.name == name for path in core.intents.paths):
+        belonging = words.path_keys(controller).get(name)
+        if belonging is None and any(path.name == name for path in controller.intents.paths):
             belonging = []
-        for space in core.intents.namespaces:
-            if space.name == name:
-                belonging = roles.namespace_keys(core, name, space.links)
-        if any(forward.name == name for forward in core.intents.forwards) and belonging is None:
-            belonging = [key for key in core.reconciler.specs if key.kind == roles.NAT]
+        for namespace in controller.intents.namespaces:
+            if namespace.name == name:
+                belonging = roles.namespace_keys(controller, name, namespace.links)
+        if any(forward.name == name for forward in controller.intents.forwards) and belonging is None:
+            belonging = [key for key in controller.reconciler.specs if key.kind == roles.NAT]
         if belonging is not None:
             return belonging
         if f"link:{name}" in known:
             return [known[f"link:{name}"]]
-        candidates = [*known, *(path.name for path in core.intents.paths)]
+        candidates = [*known, *(path.name for path in controller.intents.paths)]
         raise NoSuchObject(name, tuple(difflib.get_close_matches(name, candidates, 3)))
 
     async def diff(self) -> PlanReply:
@@ -143,61 +143,61 @@ class DaemonControl:
 
     async def plan(self, file: str | None) -> PlanReply:
         """Return the plan of a full pass now, or with another file."""
-        core = self._core
+        controller = self._controller
         wants, warnings, name = None, self._file_state().warnings, str(self._file.path)
         if file is not None:
-            reading = await self._file.read(Path(file))
-            desired = Desired(reading.intents)
-            desired.compile_all(core.facts)
-            wants, warnings, name = desired.wants, reading.intents.warnings, file
+            loaded = await self._file.read(Path(file))
+            desired = Desired(loaded.intents)
+            desired.compile_all(controller.facts)
+            wants, warnings, name = desired.wants, loaded.intents.warnings, file
         try:
-            return words.plan_reply(core, await core.reconciler.preview(wants), name, warnings)
+            return words.plan_reply(controller, await controller.reconciler.preview(wants), name, warnings)
         except KernelError as error:
             raise ApplyFailed(f"the kernel could not be read: {error}") from error
 
     async def show(self, which: str, kind: str | None) -> ShowReply:
         """Return the desired or the observed resources."""
-        core = self._core
-        if kind is not None and kind not in core.kinds:
-            raise NoSuchObject(kind, tuple(difflib.get_close_matches(kind, core.kinds, 3)))
+        controller = self._controller
+        if kind is not None and kind not in controller.kinds:
+            raise NoSuchObject(kind, tuple(difflib.get_close_matches(kind, controller.kinds, 3)))
         if which == "desired":
-            found = [words.resource(core, key, spec) for key, spec in core.reconciler.specs.items()]
+            found = [words.resource(controller, key, spec) for key, spec in controller.reconciler.specs.items()]
         else:
-            seen = core.reconciler.observed
-            found = [words.resource(core, key, seen[key].spec, seen[key].owned) for key in seen]
+            seen = controller.reconciler.observed
+            found = [words.resource(controller, key, seen[key].spec, seen[key].owned) for key in seen]
         chosen = [r for r in found if kind in (None, r.kind)]
         return ShowReply(which, tuple(sorted(chosen, key=lambda r: (r.kind, r.object))))
 
     async def leases(self) -> LeasesReply:
         """Return every DHCP client, by link."""
-        statuses = sorted(self._core.dhcp.status(), key=lambda status: status.link)
-        return LeasesReply(tuple(words.lease_row(self._core, status) for status in statuses))
+        statuses = sorted(self._controller.dhcp.status(), key=lambda status: status.link)
+        return LeasesReply(tuple(words.lease_row(self._controller, status) for status in statuses))
 
     async def doctor(self, server: tuple[str, int] | None) -> DoctorReply:
         """Return what kernel and host allow, and what becomes of connections to *server*."""
-        if self._core.ports is None:
+        if self._controller.ports is None:
             return DoctorReply(False)
-        return await examine(self._core.ports, scene(self._core, server))
+        return await examine(self._controller.ports, scene(self._controller, server))
 
     async def paths(self) -> PathsReply:
         """Return every MPTCP connection."""
         try:
-            return await paths_reply(self._core)
+            return await paths_reply(self._controller)
         except KernelError as error:
             raise ApplyFailed(f"the sockets could not be read: {error}") from error
 
     async def why(self, object: str) -> WhyReply:
         """Return line of the file, lease, needs and last actions of one object."""
-        core, reconciler = self._core, self._core.reconciler
+        controller, reconciler = self._controller, self._controller.reconciler
         keys = self._keys_of(object)
         if not keys:
             raise NoSuchObject(object)
-        troubles = reconciler.ledger.troubles
-        key = next((k for k in keys if k in troubles), next((k for k in keys if k.kind == "link"), keys[0]))
-        want, seen, trouble = reconciler.desire.wants.get(key), reconciler.observed.get(key), troubles.get(key)
-        now = core.clock.boottime()
+        out_of_sync = reconciler.status.out_of_sync
+        key = next((k for k in keys if k in out_of_sync), next((k for k in keys if k.kind == "link"), keys[0]))
+        want, seen, status = reconciler.desire.wants.get(key), reconciler.observed.get(key), out_of_sync.get(key)
+        now = controller.clock.boottime()
         spec = want.spec if want else seen.spec if seen else None
-        needs = needs_of(core.kinds[key.kind], key, spec) if spec is not None else ()
+        needs = needs_of(controller.kinds[key.kind], key, spec) if spec is not None else ()
         if want is not None:
             reason = "the file asks for it"
         elif seen is not None and seen.owned:
@@ -207,7 +207,7 @@ class DaemonControl:
         line = want.origin.line if want else 0
         return WhyReply(
             object=str(key),
-            phase=words.phase_of(core, key) if want or trouble else "foreign",
+            phase=words.phase_of(controller, key) if want or status else "foreign",
             reason=reason,
             file=str(self._file.path) if want else "",
             table=want.origin.path if want else "",
@@ -217,9 +217,9 @@ class DaemonControl:
             desired=flat(reconciler.specs.get(key), now) if key in reconciler.specs else None,
             observed=flat(seen.spec, now) if seen else None,
             owned=seen.owned if seen else True,
-            needs=tuple(NeedRow(str(need), words.phase_of(core, need)) for need in needs),
-            drift=words.drift_row(core, key, trouble) if trouble else None,
-            actions=core.journal.feed.of(str(key)),
+            needs=tuple(NeedRow(str(need), words.phase_of(controller, need)) for need in needs),
+            drift=words.drift_row(controller, key, status) if status else None,
+            actions=controller.event_log.feed.of(str(key)),
         )
 
     def _line(self, number: int) -> str:
@@ -229,35 +229,35 @@ class DaemonControl:
 
     def events(self, since: float | None, follow: bool) -> AsyncIterator[Sequence[EventRecord]]:
         """Yield records in batches."""
-        return self._core.journal.feed.events(since, follow)
+        return self._controller.event_log.feed.events(since, follow)
 
     async def wait(self, any_path: bool, timeout_s: float) -> WaitReply:
         """Return as soon as everything, or with *any_path* one path, is as it should be."""
-        core, begun = self._core, self._core.clock.boottime()
+        controller, begun = self._controller, self._controller.clock.boottime()
         try:
-            async with asyncio.timeout(timeout_s), core.passed:
-                await core.passed.wait_for(
-                    lambda: core.settled and (core.converged or (any_path and bool(self._ready_paths())))
+            async with asyncio.timeout(timeout_s), controller.passed:
+                await controller.passed.wait_for(
+                    lambda: controller.settled and (controller.converged or (any_path and bool(self._ready_paths())))
                 )
         except TimeoutError:
             raise TimedOut(self._missing()) from None
-        return WaitReply(core.converged, round(core.clock.boottime() - begun, 3), self._ready_paths())
+        return WaitReply(controller.converged, round(controller.clock.boottime() - begun, 3), self._ready_paths())
 
     def _ready_paths(self) -> tuple[str, ...]:
-        core = self._core
-        if not core.ready:
+        controller = self._controller
+        if not controller.ready:
             return ()
-        belongs = words.path_keys(core)
-        waits = words.waits_by_path(core)
-        rows = (words.path_row(core, p, belongs[p.name], waits.get(p.name, ())) for p in core.intents.paths)
+        belongs = words.path_keys(controller)
+        waits = words.waits_by_path(controller)
+        rows = (words.path_row(controller, p, belongs[p.name], waits.get(p.name, ())) for p in controller.intents.paths)
         return tuple(row.name for row in rows if row.state == Phase.IN_SYNC and row.address)
 
     def _missing(self) -> tuple[str, ...]:
-        core = self._core
-        if not core.ready:
+        controller = self._controller
+        if not controller.ready:
             return ()
-        texts = [text for waits in core.waiting().values() for text in waits]
-        return (*texts, *(f"{key} ({t.phase})" for key, t in core.reconciler.ledger.troubles.items()))[:20]
+        texts = [text for waits in controller.waiting().values() for text in waits]
+        return (*texts, *(f"{key} ({t.phase})" for key, t in controller.reconciler.status.out_of_sync.items()))[:20]
 
     # ------------------------------------------------------------ writing
 
@@ -268,17 +268,17 @@ class DaemonControl:
         return await self._full_pass("neodctl apply")
 
     async def _full_pass(self, cause: str) -> ApplyReply:
-        core, reports = self._core, []
+        controller, reports = self._controller, []
         for _ in range(APPLY_ROUNDS):
-            await core.wakeup.full_pass(cause)
-            if core.journal.last is None:
+            await controller.queue.full_pass(cause)
+            if controller.event_log.last is None:
                 raise ApplyFailed("the pass could not run")
-            reports.append(core.journal.last)
-            if not core.reconciler.ledger.troubles:
+            reports.append(controller.event_log.last)
+            if not controller.reconciler.status.out_of_sync:
                 break
-        if core.reconciler.unread:
-            raise ApplyFailed(f"the kernel could not be read: {next(iter(core.reconciler.unread))}")
-        return words.apply_reply(core, self._joined(reports), core.converged)
+        if controller.reconciler.unread:
+            raise ApplyFailed(f"the kernel could not be read: {next(iter(controller.reconciler.unread))}")
+        return words.apply_reply(controller, self._joined(reports), controller.converged)
 
     @staticmethod
     def _joined(reports: list[Report]) -> Report:
@@ -291,49 +291,51 @@ class DaemonControl:
         """Read the file again and put it to work."""
         if self._file.trial_left_s is not None:
             raise Busy("a reload is still waiting for its confirmation: neodctl confirm")
-        reloads = self._core.journal.tally.reloads
+        reloads = self._controller.event_log.counters.reloads
         try:
-            reading = await self._file.read()
+            loaded = await self._file.read()
         except FileInvalid:
             reloads["invalid"] += 1
             raise
         if confirm_s is not None:
             try:
-                self._file.try_out(reading, confirm_s)
+                self._file.try_out(loaded, confirm_s)
             except OSError as error:
                 raise ApplyFailed(f"the way back could not be kept on disk: {error.strerror}") from error
         else:
-            self._file.use(reading)
+            self._file.use(loaded)
         reloads["used"] += 1
-        reply = await self.adopt(reading, "reload")
+        reply = await self.adopt(loaded, "reload")
         return ReloadReply(reply, confirm_s)
 
-    async def adopt(self, reading: Reading, cause: str) -> PlanReply:
+    async def adopt(self, loaded: LoadedConfig, cause: str) -> PlanReply:
         """Work from *reading*; return the plan that leads to."""
-        core = self._core
-        core.reconciler.down = False
-        core.adopt(reading.intents, cause)
-        core.journal.note(cause, detail=str(self._file.path))
-        plan = words.plan_reply(core, await core.reconciler.preview(), str(self._file.path), reading.intents.warnings)
-        core.wakeup.hint_everything(cause)
+        controller = self._controller
+        controller.reconciler.down = False
+        controller.adopt(loaded.intents, cause)
+        controller.event_log.note(cause, detail=str(self._file.path))
+        plan = words.plan_reply(
+            controller, await controller.reconciler.preview(), str(self._file.path), loaded.intents.warnings
+        )
+        controller.queue.hint_everything(cause)
         return plan
 
     async def confirm(self) -> ConfirmReply:
         """Make the last reload permanent."""
         self._file.confirm()
-        self._core.journal.note("confirmed", detail=str(self._file.path))
+        self._controller.event_log.note("confirmed", detail=str(self._file.path))
         return ConfirmReply(str(self._file.path))
 
     async def pause(self, for_s: float | None) -> ModeReply:
         """Stop writing, go on observing."""
-        core = self._core
-        core.reconciler.writing = False
+        controller = self._controller
+        controller.reconciler.writing = False
         self._cancel_pause()
         if for_s is not None:
-            self._pause_until = iso(core.clock.wall() + for_s)
+            self._pause_until = iso(controller.clock.wall() + for_s)
             loop = asyncio.get_running_loop()
             self._pause_timer = loop.call_later(for_s, self._write_again, "the pause is over")
-        core.journal.note("paused", detail=f"until {self._pause_until}" if self._pause_until else "")
+        controller.event_log.note("paused", detail=f"until {self._pause_until}" if self._pause_until else "")
         return self._mode_reply()
 
     async def resume(self) -> ModeReply:
@@ -342,11 +344,11 @@ class DaemonControl:
         return self._mode_reply()
 
     def _write_again(self, cause: str) -> None:
-        core = self._core
+        controller = self._controller
         self._cancel_pause()
-        core.reconciler.writing, core.reconciler.down = True, False
-        core.journal.note("resumed")
-        core.wakeup.hint_everything(cause)
+        controller.reconciler.writing, controller.reconciler.down = True, False
+        controller.event_log.note("resumed")
+        controller.queue.hint_everything(cause)
 
     def _cancel_pause(self) -> None:
         if self._pause_timer is not None:
@@ -355,15 +357,15 @@ class DaemonControl:
 
     def _mode_reply(self) -> ModeReply:
         phases: dict[str, int] = {}
-        for trouble in self._core.reconciler.ledger.troubles.values():
-            phases[str(trouble.phase)] = phases.get(str(trouble.phase), 0) + 1
+        for status in self._controller.reconciler.status.out_of_sync.values():
+            phases[str(status.phase)] = phases.get(str(status.phase), 0) + 1
         return ModeReply(self.mode, self._pause_until, phases)
 
     async def down(self) -> ApplyReply:
         """Remove everything owned and nothing else, and stay that way."""
-        core = self._core
+        controller = self._controller
         self._cancel_pause()
-        core.reconciler.writing, core.reconciler.down = True, True
-        core.reconciler.ledger.retire_everything(core.reconciler.desire.specs)
-        core.journal.note("down")
+        controller.reconciler.writing, controller.reconciler.down = True, True
+        controller.reconciler.status.mark_all_deleted(controller.reconciler.desire.specs)
+        controller.event_log.note("down")
         return await self._full_pass("neodctl down")

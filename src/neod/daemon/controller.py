@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from neod.daemon.dhcp_binding import Leasing
-from neod.daemon.event_log import Journal
-from neod.daemon.mptcp_controller import Multipathing
-from neod.daemon.uplink_follower import Follow
+from neod.daemon.dhcp_binding import DhcpBinding
+from neod.daemon.event_log import EventLog
+from neod.daemon.mptcp_controller import MptcpController
+from neod.daemon.uplink_follower import UplinkFollower
 from neod.dhcp.runner import DhcpService
 from neod.features.desired import Desired
 from neod.features.intents import Intents
@@ -22,43 +22,43 @@ from neod.model.ports import Clock, Ports, Rtnl
 from neod.model.want import Fact, FactKey
 from neod.reconcile.observed import Observed
 from neod.reconcile.polls import Polls
-from neod.reconcile.queue import Hints, Wakeup
+from neod.reconcile.queue import HintQueue, Hints
 from neod.reconcile.reconciler import Drivers, Reconciler
 
 if TYPE_CHECKING:
     from neod.daemon.scrape import Scrapes
 
 
-class Core:
+class Controller:
     """Desired state, facts and passes of one host. ``adopt`` gives it a file, ``step`` makes passes."""
 
     def __init__(
         self,
-        spaces: Drivers,
+        namespaces: Drivers,
         rtnl: Rtnl,
         clock: Clock,
-        wakeup: Wakeup,
-        journal: Journal,
+        queue: HintQueue,
+        event_log: EventLog,
         dhcp: DhcpService,
         facts: dict[FactKey, Fact],
     ) -> None:
-        self.clock, self.wakeup, self.journal, self.dhcp = clock, wakeup, journal, dhcp
-        self.facts, self.spaces = facts, spaces
+        self.clock, self.queue, self.event_log, self.dhcp = clock, queue, event_log, dhcp
+        self.facts, self.namespaces = facts, namespaces
         self.ports: Ports | None = None  # of neod's own namespace, for probes; set by who builds us
         self.kinds = {entry.kind.name: entry.kind for entry in REGISTRY}
-        self.reconciler = Reconciler(self.kinds, spaces, clock, wakeup)
+        self.reconciler = Reconciler(self.kinds, namespaces, clock, queue)
         self.reconciler.learn = self._learn
-        self.reconciler.spare = self._undecided
+        self.reconciler.prune_guard = self._awaiting_lease
         self._tables: dict[int, str] = {}
         self._leased: frozenset[str] = frozenset()
         self._parents: frozenset[str] = frozenset()
-        self.follow, self.leasing = Follow(rtnl), Leasing(dhcp)
+        self.follower, self.dhcp_binding = UplinkFollower(rtnl), DhcpBinding(dhcp)
         self.intents = Intents(())
         self.desired = Desired(self.intents)
         self.passed = asyncio.Condition()  # notified after every pass
-        self._polls = Polls(self.kinds, spaces, self.reconciler)
+        self._polls = Polls(self.kinds, namespaces, self.reconciler)
         self._next_resync = 0.0
-        self.multipath: Multipathing | None = None
+        self.mptcp: MptcpController | None = None
         self.scrapes: Scrapes | None = None  # once the file asks for metrics
 
     # ------------------------------------------------------------ desired state
@@ -70,30 +70,30 @@ class Core:
         self._leased = frozenset(client.link for client in intents.dhcp)
         self._parents = frozenset(path.parent for path in intents.paths if path.parent)
         changed = self.desired.replace(intents, self.facts)
-        self._take(changed, cause)
-        self.reconciler.desire.explain_anew(self.desired.wants)
-        self.follow.want(intents.follow)
-        self.leasing.want(intents.dhcp)
-        if self.multipath:
-            self.multipath.want(intents)
+        self._queue_changed(changed, cause)
+        self.reconciler.desire.update_origins(self.desired.wants)
+        self.follower.want(intents.follow)
+        self.dhcp_binding.want(intents.dhcp)
+        if self.mptcp:
+            self.mptcp.want(intents)
         for uplink in intents.follow:
-            self.wakeup.hint(LinkKey("", uplink), cause)
-        self.leasing.looked_at(None, self.reconciler.observed)
+            self.queue.hint(LinkKey("", uplink), cause)
+        self.dhcp_binding.on_pass_done(None, self.reconciler.observed)
 
-    def _undecided(self, key: Key) -> bool:
+    def _awaiting_lease(self, key: Key) -> bool:
         """Whether *key* is of a path whose lease is still asked for: it may be the very address that comes back."""
         seen = self.reconciler.observed.get(key)
         name = self.kinds[key.kind].path(key, seen.spec if seen else None, self._tables)
         return name in self._leased and FactKey("lease", name) not in self.facts and not self.reconciler.down
 
-    async def prime(self) -> None:
+    async def observe_links(self) -> None:
         """Learn what can be known before the first pass, so that desired state is not compiled twice.
 
         Raises:
             KernelError: the links cannot be read.
         """
         place = ("", LinkKey.kind)
-        self.reconciler.observed.replace(place, await self.spaces.driver(place).observe_all(()))
+        self.reconciler.observed.replace(place, await self.namespaces.driver(place).observe_all(()))
         self._parents = frozenset(seen.spec.name for seen in self.reconciler.observed.of(place).values())
         self.facts |= self._nics(self.reconciler.observed)
 
@@ -113,26 +113,28 @@ class Core:
         key = FactKey("lease", link)
         if lease is None:
             self.facts.pop(key, None)
-            self.journal.note("lease lost", object=f"link:{link}")
+            self.event_log.note("lease lost", object=f"link:{link}")
         else:
             if self.facts.get(key) is None:
-                self.journal.note("leased", object=f"link:{link}", detail=f"{lease.ip} from {lease.server}", quiet=True)
+                self.event_log.note(
+                    "leased", object=f"link:{link}", detail=f"{lease.ip} from {lease.server}", quiet=True
+                )
             self.facts[key] = lease
-        self._take(self.desired.update([key], self.facts), "lease")
+        self._queue_changed(self.desired.update([key], self.facts), "lease")
 
-    def _take(self, changed: Iterable[Key], cause: str) -> set[Key]:
+    def _queue_changed(self, changed: Iterable[Key], cause: str) -> set[Key]:
         keys = self.reconciler.desire_changed(changed, self.desired.wants)
         for key in keys:
-            self.wakeup.hint(key, cause)
+            self.queue.hint(key, cause)
         return keys
 
     async def _learn(self) -> set[Key]:
         """Turn what others configured on followed uplinks into facts; return the desired keys that changed."""
-        changed = await self.follow.refresh(self.reconciler.observed)
+        changed = await self.follower.refresh(self.reconciler.observed)
         learnt: dict[FactKey, Fact] = {FactKey("followed", link): fact for link, fact in changed.items()}
         learnt |= self._nics(self.reconciler.observed)
-        if self.multipath:
-            learnt |= self.multipath.refresh(self.reconciler.observed, self.facts)
+        if self.mptcp:
+            learnt |= self.mptcp.refresh(self.reconciler.observed, self.facts)
         self.facts.update(learnt)
         keys = self.desired.update(learnt, self.facts)
         return self.reconciler.desire_changed(keys, self.desired.wants)
@@ -142,7 +144,7 @@ class Core:
     async def step(self) -> None:
         """Wait until something asks for a pass, and make it."""
         now = self.clock.boottime()
-        hints = await self.wakeup.take(max(0.0, self._next_due() - now))
+        hints = await self.queue.take(max(0.0, self._next_due() - now))
         self._add_what_is_due(hints)
         if hints:
             await self._pass(hints)
@@ -152,24 +154,24 @@ class Core:
         if hints.everything:
             self._next_resync = self.clock.boottime() + self.intents.daemon.resync_s
         self._polls.plan(hints, self.clock.boottime())
-        self._tell(report, hints)
-        self.leasing.looked_at(self._links_of(report, hints), self.reconciler.observed)
-        if self.multipath:
-            self.multipath.looked_at(report, hints, self.reconciler.observed, self.facts)
+        self._publish(report, hints)
+        self.dhcp_binding.on_pass_done(self._links_of(report, hints), self.reconciler.observed)
+        if self.mptcp:
+            self.mptcp.on_pass_done(report, hints, self.reconciler.observed, self.facts)
         for waiter in hints.waiters:
             if not waiter.done():
                 waiter.set_result(None)
         async with self.passed:
             self.passed.notify_all()
 
-    def _tell(self, report: Report, hints: Hints) -> None:
+    def _publish(self, report: Report, hints: Hints) -> None:
         told = any(hints.keys.values())
         changes = [outcome.change for outcome in report.outcomes] if told else []
         actors = {str(c.key): actor for c in changes if (actor := self.reconciler.actor_of(c, hints))}
         refused = (outcome.change.key for outcome in report.outcomes if outcome.error)
-        stale = {str(key) for key in refused if self.reconciler.ledger.is_stale(key)}
-        self.journal.report(report, hints, self.reconciler.drifts, actors, stale)
-        self.journal.calm(self.reconciler.ledger)
+        stale = {str(key) for key in refused if self.reconciler.status.is_stale(key)}
+        self.event_log.report(report, hints, self.reconciler.drifts, actors, stale)
+        self.event_log.forget_resolved_conflicts(self.reconciler.status)
 
     @staticmethod
     def _links_of(report: Report, hints: Hints) -> set[str] | None:
@@ -180,13 +182,13 @@ class Core:
         return {key.name for key in keys if isinstance(key, LinkKey)}
 
     def _next_due(self) -> float:
-        retry = self.reconciler.ledger.next_due()
+        retry = self.reconciler.status.next_due()
         return min(self._next_resync, self._polls.next_due(), FOREVER if retry is None else retry)
 
     def _add_what_is_due(self, hints: Hints) -> None:
         """Add retries, polls and the periodic full look whose time has come."""
         now = self.clock.boottime()
-        for key in self.reconciler.ledger.overdue(now):
+        for key in self.reconciler.status.overdue(now):
             hints.keys.setdefault(key, None)
             hints.causes.append("retry")
         self._polls.add_due(hints, now)
@@ -197,12 +199,12 @@ class Core:
     @property
     def converged(self) -> bool:
         """Whether the kernel is what the file says, and nothing is waited for."""
-        return self.ready and not self.reconciler.ledger.troubles and not self.waiting()
+        return self.ready and not self.reconciler.status.out_of_sync and not self.waiting()
 
     @property
     def settled(self) -> bool:
         """Whether no pass runs or is asked for: what is known is not about to change."""
-        return not self.wakeup.pending and not self.reconciler.stuck(0.0)
+        return not self.queue.pending and not self.reconciler.stuck(0.0)
 
     @property
     def ready(self) -> bool:

@@ -9,7 +9,7 @@ from neod.model.status import DriftKind
 
 
 @dataclass(slots=True)
-class Tally:
+class Counters:
     """Counts that only grow, and the length of the last pass."""
 
     passes: int = 0

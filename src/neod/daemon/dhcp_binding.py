@@ -9,7 +9,7 @@ from neod.model.key import AddressKey, LinkKey
 from neod.reconcile.observed import Observed
 
 
-class Leasing:
+class DhcpBinding:
     """Tells the DHCP service about links as passes see them."""
 
     def __init__(self, dhcp: DhcpService) -> None:
@@ -26,7 +26,7 @@ class Leasing:
         self._ready = {link: mac for link, mac in self._ready.items() if link in self._clients}
         self._dhcp.want(clients)
 
-    def looked_at(self, links: Iterable[str] | None, observed: Observed) -> None:
+    def on_pass_done(self, links: Iterable[str] | None, observed: Observed) -> None:
         """Take note of how *links* (None: all) stand after a pass."""
         held: dict[str, IPv4Address] | None = None
         for link in self._clients if links is None else links:

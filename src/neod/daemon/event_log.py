@@ -5,13 +5,13 @@ from typing import Any, Final, Protocol
 
 from neod.control.feed import Feed
 from neod.control.replies import EventRecord
-from neod.daemon.counters import Tally
+from neod.daemon.counters import Counters
 from neod.daemon.views.describe import WHAT, in_words, iso
 from neod.model.change import Actor, Outcome, Report
 from neod.model.ports import Clock
 from neod.model.status import DriftKind, Phase
 from neod.reconcile.queue import Hints
-from neod.reconcile.status import Ledger
+from neod.reconcile.status import StatusTable
 
 MANY: Final = 32
 """A pass with more changes than this is one line in the log; each is still in the event feed."""
@@ -26,14 +26,14 @@ class Log(Protocol):
     def error(self, event: str, **fields: Any) -> Any: ...
 
 
-class Journal:
+class EventLog:
     """Writes reports and other happenings down."""
 
     def __init__(self, clock: Clock, feed: Feed, log: Log) -> None:
         self._clock, self._log, self.feed = clock, log, feed
         self._conflicts: set[str] = set()
         self.last: Report | None = None
-        self.tally = Tally()
+        self.counters = Counters()
 
     def note(self, what: str, *, object: str = "", detail: str = "", by: str = "", quiet: bool = False) -> None:
         """Write down something that is not a change of a pass: a lease, a reload, a pause.
@@ -61,7 +61,7 @@ class Journal:
         deletion makes us create what is there again. The second look tells.
         """
         self.last = report
-        self.tally.passed(report, drifts)
+        self.counters.passed(report, drifts)
         wall, now = self._clock.wall(), self._clock.boottime()
         since = hints.first_at if hints.first_at is not None else now
         many, when = len(report.outcomes) > MANY, iso(wall)
@@ -122,7 +122,7 @@ class Journal:
                 self.feed.append(EventRecord(0, iso(wall), "conflict", object=name, op="conflict", detail=detail), wall)
                 self._log.warning("conflict", object=name, fields=detail, why="a foreign object holds this name")
 
-    def calm(self, ledger: Ledger) -> None:
+    def forget_resolved_conflicts(self, table: StatusTable) -> None:
         """Forget conflicts that are over, so that a new one is told."""
-        standing = {str(key) for key, t in ledger.troubles.items() if t.phase is Phase.CONFLICT}
+        standing = {str(key) for key, t in table.out_of_sync.items() if t.phase is Phase.CONFLICT}
         self._conflicts &= standing

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Final
 
-from neod.daemon.dhcp_binding import Leasing
-from neod.daemon.uplink_follower import Follow
+from neod.daemon.dhcp_binding import DhcpBinding
+from neod.daemon.uplink_follower import UplinkFollower
 from neod.kinds import REGISTRY
 from neod.kinds.link import LinkKind, LinkSpec, name_in
 from neod.kinds.link import from_wire as link_from_wire
 from neod.model.change import Actor, Seen
 from neod.model.key import AddressKey, Key, LinkKey
 from neod.model.ports import Rtnl
-from neod.reconcile.queue import Wakeup
+from neod.reconcile.queue import HintQueue
 from neod.reconcile.reconciler import Reconciler
 from neod.wire import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK, attrs
 
@@ -26,16 +26,16 @@ class Listener:
     def __init__(
         self,
         reconciler: Reconciler,
-        wakeup: Wakeup,
-        follow: Follow,
-        leasing: Leasing,
+        queue: HintQueue,
+        follower: UplinkFollower,
+        dhcp_binding: DhcpBinding,
         rtnl_of: Callable[[str], Rtnl],
     ) -> None:
-        self._reconciler, self._wakeup, self._follow, self._leasing = reconciler, wakeup, follow, leasing
+        self._reconciler, self._queue, self._follower, self._dhcp_binding = reconciler, queue, follower, dhcp_binding
         self._rtnl_of = rtnl_of
         self._kinds = {type_: entry.kind for entry in REGISTRY for type_ in entry.kind.messages}
 
-    def heard(self, netns: str, type_: int, payload: memoryview, actor: Actor | None) -> None:
+    def on_message(self, netns: str, type_: int, payload: memoryview, actor: Actor | None) -> None:
         """Turn one message into hints."""
         kind, rtnl = self._kinds.get(type_), self._rtnl_of(netns)
         if kind is None or (type_ == RTM_NEWLINK and self._known_already(netns, payload, rtnl)):
@@ -48,22 +48,22 @@ class Listener:
 
     def _hint(self, key: Key, owned: bool, actor: Actor | None, type_: int, *, gone: bool) -> None:
         reconciler, cause = self._reconciler, f"{key.kind} event"
-        followed = self._follow.concerns(key)
-        self._follow.dirty |= followed
-        watched = key in reconciler.desire.specs or key in reconciler.observed or reconciler.desire.needed(key)
+        followed = self._follower.concerns(key)
+        self._follower.dirty |= followed
+        watched = key in reconciler.desire.specs or key in reconciler.observed or reconciler.desire.is_required(key)
         if owned or watched or (followed and key.kind != "route"):
-            self._wakeup.hint(key, cause, actor, deep=gone, gone=owned and type_ in self._kinds[type_].deletions)
+            self._queue.hint(key, cause, actor, deep=gone, gone=owned and type_ in self._kinds[type_].deletions)
             if gone and isinstance(key, AddressKey):  # its routes go with it, and no event says so
-                self._wakeup.hint(LinkKey(key.netns, key.link), cause, actor, deep=True)
+                self._queue.hint(LinkKey(key.netns, key.link), cause, actor, deep=True)
         elif followed:
-            self._wakeup.hint_facts("default route event")
+            self._queue.hint_facts("default route event")
 
     def _known_already(self, netns: str, payload: memoryview, rtnl: Rtnl) -> bool:
         """Whether a link event tells what was read before: a new link sends several, and its carrier more."""
         _, _, index, flags, _ = IFINFO.unpack_from(payload)
         name = name_in(payload)
         if not netns:
-            self._leasing.carrier(name, bool(flags & IFF_LOWER_UP))
+            self._dhcp_binding.carrier(name, bool(flags & IFF_LOWER_UP))
         if not flags & IFF_UP:
             return False
         seen = self._reconciler.observed.get(LinkKey(netns, name))
@@ -83,7 +83,7 @@ class Listener:
         index, name = IFINFO.unpack_from(payload)[2], name_in(payload)
         self._rtnl_of(netns).learn(index, None if type_ == RTM_DELLINK else name)
         if type_ == RTM_DELLINK and not netns:
-            self._leasing.carrier(name, False)
+            self._dhcp_binding.carrier(name, False)
 
 
 def _is_down(type_: int, payload: memoryview) -> bool:

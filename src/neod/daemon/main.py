@@ -90,19 +90,19 @@ def _start(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def first_reading(child: Any, file: Any) -> Any:
+def load_initial_config(child: Any, file: Any) -> Any:
     """Return what to start from: the file, or the last good one if it cannot be used or was never confirmed.
 
     Raises:
         ConfigError: there is neither.
         ReadingFailed: neither could be read to its end.
     """
-    from neod.daemon.config_store import Reading
+    from neod.daemon.config_store import LoadedConfig
 
     try:
         intents = collect(child)
         if not file.unconfirmed():
-            return Reading(intents, file.path.read_bytes(), file.wall())
+            return LoadedConfig(intents, file.path.read_bytes(), file.wall())
         error = ConfigError((f"{file.path}: was not confirmed before neod ended; reload to use it",))
     except ConfigError as refusal:
         error = refusal
@@ -111,4 +111,4 @@ def first_reading(child: Any, file: Any) -> Any:
         raise error
     for problem in error.problems:
         print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
-    return Reading(collect(spawn(str(good))), good.read_bytes(), file.wall())
+    return LoadedConfig(collect(spawn(str(good))), good.read_bytes(), file.wall())

@@ -8,69 +8,73 @@ from collections import Counter
 from collections.abc import Iterator
 
 from neod import __version__
-from neod.daemon.config_store import FileKeeper
-from neod.daemon.controller import Core
+from neod.daemon.config_store import ConfigStore
+from neod.daemon.controller import Controller
 from neod.model.facts import FOREVER, Lease
 from neod.model.status import Phase
 from neod.observability.exposition import Family, by, by_two, page, plain
 
 
-def metrics(core: Core, file: FileKeeper) -> str:
+def metrics(controller: Controller, file: ConfigStore) -> str:
     """Return the page."""
-    return page((*_state(core), *_work(core), *_leases(core), *_file(core, file), *_paths(core)))
+    return page(
+        (*_state(controller), *_work(controller), *_leases(controller), *_file(controller, file), *_paths(controller))
+    )
 
 
-def _state(core: Core) -> Iterator[Family]:
-    reconciler = core.reconciler
+def _state(controller: Controller) -> Iterator[Family]:
+    reconciler = controller.reconciler
     modes = {"down": reconciler.down, "paused": not (reconciler.writing or reconciler.down)}
     modes["running"] = not any(modes.values())
     yield Family("neod_build_info", "gauge", "What runs.", plain(1, version=__version__))
-    yield Family("neod_converged", "gauge", "Whether the kernel is what the file says.", plain(core.converged))
+    yield Family("neod_converged", "gauge", "Whether the kernel is what the file says.", plain(controller.converged))
     yield Family("neod_mode", "gauge", "1 for the mode it is in.", by(modes, "mode"))
-    counts = by_two(resources(core), "kind", "phase")
+    counts = by_two(resources(controller), "kind", "phase")
     yield Family("neod_resources", "gauge", "Objects that are desired or in trouble, by kind and phase.", counts)
-    waiting = plain(len(core.waiting()))
+    waiting = plain(len(controller.waiting()))
     yield Family("neod_waiting", "gauge", "Parts of the file that wait for a lease or a NIC.", waiting)
 
 
-def resources(core: Core) -> Counter[tuple[str, str]]:
+def resources(controller: Controller) -> Counter[tuple[str, str]]:
     """Return how many objects of each kind are in each phase; an orphan that cannot go counts, too."""
-    specs, troubles = core.reconciler.specs, core.reconciler.ledger.troubles
+    specs, out_of_sync = controller.reconciler.specs, controller.reconciler.status.out_of_sync
     found: Counter[tuple[str, str]] = Counter()
     for kind, count in Counter(key.kind for key in specs).items():
         found[kind, str(Phase.IN_SYNC)] = count
-    for key, trouble in troubles.items():
-        found[key.kind, str(trouble.phase)] += 1
+    for key, status in out_of_sync.items():
+        found[key.kind, str(status.phase)] += 1
         if key in specs:
             found[key.kind, str(Phase.IN_SYNC)] -= 1
     return found
 
 
-def _work(core: Core) -> Iterator[Family]:
-    tally = core.journal.tally
-    yield Family("neod_passes_total", "counter", "Passes.", plain(tally.passes))
-    yield Family("neod_pass_seconds_total", "counter", "Time spent in passes.", plain(tally.passing_s))
-    yield Family("neod_last_pass_seconds", "gauge", "How long the last pass took.", plain(tally.last_pass_s))
-    writes = by_two(tally.writes, "kind", "op")
+def _work(controller: Controller) -> Iterator[Family]:
+    counters = controller.event_log.counters
+    yield Family("neod_passes_total", "counter", "Passes.", plain(counters.passes))
+    yield Family("neod_pass_seconds_total", "counter", "Time spent in passes.", plain(counters.passing_s))
+    yield Family("neod_last_pass_seconds", "gauge", "How long the last pass took.", plain(counters.last_pass_s))
+    writes = by_two(counters.writes, "kind", "op")
     yield Family("neod_writes_total", "counter", "Changes made, by kind and operation.", writes)
-    refusals = by(tally.refusals, "kind")
+    refusals = by(counters.refusals, "kind")
     yield Family("neod_write_failures_total", "counter", "Changes that the kernel refused.", refusals)
-    repairs = by_two(tally.repairs, "kind", "drift")
+    repairs = by_two(counters.repairs, "kind", "drift")
     yield Family("neod_repairs_total", "counter", "Changes that undid what somebody else did.", repairs)
-    overruns = plain(core.wakeup.overruns)
+    overruns = plain(controller.queue.overruns)
     yield Family("neod_event_overruns_total", "counter", "Events lost; each led to a full look.", overruns)
 
 
-def _leases(core: Core) -> Iterator[Family]:
-    states = Counter(status.state for status in core.dhcp.status())
+def _leases(controller: Controller) -> Iterator[Family]:
+    states = Counter(status.state for status in controller.dhcp.status())
     yield Family("neod_leases", "gauge", "DHCP clients, by state.", by(states, "state"))
-    ends = [fact.expires_at for fact in core.facts.values() if isinstance(fact, Lease) and fact.expires_at != FOREVER]
-    left = plain(round(min(ends) - core.clock.boottime(), 3)) if ends else ()
+    ends = [
+        fact.expires_at for fact in controller.facts.values() if isinstance(fact, Lease) and fact.expires_at != FOREVER
+    ]
+    left = plain(round(min(ends) - controller.clock.boottime(), 3)) if ends else ()
     yield Family("neod_lease_expiry_seconds", "gauge", "Until the first lease runs out, renewals apart.", left)
 
 
-def _file(core: Core, file: FileKeeper) -> Iterator[Family]:
-    reloads = by(core.journal.tally.reloads, "result")
+def _file(controller: Controller, file: ConfigStore) -> Iterator[Family]:
+    reloads = by(controller.event_log.counters.reloads, "result")
     yield Family("neod_reloads_total", "counter", "Reloads: used, invalid, or undone as unconfirmed.", reloads)
     stale = plain(bool(file.problems))
     yield Family("neod_file_stale", "gauge", "Whether an older file than the one on disk is in force.", stale)
@@ -78,8 +82,8 @@ def _file(core: Core, file: FileKeeper) -> Iterator[Family]:
     yield Family("neod_unconfirmed_seconds", "gauge", "Until the reload on trial is undone.", left)
 
 
-def _paths(core: Core) -> Iterator[Family]:
-    managed = core.multipath.managed if core.multipath else {}
+def _paths(controller: Controller) -> Iterator[Family]:
+    managed = controller.mptcp.managed if controller.mptcp else {}
     connections = {netns: float(len(one.manager.connections)) for netns, one in managed.items()}
     subflows = {netns: float(one.manager.subflows) for netns, one in managed.items()}
     about = "of MPTCP where neod is the path manager, by namespace."

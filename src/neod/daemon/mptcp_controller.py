@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from neod.daemon.event_log import Journal
-from neod.daemon.netns import Space, Spaces
+from neod.daemon.event_log import EventLog
+from neod.daemon.netns import NamespaceContext, NamespaceRegistry
 from neod.features.intents import Candidate, Intents, PathManagement
 from neod.features.mptcp.compile import address_of, best_first
 from neod.kernel.mptcp import PathEvents
@@ -22,7 +22,7 @@ from neod.mptcp.path_manager import PathManager
 from neod.mptcp.policy import Local, Policy
 from neod.netlink.mptcp_pm import ConnectionSeen
 from neod.reconcile.observed import Observed
-from neod.reconcile.queue import Hints, Wakeup
+from neod.reconcile.queue import HintQueue, Hints
 from neod.wire import Ip
 
 TRY_AGAIN_S: Final = 60.0
@@ -33,7 +33,7 @@ MOVES: Final = frozenset({"address", "link", "netns"})
 """Kinds whose changes can change the addresses that subflows may use."""
 
 
-class Ours:
+class OwnAddresses:
     """The addresses by which a connection is known as ours: those of our links, and those they had.
 
     When all leases change at once while neod starts, open connections have
@@ -54,30 +54,35 @@ class Ours:
 
 
 @dataclass(slots=True)
-class Managed:
+class RunningManager:
     """The path manager of one namespace, running."""
 
-    space: Space
+    namespace: NamespaceContext
     manager: PathManager
     events: PathEvents
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
-class Multipathing:
+class MptcpController:
     """Facts for the units of ``[mptcp]``, and a ``PathManager`` a namespace where the file asks for it."""
 
     def __init__(
-        self, spaces: Spaces, clock: Clock, wakeup: Wakeup, journal: Journal, stored: Iterable[Lease] = ()
+        self,
+        namespaces: NamespaceRegistry,
+        clock: Clock,
+        queue: HintQueue,
+        event_log: EventLog,
+        stored: Iterable[Lease] = (),
     ) -> None:
-        self._spaces, self._clock, self._wakeup, self._journal = spaces, clock, wakeup, journal
-        self._ours = Ours(lease.ip for lease in stored)
+        self._namespaces, self._clock, self._queue, self._event_log = namespaces, clock, queue, event_log
+        self._ours = OwnAddresses(lease.ip for lease in stored)
         self._candidates: dict[str, tuple[Candidate, ...]] = {}
         self._wanted: dict[str, PathManagement] = {}
         self._known_links: frozenset[str] = frozenset()
         self._policies: dict[str, Policy] = {}
         self._impossible: dict[str, str] = {}  # why neod cannot be the path manager, by namespace
         self._tell: dict[str, Multipath] = {}
-        self.managed: dict[str, Managed] = {}
+        self.managed: dict[str, RunningManager] = {}
         self._changed = asyncio.Event()
         self._stale = True
 
@@ -110,7 +115,7 @@ class Multipathing:
                 changed[FactKey("mptcp", netns)] = fact
         return changed
 
-    def looked_at(self, report: Report, hints: Hints, observed: Observed, facts: Facts) -> None:
+    def on_pass_done(self, report: Report, hints: Hints, observed: Observed, facts: Facts) -> None:
         """Take note of the addresses after a pass that could have moved some."""
         if not self._wanted and not self.managed:
             return
@@ -162,28 +167,28 @@ class Multipathing:
 
     async def _keep(self, group: asyncio.TaskGroup) -> None:
         for netns, one in list(self.managed.items()):
-            if netns not in self._wanted or self._spaces.opened(netns) is not one.space:
+            if netns not in self._wanted or self._namespaces.opened(netns) is not one.namespace:
                 self._stop(netns)
         for netns, settings in self._wanted.items():
-            space = self._spaces.opened(netns)
-            if netns in self.managed or netns in self._impossible or space is None or netns not in self._policies:
+            namespace = self._namespaces.opened(netns)
+            if netns in self.managed or netns in self._impossible or namespace is None or netns not in self._policies:
                 continue
             try:
-                await self._start(group, space, settings)
+                await self._start(group, namespace, settings)
             except KernelError as error:
                 self._impossible[netns] = str(error)
-                self._journal.note("path manager", detail=f"the kernel's is used instead: {error}")
-                self._wakeup.hint_facts("path manager")
+                self._event_log.note("path manager", detail=f"the kernel's is used instead: {error}")
+                self._queue.hint_facts("path manager")
 
-    async def _start(self, group: asyncio.TaskGroup, space: Space, settings: PathManagement) -> None:
-        netns = space.ports.netns
-        manager = PathManager(space.mptcp, partial(self.census, netns), self._clock)
-        events = PathEvents(manager.take, manager.lost, await space.mptcp.group(), space.generic)
+    async def _start(self, group: asyncio.TaskGroup, namespace: NamespaceContext, settings: PathManagement) -> None:
+        netns = namespace.ports.netns
+        manager = PathManager(namespace.mptcp, partial(self.census, netns), self._clock)
+        events = PathEvents(manager.take, manager.lost, await namespace.mptcp.group(), namespace.generic)
         events.start(asyncio.get_running_loop())
         manager.want(self._policies[netns], settings.max_total)
         task = group.create_task(self._until_cancelled(manager.run), name=f"paths {netns or 'main'}")
-        self.managed[netns] = Managed(space, manager, events, [task])
-        self._journal.note("path manager", detail=f"neod, {len(self._policies[netns].paths)} addresses", quiet=True)
+        self.managed[netns] = RunningManager(namespace, manager, events, [task])
+        self._event_log.note("path manager", detail=f"neod, {len(self._policies[netns].paths)} addresses", quiet=True)
 
     @staticmethod
     async def _until_cancelled(work: Callable[[], Awaitable[Any]]) -> None:
@@ -205,8 +210,8 @@ class Multipathing:
         Raises:
             KernelError: they could not be read.
         """
-        space = self._spaces.opened(netns)
-        return [] if space is None else await asyncio.to_thread(census, space.enter)
+        namespace = self._namespaces.opened(netns)
+        return [] if namespace is None else await asyncio.to_thread(census, namespace.enter)
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know, in words."""
@@ -225,4 +230,4 @@ class Multipathing:
 
     def netnses(self) -> tuple[str, ...]:
         """Return the namespaces whose MPTCP connections can be shown; neod's own first."""
-        return tuple(dict.fromkeys(["", *(netns for netns, _ in self._spaces.places())]))
+        return tuple(dict.fromkeys(["", *(netns for netns, _ in self._namespaces.places())]))

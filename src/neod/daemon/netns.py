@@ -35,17 +35,17 @@ Taker = Callable[[str, int, memoryview, Actor | None], None]  # netns, type, pay
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class EventHandlers:
     """Who is told what happened. Nothing told is believed: it says where to look."""
 
-    heard: Taker  # a message of rtnetlink
-    translated: Callable[[str, Actor | None], None]  # somebody touched our table of nftables there
-    mounted: Callable[[], None]  # perhaps a namespace came or went
-    lost: Callable[[], None]
+    on_rtnetlink: Taker  # a message of rtnetlink
+    on_nft_change: Callable[[str, Actor | None], None]  # somebody touched our table of nftables there
+    on_mount_change: Callable[[], None]  # perhaps a namespace came or went
+    on_overrun: Callable[[], None]
 
 
 @dataclass(slots=True)
-class Space:
+class NamespaceContext:
     """One open namespace."""
 
     ports: Ports
@@ -75,27 +75,29 @@ class Space:
         self.mptcp.close()
 
 
-class Spaces:
+class NamespaceRegistry:
     """All open namespaces by name; the empty name is neod's own and always open."""
 
     def __init__(
-        self, registry: tuple[Entry, ...], clock: Clock, state_dir: Path, runtime_dir: Path, ears: Ears
+        self, registry: tuple[Entry, ...], clock: Clock, state_dir: Path, runtime_dir: Path, handlers: EventHandlers
     ) -> None:
         self._registry, self._clock, self._state_dir = registry, clock, state_dir
         self._groups = sorted({group for entry in registry for group in entry.kind.groups})
         self._verbs = {type_: verb for entry in registry for type_, verb in entry.kind.verbs.items()}
-        self._marks, self._ears = runtime_dir / "netns", ears
-        self._mounts = MountEvents(ears.mounted)
-        self._open: dict[str, Space] = {"": self._make("", lambda call: call(), None)}
+        self._marks, self._handlers = runtime_dir / "netns", handlers
+        self._mounts = MountEvents(handlers.on_mount_change)
+        self._open: dict[str, NamespaceContext] = {"": self._make("", lambda call: call(), None)}
 
-    def _make(self, netns: str, enter: Enter, identity: tuple[int, int] | None) -> Space:
+    def _make(self, netns: str, enter: Enter, identity: tuple[int, int] | None) -> NamespaceContext:
         def opener(size: int) -> Any:
             return enter(functools.partial(open_netlink, size))
 
         generic = functools.partial(self._generic, enter)
 
         rtnl = NetlinkRtnl(opener, self._verbs)
-        events = EventSocket(self._groups, functools.partial(self._ears.heard, netns), self._ears.lost, opener)
+        events = EventSocket(
+            self._groups, functools.partial(self._handlers.on_rtnetlink, netns), self._handlers.on_overrun, opener
+        )
         store = self._state_dir / (f"sysctls-{netns}.json" if netns else "sysctls.json")
         sysctls = NetnsSysctls(NAMED / netns, store) if netns else ProcSysctls(store)
         mptcp = NetlinkMptcp(generic)
@@ -103,7 +105,7 @@ class Spaces:
         namespaces = NoNamespaces() if netns else NamedNamespaces(self._marks)
         ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays(), mptcp, netfilter, namespaces)
         kinds = [entry for entry in self._registry if not netns or not entry.kind.only_in_main]
-        return Space(
+        return NamespaceContext(
             ports,
             rtnl,
             mptcp,
@@ -117,9 +119,9 @@ class Spaces:
         )
 
     def _nft_events(self, netns: str, enter: Enter) -> NftEvents | None:
-        take = functools.partial(self._ears.translated, netns)
+        take = functools.partial(self._handlers.on_nft_change, netns)
         try:
-            return NftEvents(take, self._ears.lost, functools.partial(enter, open_nfnetlink))
+            return NftEvents(take, self._handlers.on_overrun, functools.partial(enter, open_nfnetlink))
         except (OSError, KernelError):
             return None
 
@@ -134,11 +136,11 @@ class Spaces:
         return opened
 
     @property
-    def main(self) -> Space:
+    def main(self) -> NamespaceContext:
         """Return neod's own namespace."""
         return self._open[""]
 
-    def opened(self, netns: str) -> Space | None:
+    def opened(self, netns: str) -> NamespaceContext | None:
         """Return a namespace if it is open."""
         return self._open.get(netns)
 
@@ -148,8 +150,8 @@ class Spaces:
 
     def places(self) -> Iterator[Place]:
         """Yield every kind of every open namespace; our own first, links before what needs their index."""
-        for netns, space in list(self._open.items()):
-            for kind in space.drivers:
+        for netns, namespace in list(self._open.items()):
+            for kind in namespace.drivers:
                 yield netns, kind
 
     def driver(self, place: Place) -> Driver[Any, Any]:
@@ -163,17 +165,17 @@ class Spaces:
             self._open[netns] = self._enter(netns)
         return self._open[netns].drivers[kind]
 
-    def _enter(self, netns: str) -> Space:
+    def _enter(self, netns: str) -> NamespaceContext:
         path = NAMED / netns
 
-        space = self._make(netns, functools.partial(within_netns, path), _identity(path))
-        space.events.filter(PROTOCOL, (), space.rtnl.port_id)
-        space.start(asyncio.get_running_loop())
-        return space
+        namespace = self._make(netns, functools.partial(within_netns, path), _identity(path))
+        namespace.events.filter(PROTOCOL, (), namespace.rtnl.port_id)
+        namespace.start(asyncio.get_running_loop())
+        return namespace
 
     def leave_stale(self) -> list[str]:
         """Close and return the namespaces whose name is gone or stands for another one now."""
-        stale = [n for n, space in self._open.items() if n and _identity(NAMED / n) != space.identity]
+        stale = [n for n, namespace in self._open.items() if n and _identity(NAMED / n) != namespace.identity]
         for netns in stale:
             self._open.pop(netns).close(asyncio.get_running_loop())
         return stale
@@ -181,8 +183,8 @@ class Spaces:
     def close(self) -> None:
         """Let go of all."""
         self._mounts.close(asyncio.get_running_loop())
-        for space in self._open.values():
-            space.close(asyncio.get_running_loop())
+        for namespace in self._open.values():
+            namespace.close(asyncio.get_running_loop())
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -32,14 +32,14 @@ class Scrapes:
         """Serve for ever; look for another address after each pass, as a reload leads to one."""
         try:
             while True:
-                await self._follow()
+                await self._follower()
                 async with passed:
                     if self._wanted() == self._listen:  # no pass while we were busy
                         await self._news(passed)
         finally:
             self._close()
 
-    async def _follow(self) -> None:
+    async def _follower(self) -> None:
         listen, now = self._wanted(), asyncio.get_running_loop().time()
         if listen != self._listen:
             self._close()

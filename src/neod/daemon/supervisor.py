@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from neod.control.errors import Busy, FileInvalid
-from neod.daemon.config_store import FileKeeper
+from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
-from neod.daemon.controller import Core
+from neod.daemon.controller import Controller
 from neod.daemon.event_log import Log
-from neod.daemon.netns import Spaces
+from neod.daemon.netns import NamespaceRegistry
 from neod.model.errors import NeoError
 from neod.model.marks import PROTOCOL
 from neod.observability.notify import Notify
@@ -18,7 +18,7 @@ from neod.observability.notify import Notify
 if TYPE_CHECKING:
     from neod.control.server import ControlServer
 
-TICK_S: Final = 5.0
+SUSPEND_CHECK_S: Final = 5.0
 JUMP_S: Final = 5.0
 """CLOCK_BOOTTIME ahead of the loop's clock by so much: the machine slept, and anything may have happened."""
 
@@ -31,18 +31,18 @@ class Supervisor:
 
     def __init__(
         self,
-        core: Core,
+        controller: Controller,
         control: DaemonControl,
         bound_server: "Callable[[], ControlServer]",
-        file: FileKeeper,
-        spaces: Spaces,
+        file: ConfigStore,
+        namespaces: NamespaceRegistry,
         notify: Notify,
         log: Log,
     ) -> None:
-        self._core, self._control, self._bound_server, self._file = core, control, bound_server, file
-        self._spaces, self._notify, self._log = spaces, notify, log
+        self._controller, self._control, self._bound_server, self._file = controller, control, bound_server, file
+        self._namespaces, self._notify, self._log = namespaces, notify, log
         self._stop = asyncio.Event()
-        self._hangups = asyncio.Event()
+        self._sighup = asyncio.Event()
         self._serving = self._said_ready = False
 
     async def run(self) -> None:
@@ -50,34 +50,34 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._hangups.set)
+        loop.add_signal_handler(signal.SIGHUP, self._sighup.set)
         self.refilter()
-        self._spaces.start(loop)
+        self._namespaces.start(loop)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._for_ever(work), name=name)
+                    group.create_task(self._run_guarded(work), name=name)
                     for name, work in (
                         ("passes", self._passes),
-                        ("dhcp", self._core.dhcp.run),
-                        *((("paths", self._core.multipath.run),) if self._core.multipath else ()),
+                        ("dhcp", self._controller.dhcp.run),
+                        *((("paths", self._controller.mptcp.run),) if self._controller.mptcp else ()),
                         ("control", self._serve),
                         ("metrics", self._metrics),
-                        ("hangups", self._reload_on_hangup),
-                        ("ticks", self._ticks),
+                        ("sighup", self._reload_on_sighup),
+                        ("suspend watch", self._watch_for_suspend),
                         ("watchdog", self._watchdog),
                     )
                 ]
                 await self._stop.wait()
                 self._notify.stopping()
-                if self._core.intents.daemon.on_stop == "remove":
+                if self._controller.intents.daemon.on_stop == "remove":
                     await self._control.down()
                 for task in tasks:
                     task.cancel()
         finally:
-            self._spaces.close()
+            self._namespaces.close()
 
-    async def _for_ever(self, work: Callable[[], Awaitable[Any]]) -> None:
+    async def _run_guarded(self, work: Callable[[], Awaitable[Any]]) -> None:
         try:
             await work()
         except NeoError:  # told by main, in words
@@ -90,62 +90,62 @@ class Supervisor:
 
     def refilter(self) -> None:
         """Let the events of our tables through, whatever they are now."""
-        self._spaces.main.events.filter(PROTOCOL, self._core.tables, self._spaces.main.rtnl.port_id)
+        self._namespaces.main.events.filter(PROTOCOL, self._controller.tables, self._namespaces.main.rtnl.port_id)
 
     async def _passes(self) -> None:
-        core = self._core
-        core.wakeup.hint_everything("start")
-        rtnl = self._spaces.main.rtnl
-        intents, port = core.intents, rtnl.port_id
+        controller = self._controller
+        controller.queue.hint_everything("start")
+        rtnl = self._namespaces.main.rtnl
+        intents, port = controller.intents, rtnl.port_id
         while True:
-            await core.step()
-            if core.intents is not intents or rtnl.port_id != port:
-                intents, port = core.intents, rtnl.port_id
+            await controller.step()
+            if controller.intents is not intents or rtnl.port_id != port:
+                intents, port = controller.intents, rtnl.port_id
                 self.refilter()
-            self._tell_manager()
+            self._notify_systemd()
 
     async def _serve(self) -> None:
         """Serve the control socket, from the end of the first pass on: what it takes to load need not come before."""
-        async with self._core.passed:
-            await self._core.passed.wait_for(lambda: self._core.reconciler.number > 0)
+        async with self._controller.passed:
+            await self._controller.passed.wait_for(lambda: self._controller.reconciler.number > 0)
         server = self._bound_server()
         self._serving = True
-        self._tell_manager()
+        self._notify_systemd()
         await server.run()
 
     async def _metrics(self) -> None:
         """Serve metrics where the file says, as soon as it says so; nothing is loaded for a host without."""
-        core = self._core
+        controller = self._controller
 
         def wanted() -> str:
-            return core.intents.daemon.metrics_listen
+            return controller.intents.daemon.metrics_listen
 
-        async with core.passed:
-            await core.passed.wait_for(lambda: core.reconciler.number > 0 and wanted())
+        async with controller.passed:
+            await controller.passed.wait_for(lambda: controller.reconciler.number > 0 and wanted())
         from neod.daemon.metrics import metrics
         from neod.daemon.scrape import Scrapes
 
-        core.scrapes = Scrapes(lambda: metrics(core, self._file), wanted, self._log)
-        await core.scrapes.run(core.passed)
+        controller.scrapes = Scrapes(lambda: metrics(controller, self._file), wanted, self._log)
+        await controller.scrapes.run(controller.passed)
 
-    def _tell_manager(self) -> None:
-        core = self._core
-        if not core.ready or not self._serving:
+    def _notify_systemd(self) -> None:
+        controller = self._controller
+        if not controller.ready or not self._serving:
             return
         if not self._said_ready:
             self._said_ready = True
             self._notify.ready()
-            self._log.info("ready", objects=len(core.reconciler.specs))
-        troubles = len(core.reconciler.ledger.troubles)
-        paths = len(core.intents.paths)
-        state = "converged" if core.converged else f"{troubles} drifts, {len(core.waiting())} waiting"
+            self._log.info("ready", objects=len(controller.reconciler.specs))
+        out_of_sync = len(controller.reconciler.status.out_of_sync)
+        paths = len(controller.intents.paths)
+        state = "converged" if controller.converged else f"{out_of_sync} drifts, {len(controller.waiting())} waiting"
         stale = "; file on disk has errors" if self._file.problems else ""
         self._notify.status(f"{paths} paths: {state}{stale}")
 
-    async def _reload_on_hangup(self) -> None:
+    async def _reload_on_sighup(self) -> None:
         while True:
-            await self._hangups.wait()
-            self._hangups.clear()
+            await self._sighup.wait()
+            self._sighup.clear()
             self._notify.reloading()
             try:
                 await self._control.reload(None)
@@ -156,22 +156,22 @@ class Supervisor:
                 self._log.error("file not used", problem=str(error))
             self._notify.ready()
 
-    async def _ticks(self) -> None:
+    async def _watch_for_suspend(self) -> None:
         """Notice that the machine slept."""
-        clock, loop = self._core.clock, asyncio.get_running_loop()
+        clock, loop = self._controller.clock, asyncio.get_running_loop()
         ahead = clock.boottime() - loop.time()
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(SUSPEND_CHECK_S)
             now_ahead = clock.boottime() - loop.time()
             if now_ahead - ahead > JUMP_S:
-                self._core.wakeup.hint_everything("the machine woke up")
+                self._controller.queue.hint_everything("the machine woke up")
             ahead = now_ahead
 
     async def _watchdog(self) -> None:
         """Say that we live, as long as the loop turns and passes come to an end."""
         interval_s = self._notify.watchdog_s
         while interval_s is not None:
-            if not self._core.reconciler.stuck(STUCK_S):
+            if not self._controller.reconciler.stuck(STUCK_S):
                 self._notify.alive()
             await asyncio.sleep(interval_s)
         await asyncio.Event().wait()

@@ -15,7 +15,7 @@ from neod.wire import RTM_GETROUTE, RTMSG, attr_u32, family_of
 MAIN_TABLE: Final = 254
 
 
-class Follow:
+class UplinkFollower:
     """Reads what others configured on the uplinks that neod only follows, when something there moved."""
 
     def __init__(self, rtnl: Rtnl) -> None:
@@ -25,7 +25,7 @@ class Follow:
         self.dirty = True
 
     def want(self, links: tuple[str, ...]) -> None:
-        """Follow exactly these uplinks."""
+        """UplinkFollower exactly these uplinks."""
         self._links = frozenset(links)
         self.dirty = True
 

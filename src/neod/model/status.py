@@ -20,7 +20,7 @@ class Phase(StrEnum):
     IN_SYNC = "in-sync"
 
 
-RANK = {phase: rank for rank, phase in enumerate(Phase)}
+SEVERITY = {phase: rank for rank, phase in enumerate(Phase)}
 
 
 class DriftKind(StrEnum):
@@ -32,7 +32,7 @@ class DriftKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ObjectStatus:
     """Why one resource is not in-sync, and what happens next."""
 
     phase: Phase

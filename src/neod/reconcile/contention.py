@@ -11,16 +11,16 @@ LONGEST_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Churn:
+class RepairHistory:
     """The repairs of one object, newest last, as instants of CLOCK_BOOTTIME. Immutable."""
 
     repairs: tuple[float, ...] = ()
     level: int = 0  # how far the back-off has gone
 
-    def repaired(self, now: float) -> "Churn":
+    def repaired(self, now: float) -> "RepairHistory":
         """Return the history after a repair at *now*."""
         recent = (*(t for t in self.repairs if now - t < WINDOW_S), now)
-        return Churn(recent[-16:], self.level + 1 if len(recent) > TOLERATED else 0)
+        return RepairHistory(recent[-16:], self.level + 1 if len(recent) > TOLERATED else 0)
 
     def contested(self, now: float) -> bool:
         """Whether the object has been repaired so often lately that repairs slow down."""

@@ -60,18 +60,18 @@ class Desire:
         """Return the names of the namespaces in which something is desired, without neod's own."""
         return {netns for (netns, _), keys in self._places.items() if netns and keys}
 
-    def explain_anew(self, wants: Mapping[Key, Want]) -> None:
+    def update_origins(self, wants: Mapping[Key, Want]) -> None:
         """Take over the reasons of *wants* whose specs did not change: lines move when a file is edited."""
         for raw, want in wants.items():
             key = self._canonical.get(raw, raw)
             if key in self.wants:
                 self.wants[key] = want
 
-    def needed(self, key: Key) -> bool:
+    def is_required(self, key: Key) -> bool:
         """Whether something desired requires *key*."""
         return bool(self._dependents.get(key))
 
-    def hanging_on(self, key: Key) -> Iterator[tuple[Key, object]]:
+    def dependents_of(self, key: Key) -> Iterator[tuple[Key, object]]:
         """Yield what cannot exist without *key*, directly or through others."""
         found: set[Key] = set()
         waiting = [key]

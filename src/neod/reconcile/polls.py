@@ -19,10 +19,10 @@ TOGETHER_S: Final = 0.5
 
 
 class Polls:
-    """The next look at every kind without events, in every namespace where anything of it is minded."""
+    """The next look at every kind without events, in every namespace where objects of it are relevant."""
 
-    def __init__(self, kinds: Mapping[str, Kind[Any, Any]], spaces: Drivers, reconciler: Reconciler) -> None:
-        self._kinds, self._spaces, self._reconciler = kinds, spaces, reconciler
+    def __init__(self, kinds: Mapping[str, Kind[Any, Any]], namespaces: Drivers, reconciler: Reconciler) -> None:
+        self._kinds, self._namespaces, self._reconciler = kinds, namespaces, reconciler
         self._at: dict[Place, float] = {}
         self._rounds: dict[Place, deque[Key]] = {}  # what is left to look at until all has been seen once
 
@@ -53,7 +53,7 @@ class Polls:
 
     def _is_calm(self, place: Place) -> bool:
         try:
-            driver = self._spaces.driver(place)
+            driver = self._namespaces.driver(place)
         except KernelError:
             return False  # the pass says what is wrong
         return isinstance(driver, CheapChangeProbe) and not driver.maybe_changed()
@@ -62,17 +62,19 @@ class Polls:
         """Yield what comes next of all that is desired or ours of a kind."""
         left = self._rounds.get(place)
         if not left:
-            left = self._rounds[place] = deque(self._reconciler.minded(place))
+            left = self._rounds[place] = deque(self._reconciler.relevant_keys(place))
         for _ in range(min(at_most, len(left))):
             yield left.popleft()
 
     def plan(self, hints: Hints, now: float) -> None:
         """Set the next looks, after a pass over *hints*."""
-        minded = [place for place in self._spaces.places() if self._poll_of(place) and self._reconciler.minds(place)]
-        for place in self._at.keys() - set(minded):
+        relevant = [
+            place for place in self._namespaces.places() if self._poll_of(place) and self._reconciler.is_relevant(place)
+        ]
+        for place in self._at.keys() - set(relevant):
             del self._at[place]
             self._rounds.pop(place, None)
-        for place in minded:
+        for place in relevant:
             if hints.everything or place in hints.kinds or place not in self._at:
                 self._at[place] = now + self._pause_s(place)
 

@@ -38,7 +38,7 @@ class Hints:
         return f"{self.causes[0]}{more}" if self.causes else "asked"
 
 
-class Wakeup:
+class HintQueue:
     """Collects hints; the reconciler takes them all at once."""
 
     def __init__(self, clock: Clock) -> None:

@@ -17,8 +17,8 @@ from neod.reconcile.desired import Desire
 from neod.reconcile.diff import diff
 from neod.reconcile.observed import Observed, Place
 from neod.reconcile.order import World, order
-from neod.reconcile.queue import Hints, Wakeup
-from neod.reconcile.status import Ledger
+from neod.reconcile.queue import HintQueue, Hints
+from neod.reconcile.status import StatusTable
 
 Learn = Callable[[], Awaitable[Iterable[Key]]]
 """Called after the kernel was read: turns what was seen into facts, returns the desired keys that changed."""
@@ -32,7 +32,7 @@ async def nothing_to_learn() -> Iterable[Key]:
 READ_AGAIN_S = 0.25
 
 
-def spare_nothing(key: Key) -> bool:
+def no_prune_guard(key: Key) -> bool:
     """Return False: every orphan goes."""
     return False
 
@@ -52,14 +52,16 @@ class Reconciler:
     resource; its report says what came of each.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind[Any, Any]], spaces: Drivers, clock: Clock, wakeup: Wakeup) -> None:
-        self._kinds, self._spaces, self._clock, self._wakeup = kinds, spaces, clock, wakeup
+    def __init__(
+        self, kinds: Mapping[str, Kind[Any, Any]], namespaces: Drivers, clock: Clock, queue: HintQueue
+    ) -> None:
+        self._kinds, self._namespaces, self._clock, self._queue = kinds, namespaces, clock, queue
         self._ranks = {name: rank for rank, name in enumerate(kinds)}
         self.desire = Desire(kinds)
         self.observed = Observed(self._kind_of)
-        self.ledger = Ledger()
+        self.status = StatusTable()
         self.learn: Learn = nothing_to_learn
-        self.spare: Callable[[Key], bool] = spare_nothing
+        self.prune_guard: Callable[[Key], bool] = no_prune_guard
         self.writing = True
         self.down = False  # nothing is desired, whatever the file says
         self.complete = False  # one look at everything has succeeded
@@ -87,11 +89,11 @@ class Reconciler:
         """Return why kinds could not be read; nothing is decided about those."""
         return self._unread.values()
 
-    def minds(self, place: Place) -> bool:
+    def is_relevant(self, place: Place) -> bool:
         """Whether anything of a kind is desired or ours in a namespace; nothing else is worth a poll."""
         return bool(self.desire.of(place)) or any(seen.owned for seen in self.observed.of(place).values())
 
-    def minded(self, place: Place) -> Collection[Key]:
+    def relevant_keys(self, place: Place) -> Collection[Key]:
         """Return what is desired or ours of a kind in a namespace."""
         ours = (key for key, seen in self.observed.of(place).items() if seen.owned)
         return dict.fromkeys([*self.desire.of(place), *ours])
@@ -108,7 +110,7 @@ class Reconciler:
         """Take over what is newly desired of *keys*; the caller hints at what is returned."""
         changed = self.desire.change(keys, wants)
         for key in changed:
-            self.ledger.asked(key, key in self.desire.specs)
+            self.status.note_requested(key, key in self.desire.specs)
         return changed
 
     async def run(self, hints: Hints) -> Report:
@@ -116,12 +118,12 @@ class Reconciler:
         async with self._turn:
             begun, wall = self._clock.boottime(), self._clock.wall()
             self._busy_since, self.number = begun, self.number + 1
-            self.ledger.suspect(hints.keys)
+            self.status.note_actors(hints.keys)
             scope = await self._look(hints)
             plan = self._plan(scope, begun, insist=bool(hints.waiters))
             outcomes: tuple[Outcome, ...] = ()
             if self.writing:
-                outcomes = await apply(plan, self._spaces.driver, self._kinds)
+                outcomes = await apply(plan, self._namespaces.driver, self._kinds)
             self._settle(scope, plan, outcomes, hints)
             self.complete = self.complete or (hints.everything and not self._unread)
             self._busy_since = None
@@ -135,17 +137,21 @@ class Reconciler:
         self._believe_deletions(hints.gone)
         asked = {key for key in hints.keys if not self._is_news(key)}
         scope |= hints.keys.keys() - asked
-        for netns in self._spaces.leave_stale():
+        for netns in self._namespaces.leave_stale():
             self.observed.forget(netns)
             gone = NetnsKey("", netns)
-            asked |= {gone, *self._wanted_in(netns), *(one for one, _ in self.desire.hanging_on(gone) if not self.down)}
-        for place in list(self._spaces.places()):
+            asked |= {
+                gone,
+                *self._wanted_in(netns),
+                *(one for one, _ in self.desire.dependents_of(gone) if not self.down),
+            }
+        for place in list(self._namespaces.places()):
             if hints.everything or place in hints.kinds:
                 scope |= await self._look_at_all(place)
         if hints.everything:
             scope |= await self._look_into_namespaces()
         for key in hints.deep:
-            asked.update(dependent for dependent, _ in self.desire.hanging_on(key))
+            asked.update(dependent for dependent, _ in self.desire.dependents_of(key))
         scope |= await self._look_at(asked - scope)
         learnt = {key for key in await self.learn() if key not in scope}
         return scope | await self._look_at(learnt) | self._unblocked()
@@ -162,7 +168,7 @@ class Reconciler:
 
     def _is_news(self, key: Key) -> bool:
         """Whether *key* is desired and was not there: the kernel refuses a second one, which is better than a look."""
-        known = key in self.observed or key in self.ledger.troubles or bool(key.netns)
+        known = key in self.observed or key in self.status.out_of_sync or bool(key.netns)
         return not known and key in self.specs and self._kind_of(key).create_fails_if_exists
 
     def _wanted_in(self, netns: str) -> set[Key]:
@@ -171,7 +177,7 @@ class Reconciler:
     async def _look_into_namespaces(self) -> set[Key]:
         """Read namespaces that are wanted, there, and not open yet; what is wanted in others is not there."""
         scope: set[Key] = set()
-        opened = {netns for netns, _ in self._spaces.places()}
+        opened = {netns for netns, _ in self._namespaces.places()}
         for netns in sorted(self.desire.namespaces() - opened):
             if self._present(NetnsKey("", netns)):
                 for kind in self._kinds:
@@ -186,7 +192,7 @@ class Reconciler:
         begun = self._clock.cpu()
         wanted = () if self.down else self.desire.of(place)
         try:
-            seen = await self._read_all(self._spaces.driver(place), wanted)
+            seen = await self._read_all(self._namespaces.driver(place), wanted)
         except KernelError as error:
             self._cannot_read(place, error)
             return set()
@@ -198,7 +204,7 @@ class Reconciler:
     async def _read_all(self, driver: Driver[Any, Any], wanted: Collection[Key]) -> dict[Key, Seen[Any]]:
         """Read a kind; what foreign objects hold is read by name, since a full read may leave them out."""
         seen = dict(await driver.observe_all(wanted))
-        if held := [key for key in wanted if self.ledger.maybe_foreign(key)]:
+        if held := [key for key in wanted if self.status.maybe_foreign(key)]:
             seen |= await driver.observe(held)
         return seen
 
@@ -225,7 +231,7 @@ class Reconciler:
             self.observed.forget(place[0])
             return set(), set()
         try:
-            seen = await self._spaces.driver(place).observe(keys)
+            seen = await self._namespaces.driver(place).observe(keys)
         except KernelError as error:
             self._cannot_read(place, error)
             return set(), set()
@@ -235,18 +241,18 @@ class Reconciler:
         for key, old in before.items():
             new: Seen[Any] | None = self.observed.get(key)
             if (old and old.spec.up) != (new and new.spec.up) or (old is None) != (new is None):
-                also.update(dependent for dependent, _ in self.desire.hanging_on(key))
+                also.update(dependent for dependent, _ in self.desire.dependents_of(key))
         return set(seen), also
 
     def _cannot_read(self, place: Place, error: KernelError) -> None:
         """Decide nothing about what could not be read, and look again soon."""
         self._unread[place] = error
         loop = asyncio.get_running_loop()
-        loop.call_later(READ_AGAIN_S, self._wakeup.hint_kind, place, f"could not read: {error}")
+        loop.call_later(READ_AGAIN_S, self._queue.hint_kind, place, f"could not read: {error}")
 
     def _unblocked(self) -> set[Key]:
         """Return what was blocked and is so no longer."""
-        blocked = self.ledger.blocked_keys()
+        blocked = self.status.blocked_keys()
         return {key for key, needs in blocked.items() if any(self._present(need) for need in needs)}
 
     def _rank(self, place: Place) -> tuple[str, int]:
@@ -256,24 +262,26 @@ class Reconciler:
     # ------------------------------------------------------------ decide
 
     def _in_conflict(self, key: Key) -> bool:
-        trouble = self.ledger.troubles.get(key)
-        return trouble is not None and trouble.phase is Phase.CONFLICT
+        status = self.status.out_of_sync.get(key)
+        return status is not None and status.phase is Phase.CONFLICT
 
     def _present(self, key: Key) -> bool:
         return self.observed.present(key) and not self._in_conflict(key)
 
     def _world(self) -> World:
-        return World(self._kind_of, self._present, self.desire.hanging_on)
+        return World(self._kind_of, self._present, self.desire.dependents_of)
 
     def _plan(self, scope: set[Key], now: float, *, insist: bool) -> Plan:
         readable = [key for key in scope if (key.netns, key.kind) not in self._unread]
         changes = diff(readable, self.specs, self.observed, self._kind_of)
-        due = [c for c in changes if c.op is Op.CONFLICT or self.ledger.due(c, now, insist=insist)]
+        due = [c for c in changes if c.op is Op.CONFLICT or self.status.due(c, now, insist=insist)]
         return order([c for c in due if not self._is_spared(c)], self._world())
 
     def _is_spared(self, change: Change) -> bool:
         """Whether an orphan must stay until what is desired of its path is known."""
-        return change.op is Op.DELETE and self.ledger.drift_of(change) is DriftKind.ORPHAN and self.spare(change.key)
+        return (
+            change.op is Op.DELETE and self.status.drift_of(change) is DriftKind.ORPHAN and self.prune_guard(change.key)
+        )
 
     async def preview(self, wants: Mapping[Key, Want] | None = None) -> Plan:
         """Return the plan of a full pass now, or of one with other *wants*; writes nothing, remembers nothing."""
@@ -284,11 +292,11 @@ class Reconciler:
                 desire.change(wants, wants)
             specs = desire.specs if wants is not None or not self.down else {}
             seen = Observed(self._kind_of)
-            for place in list(self._spaces.places()):
+            for place in list(self._namespaces.places()):
                 wanted = desire.of(place) if specs else ()
-                seen.replace(place, await self._read_all(self._spaces.driver(place), wanted))
+                seen.replace(place, await self._read_all(self._namespaces.driver(place), wanted))
             changes = diff({*specs, *seen}, specs, seen, self._kind_of)
-            return order(changes, World(self._kind_of, seen.present, desire.hanging_on))
+            return order(changes, World(self._kind_of, seen.present, desire.dependents_of))
 
     # ------------------------------------------------------------ record
 
@@ -299,23 +307,23 @@ class Reconciler:
             self._settle_untouched(key, now)
         blocked = {c.key: c for c in diff(plan.blocked, self.specs, self.observed, self._kind_of)}
         for key, change in blocked.items():
-            self.ledger.blocked(change, plan.blocked[key])
+            self.status.blocked(change, plan.blocked[key])
         for change in plan.conflicts:
-            self.ledger.conflict(change)
-        drifts = ((change.key, self.ledger.drift_of(change)) for change in plan.changes)
+            self.status.conflict(change)
+        drifts = ((change.key, self.status.drift_of(change)) for change in plan.changes)
         self.drifts = {str(key): drift for key, drift in drifts if drift is not None}
         for outcome in outcomes:
             self._note(outcome)
-            self.ledger.settle(outcome, now, hints.keys.get(outcome.change.key))
+            self.status.settle(outcome, now, hints.keys.get(outcome.change.key))
         self._encourage(outcomes, now)
         if not self.writing:
             for change in plan.changes:
-                self.ledger.waiting(change, hints.keys.get(change.key))
-        self.ledger.calm(now)
+                self.status.waiting(change, hints.keys.get(change.key))
+        self.status.expire_contests(now)
 
     def _encourage(self, outcomes: Iterable[Outcome], now: float) -> None:
         """Try again what was refused while something it needs was away: an address that is flushed goes twice."""
-        refused = self.ledger.refused_keys() - {o.change.key for o in outcomes if o.error or o.skipped}
+        refused = self.status.refused_keys() - {o.change.key for o in outcomes if o.error or o.skipped}
         if not refused:
             return
         made: set[Key] = set()
@@ -325,14 +333,14 @@ class Reconciler:
                 made |= {key, *self._kind_of(key).provides(key)}
         specs = ((key, self.specs[key]) for key in refused if key in self.specs)
         needs = ((key, needs_of(self._kind_of(key), key, spec)) for key, spec in specs)
-        self.ledger.encourage([key for key, needed in needs if not made.isdisjoint(needed)], now)
+        self.status.retry_now([key for key, needed in needs if not made.isdisjoint(needed)], now)
 
     def _settle_untouched(self, key: Key, now: float) -> None:
         want, seen = self.specs.get(key), self.observed.get(key)
         if want is not None and seen is not None and self._kind_of(key).matches(seen.spec, want):
-            self.ledger.in_sync(key, now)
+            self.status.in_sync(key, now)
         elif want is None and seen is None:
-            self.ledger.gone(key)
+            self.status.note_absent(key)
 
     def _note(self, outcome: Outcome) -> None:
         """Carry a change that was made over into what was observed."""
@@ -347,7 +355,7 @@ class Reconciler:
             self.observed.set(change.key, Seen(change.after, True))
 
     def _discard_fallen(self, change: Change) -> None:
-        for dependent, _ in self.desire.hanging_on(change.key):
+        for dependent, _ in self.desire.dependents_of(change.key):
             self.observed.discard(dependent)
 
     def actor_of(self, change: Change, hints: Hints) -> Actor | None:

@@ -1,11 +1,11 @@
 """Repairs slow down when somebody fights, and speed up again when it is over."""
 
 from neod.reconcile.backoff import LONGEST_S, backoff
-from neod.reconcile.contention import Churn
+from neod.reconcile.contention import RepairHistory
 
 
 def fight(repairs, every_s=0.01):
-    churn, now = Churn(), 100.0
+    churn, now = RepairHistory(), 100.0
     for _ in range(repairs):
         now = max(now + every_s, churn.hold_until(now))
         churn = churn.repaired(now)
@@ -13,13 +13,13 @@ def fight(repairs, every_s=0.01):
 
 
 def test_the_first_two_repairs_are_immediate():
-    churn = Churn().repaired(100.0)
+    churn = RepairHistory().repaired(100.0)
     assert churn.hold_until(100.1) == 100.1
     assert not churn.contested(100.1)
 
 
 def test_the_third_repair_within_a_minute_waits():
-    churn = Churn().repaired(100.0).repaired(100.5)
+    churn = RepairHistory().repaired(100.0).repaired(100.5)
     assert churn.hold_until(101.0) > 101.0
 
 

@@ -19,10 +19,10 @@ def kind_of(key):
     return KINDS[key.kind]
 
 
-def planned(desired, observed, hanging_on=lambda key: ()):
+def planned(desired, observed, dependents_of=lambda key: ()):
     desired, observed = dict(desired), {key: Seen(spec, True) for key, spec in dict(observed).items()}
     provided = {p for key in observed for p in kind_of(key).provides(key)}
-    world = World(kind_of, lambda key: key in observed or key in provided or key == PARENT, hanging_on)
+    world = World(kind_of, lambda key: key in observed or key in provided or key == PARENT, dependents_of)
     return order(diff({*desired, *observed}, desired, observed, kind_of), world)
 
 

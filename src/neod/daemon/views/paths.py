@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from neod.control.reply_paths import ConnectionRow, PathsReply, SubflowRow
-from neod.daemon.controller import Core
+from neod.daemon.controller import Controller
 from neod.daemon.doctor.mptcp import PathSeen, Scene
 from neod.features.mptcp.compile import address_of
 from neod.kinds.mptcp import EndpointKey
@@ -20,30 +20,30 @@ STALLED_AFTER: Final = 2
 """Time-outs in a row after which a subflow counts as stalled: MPTCP sends its data elsewhere by then."""
 
 
-async def paths_reply(core: Core) -> PathsReply:
+async def paths_reply(controller: Controller) -> PathsReply:
     """Return every MPTCP connection of the open namespaces.
 
     Raises:
         KernelError: the sockets of our own namespace could not be read.
     """
     rows: list[ConnectionRow] = []
-    if core.multipath is not None:
-        for netns in core.multipath.netnses():
+    if controller.mptcp is not None:
+        for netns in controller.mptcp.netnses():
             try:
-                seen = await core.multipath.census(netns)
+                seen = await controller.mptcp.census(netns)
             except KernelError:
                 if not netns:
                     raise
                 continue
-            links = _links(core, netns)
+            links = _links(controller, netns)
             rows += [_row(netns, one, links) for one in seen]
     rows.sort(key=lambda row: (row.netns, -row.sent_bytes - row.received_bytes, row.local))
-    return PathsReply(round(core.clock.boottime(), 3), tuple(rows))
+    return PathsReply(round(controller.clock.boottime(), 3), tuple(rows))
 
 
-def _links(core: Core, netns: str) -> dict[Ip, str]:
+def _links(controller: Controller, netns: str) -> dict[Ip, str]:
     """Return the link of every address of a namespace."""
-    keys = core.reconciler.observed.of((netns, AddressKey.kind))
+    keys = controller.reconciler.observed.of((netns, AddressKey.kind))
     return {key.ip: key.link for key in keys if isinstance(key, AddressKey)}
 
 
@@ -94,16 +94,16 @@ def _state(flow: FlowSeen) -> str:
     return "backup" if flow.flags & (FLOW_BACKUP_LOC | FLOW_BACKUP_REM) else "established"
 
 
-def scene(core: Core, server: tuple[str, int] | None) -> Scene:
+def scene(controller: Controller, server: tuple[str, int] | None) -> Scene:
     """Return what the probes of MPTCP look at: the addresses that are to be paths, and what the kernel holds."""
-    parents = {path.name: path.parent for path in core.intents.paths}
-    told = [(one.name, address_of(one, core.facts)) for one in core.intents.candidates if not one.netns]
-    seen = core.reconciler.observed.of(("", EndpointKey.kind))
+    parents = {path.name: path.parent for path in controller.intents.paths}
+    told = [(one.name, address_of(one, controller.facts)) for one in controller.intents.candidates if not one.netns]
+    seen = controller.reconciler.observed.of(("", EndpointKey.kind))
     endpoints = [(str(key.ip), one.spec.id, one.owned) for key, one in seen.items() if isinstance(key, EndpointKey)]
-    known = core.facts.get(FactKey("mptcp", ""))
+    known = controller.facts.get(FactKey("mptcp", ""))
     return Scene(
         paths=tuple(PathSeen(name, str(found[0]), parents.get(name, "")) for name, found in told if found),
-        manager="neod" if any(not one.netns for one in core.intents.path_managers) else "kernel",
+        manager="neod" if any(not one.netns for one in controller.intents.path_managers) else "kernel",
         unmanageable=known.unmanageable if isinstance(known, Multipath) else "",
         endpoints=tuple(sorted(endpoints)),
         server=server,

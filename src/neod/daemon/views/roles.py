@@ -3,22 +3,25 @@
 from collections.abc import Iterable
 
 from neod.control.reply_status import ForwardRow, NamespaceRow
-from neod.daemon.controller import Core
+from neod.daemon.controller import Controller
 from neod.model.key import Key, NetnsKey
-from neod.model.status import RANK, Phase
+from neod.model.status import SEVERITY, Phase
 
 NAT = "nat"
 
 
-def forward_rows(core: Core) -> tuple[ForwardRow, ...]:
+def forward_rows(controller: Controller) -> tuple[ForwardRow, ...]:
     """Return a row for each forward: all share one resource, and its state."""
-    state, detail = _worst(core, [key for key in core.reconciler.specs if key.kind == NAT and not key.netns])
+    state, detail = _worst(
+        controller, [key for key in controller.reconciler.specs if key.kind == NAT and not key.netns]
+    )
     return tuple(
-        ForwardRow(one.name, one.protocol, one.ports, one.to, one.snat, state, detail) for one in core.intents.forwards
+        ForwardRow(one.name, one.protocol, one.ports, one.to, one.snat, state, detail)
+        for one in controller.intents.forwards
     )
 
 
-def namespace_rows(core: Core) -> tuple[NamespaceRow, ...]:
+def namespace_rows(controller: Controller) -> tuple[NamespaceRow, ...]:
     """Return a row for each namespace: its state is the worst among all that lives in it, its link, and translation."""
     return tuple(
         NamespaceRow(
@@ -27,41 +30,41 @@ def namespace_rows(core: Core) -> tuple[NamespaceRow, ...]:
             one.subnet,
             one.expose,
             one.relay_addresses,
-            *_worst(core, namespace_keys(core, one.name, one.links)),
+            *_worst(controller, namespace_keys(controller, one.name, one.links)),
         )
-        for one in core.intents.namespaces
+        for one in controller.intents.namespaces
     )
 
 
-def namespace_keys(core: Core, name: str, links: Iterable[str]) -> list[Key]:
+def namespace_keys(controller: Controller, name: str, links: Iterable[str]) -> list[Key]:
     """Return what belongs to a namespace."""
     outside = set(links)
     return [
         key
-        for key in core.reconciler.specs
+        for key in controller.reconciler.specs
         if name == key.netns
         or key == NetnsKey("", name)
         or (not key.netns and (key.kind == NAT or getattr(key, "link", getattr(key, "name", "")) in outside))
     ]
 
 
-def _worst(core: Core, keys: Iterable[Key]) -> tuple[str, str]:
+def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
     """Return phase and reason of the worst of *keys*."""
-    if core.reconciler.down:
+    if controller.reconciler.down:
         return "down", "neodctl resume brings it back"
-    troubles = core.reconciler.ledger.troubles
-    found = [(key, troubles[key]) for key in keys if key in troubles]
+    out_of_sync = controller.reconciler.status.out_of_sync
+    found = [(key, out_of_sync[key]) for key in keys if key in out_of_sync]
     if not found:
         return str(Phase.IN_SYNC), ""
-    key, trouble = min(found, key=lambda one: (RANK[one[1].phase], str(one[0])))
-    waits = "waits for " + ", ".join(map(str, trouble.waits_for)) if trouble.waits_for else ""
-    return str(trouble.phase), f"{key}: {trouble.error or waits}".rstrip(": ")
+    key, status = min(found, key=lambda one: (SEVERITY[one[1].phase], str(one[0])))
+    waits = "waits for " + ", ".join(map(str, status.waits_for)) if status.waits_for else ""
+    return str(status.phase), f"{key}: {status.error or waits}".rstrip(": ")
 
 
-def nat_notes(core: Core) -> tuple[str, ...]:
+def nat_notes(controller: Controller) -> tuple[str, ...]:
     """Return which backend keeps the translation and why, and what stands in the way of forwarded packets."""
     notes: list[str] = []
-    for place in core.spaces.places():
+    for place in controller.namespaces.places():
         if place[1] == NAT:
-            notes += getattr(core.spaces.driver(place), "notes", ())
+            notes += getattr(controller.namespaces.driver(place), "notes", ())
     return tuple(notes)

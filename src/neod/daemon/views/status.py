@@ -17,7 +17,7 @@ from neod.control.replies import (
     PlanReply,
     Resource,
 )
-from neod.daemon.controller import Core
+from neod.daemon.controller import Controller
 from neod.daemon.views.describe import differing, flat, iso
 from neod.features.intents import PathInfo
 from neod.kinds.mptcp import EndpointKey
@@ -25,7 +25,7 @@ from neod.kinds.rule import RuleKey
 from neod.model.change import Change, Op, Outcome, Plan, Report
 from neod.model.facts import FOREVER, Lease
 from neod.model.key import AddressKey, Key, LinkKey
-from neod.model.status import RANK, Phase, Trouble
+from neod.model.status import SEVERITY, ObjectStatus, Phase
 from neod.model.want import FactKey
 
 REASONS = {
@@ -38,37 +38,37 @@ REASONS = {
 }
 
 
-def change_row(core: Core, change: Change) -> ChangeRow:
+def change_row(controller: Controller, change: Change) -> ChangeRow:
     """Return one change as people read it."""
-    now = core.clock.boottime()
+    now = controller.clock.boottime()
     before = None if change.before is None else flat(change.before, now)
     after = None if change.after is None else flat(change.after, now)
     names = differing(before, after) if change.op in (Op.UPDATE, Op.RECREATE, Op.CONFLICT) else ()
     names = tuple(name for name in names if after and name in after)
-    return ChangeRow(str(change.op), str(change.key), before, after, names, origin_of(core, change.key))
+    return ChangeRow(str(change.op), str(change.key), before, after, names, origin_of(controller, change.key))
 
 
-def origin_of(core: Core, key: Key) -> str:
+def origin_of(controller: Controller, key: Key) -> str:
     """Return the place in the file that asks for *key*, in words."""
-    want = core.reconciler.desire.wants.get(key)
+    want = controller.reconciler.desire.wants.get(key)
     return str(want.origin) if want else ""
 
 
-def blocked_rows(core: Core, plan: Plan) -> tuple[BlockedRow, ...]:
+def blocked_rows(controller: Controller, plan: Plan) -> tuple[BlockedRow, ...]:
     """Return what of *plan* cannot be done yet."""
     return tuple(
-        BlockedRow(str(key), tuple(map(str, needs)), origin_of(core, key)) for key, needs in plan.blocked.items()
+        BlockedRow(str(key), tuple(map(str, needs)), origin_of(controller, key)) for key, needs in plan.blocked.items()
     )
 
 
-def plan_reply(core: Core, plan: Plan, file: str, warnings: tuple[str, ...]) -> PlanReply:
+def plan_reply(controller: Controller, plan: Plan, file: str, warnings: tuple[str, ...]) -> PlanReply:
     """Return *plan* as a reply; units that wait for a fact count as blocked."""
-    waiting = tuple(BlockedRow(unit, texts) for unit, texts in core.waiting().items())
+    waiting = tuple(BlockedRow(unit, texts) for unit, texts in controller.waiting().items())
     return PlanReply(
         file,
-        tuple(change_row(core, change) for change in plan.changes),
-        (*blocked_rows(core, plan), *waiting),
-        tuple(change_row(core, change) for change in plan.conflicts),
+        tuple(change_row(controller, change) for change in plan.changes),
+        (*blocked_rows(controller, plan), *waiting),
+        tuple(change_row(controller, change) for change in plan.conflicts),
         warnings,
     )
 
@@ -82,15 +82,15 @@ def outcome_row(outcome: Outcome) -> OutcomeRow:
     )
 
 
-def apply_reply(core: Core, report: Report, converged: bool) -> ApplyReply:
+def apply_reply(controller: Controller, report: Report, converged: bool) -> ApplyReply:
     """Return what one pass did."""
     return ApplyReply(
         converged,
         report.number,
         round(report.duration_s * 1000, 2),
         tuple(outcome_row(outcome) for outcome in report.outcomes),
-        blocked_rows(core, report.plan),
-        tuple(change_row(core, change) for change in report.plan.conflicts),
+        blocked_rows(controller, report.plan),
+        tuple(change_row(controller, change) for change in report.plan.conflicts),
     )
 
 
@@ -102,81 +102,85 @@ def pass_summary(report: Report) -> PassSummary:
     return PassSummary(report.number, iso(report.wall_time), took_ms, done, failures, report.cause)
 
 
-def drift_row(core: Core, key: Key, trouble: Trouble) -> Drift:
-    """Return one trouble as people read it."""
-    now = core.clock.boottime()
-    next_s = None if trouble.next_at is None else round(max(0.0, trouble.next_at - now), 1)
-    reason = REASONS.get(trouble.phase, "")
-    if trouble.phase is Phase.CONTESTED:
-        reason = f"repaired {trouble.attempts} times within a minute; repairs slow down"
+def drift_row(controller: Controller, key: Key, status: ObjectStatus) -> Drift:
+    """Return one object that is not in sync as people read it."""
+    now = controller.clock.boottime()
+    next_s = None if status.next_at is None else round(max(0.0, status.next_at - now), 1)
+    reason = REASONS.get(status.phase, "")
+    if status.phase is Phase.CONTESTED:
+        reason = f"repaired {status.attempts} times within a minute; repairs slow down"
     return Drift(
         str(key),
-        str(trouble.phase),
-        str(trouble.drift or ""),
+        str(status.phase),
+        str(status.drift or ""),
         reason,
-        tuple(map(str, trouble.waits_for)),
-        str(trouble.error or ""),
+        tuple(map(str, status.waits_for)),
+        str(status.error or ""),
         next_s,
-        str(trouble.actor or ""),
-        origin_of(core, key),
+        str(status.actor or ""),
+        origin_of(controller, key),
     )
 
 
-def drifts(core: Core) -> list[Drift]:
+def drifts(controller: Controller) -> list[Drift]:
     """Return everything that is not what the file says, worst first."""
-    troubles = sorted(core.reconciler.ledger.troubles.items(), key=lambda kt: (RANK[kt[1].phase], str(kt[0])))
-    rows = [drift_row(core, key, trouble) for key, trouble in troubles]
-    origins = {path.name: str(path.origin) for path in core.intents.paths}
-    for unit, texts in core.waiting().items():
+    out_of_sync = sorted(
+        controller.reconciler.status.out_of_sync.items(), key=lambda kt: (SEVERITY[kt[1].phase], str(kt[0]))
+    )
+    rows = [drift_row(controller, key, status) for key, status in out_of_sync]
+    origins = {path.name: str(path.origin) for path in controller.intents.paths}
+    for unit, texts in controller.waiting().items():
         rows.append(Drift(unit, str(Phase.BLOCKED), waits_for=texts, origin=origins.get(path_in(unit), "")))
     return rows
 
 
-def phase_of(core: Core, key: Key) -> str:
+def phase_of(controller: Controller, key: Key) -> str:
     """Return the phase of one key; an object that only others need is in-sync when it is there."""
-    if trouble := core.reconciler.ledger.troubles.get(key):
-        return str(trouble.phase)
-    return str(Phase.IN_SYNC if core.reconciler.observed.present(key) else Phase.BLOCKED)
+    if status := controller.reconciler.status.out_of_sync.get(key):
+        return str(status.phase)
+    return str(Phase.IN_SYNC if controller.reconciler.observed.present(key) else Phase.BLOCKED)
 
 
-def counts(core: Core) -> dict[str, int]:
+def counts(controller: Controller) -> dict[str, int]:
     """Return how many desired objects are in each phase."""
-    specs, troubles = core.reconciler.specs, core.reconciler.ledger.troubles
-    found = Counter(str(trouble.phase) for key, trouble in troubles.items() if key in specs)
+    specs, out_of_sync = controller.reconciler.specs, controller.reconciler.status.out_of_sync
+    found = Counter(str(status.phase) for key, status in out_of_sync.items() if key in specs)
     found[str(Phase.IN_SYNC)] = len(specs) - found.total()
     return dict(found)
 
 
-def object_rows(core: Core, keys: Iterable[Key]) -> tuple[ObjectRow, ...]:
+def object_rows(controller: Controller, keys: Iterable[Key]) -> tuple[ObjectRow, ...]:
     """Return the phase of each of *keys*."""
-    return tuple(ObjectRow(str(key), phase_of(core, key), origin_of(core, key)) for key in sorted(keys, key=str))
+    return tuple(
+        ObjectRow(str(key), phase_of(controller, key), origin_of(controller, key)) for key in sorted(keys, key=str)
+    )
 
 
-def resource(core: Core, key: Key, spec: object, owned: bool = True) -> Resource:
+def resource(controller: Controller, key: Key, spec: object, owned: bool = True) -> Resource:
     """Return one resource with its values."""
-    return Resource(str(key), key.kind, flat(spec, core.clock.boottime()), owned, origin_of(core, key))
+    return Resource(str(key), key.kind, flat(spec, controller.clock.boottime()), owned, origin_of(controller, key))
 
 
-def path_keys(core: Core) -> dict[str, list[Key]]:
+def path_keys(controller: Controller) -> dict[str, list[Key]]:
     """Return the desired keys of every path: its link, addresses, table, rules and sysctls."""
-    tables = {path.table: path.name for path in core.intents.paths}
-    found: dict[str, list[Key]] = {path.name: [] for path in core.intents.paths}
-    for key, spec in core.reconciler.specs.items():
-        name = core.kinds[key.kind].path(key, spec, tables)
+    tables = {path.table: path.name for path in controller.intents.paths}
+    found: dict[str, list[Key]] = {path.name: [] for path in controller.intents.paths}
+    for key, spec in controller.reconciler.specs.items():
+        name = controller.kinds[key.kind].path(key, spec, tables)
         if name in found:
             found[name].append(key)
     return found
 
 
-def endpoint_of(core: Core, path: PathInfo, keys: list[Key], address: str) -> tuple[int | None, str]:
+def endpoint_of(controller: Controller, path: PathInfo, keys: list[Key], address: str) -> tuple[int | None, str]:
     """Return the id of the endpoint of a path, and how it stands with MPTCP."""
     key = next((key for key in keys if isinstance(key, EndpointKey)), None)
-    seen = None if key is None else core.reconciler.observed.get(key)
+    seen = None if key is None else controller.reconciler.observed.get(key)
     if seen is not None:
         return seen.spec.id, "endpoint"
     if not path.mptcp or not address or key is not None:
         return None, ""
-    managing = core.multipath is not None and "" in core.multipath.managed
+    managing = controller.mptcp is not None and "" in controller.mptcp.managed
     return None, "neod" if managing else "waiting"
 
 
@@ -186,51 +190,51 @@ def path_in(unit: str) -> str:
     return parts[1] if len(parts) > 1 else unit.partition(".")[2]
 
 
-def waits_by_path(core: Core) -> dict[str, tuple[str, ...]]:
+def waits_by_path(controller: Controller) -> dict[str, tuple[str, ...]]:
     """Return what the units of each path wait for."""
     found: dict[str, tuple[str, ...]] = {}
-    for unit, texts in core.waiting().items():
+    for unit, texts in controller.waiting().items():
         name = path_in(unit)
         found[name] = (*found.get(name, ()), *texts)
     return found
 
 
-def path_row(core: Core, path: PathInfo, keys: list[Key], waits: tuple[str, ...] = ()) -> PathRow:
+def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tuple[str, ...] = ()) -> PathRow:
     """Return one row of the path table; its state is the worst among its objects."""
-    troubles = core.reconciler.ledger.troubles
-    worst = min((troubles[key] for key in keys if key in troubles), key=lambda t: RANK[t.phase], default=None)
+    out_of_sync = controller.reconciler.status.out_of_sync
+    worst = min((out_of_sync[key] for key in keys if key in out_of_sync), key=lambda t: SEVERITY[t.phase], default=None)
     state, detail = (str(worst.phase), _detail(worst)) if worst else (str(Phase.IN_SYNC), "")
     if waits and (worst is None or worst.phase is Phase.BLOCKED):
         state, detail = str(Phase.BLOCKED), "waits for " + ", ".join(waits)
-    if core.reconciler.down:
+    if controller.reconciler.down:
         state, detail = "down", "neodctl resume brings it back"
-    lease = core.facts.get(FactKey("lease", path.name))
+    lease = controller.facts.get(FactKey("lease", path.name))
     address = next((f"{k.ip}/{k.prefix_length}" for k in keys if isinstance(k, AddressKey)), "")
     rule = next((k for k in keys if isinstance(k, RuleKey)), None)
-    followed = core.facts.get(FactKey("followed", path.name))
+    followed = controller.facts.get(FactKey("followed", path.name))
     if not address and followed is not None:
         address = next((f"{ip}/{length}" for ip, length in getattr(followed, "addresses", ())), "")
     left = None
     if isinstance(lease, Lease) and lease.expires_at != FOREVER:
-        left = round(lease.expires_at - core.clock.boottime(), 1)
-    priority = rule.priority if rule and core.reconciler.observed.present(rule) else None
-    number, mptcp = endpoint_of(core, path, keys, address)
+        left = round(lease.expires_at - controller.clock.boottime(), 1)
+    priority = rule.priority if rule and controller.reconciler.observed.present(rule) else None
+    number, mptcp = endpoint_of(controller, path, keys, address)
     return PathRow(
         path.name, path.parent, path.ipv4, address, left, path.table, priority, path.mptcp, number, state, detail, mptcp
     )
 
 
-def _detail(trouble: Trouble) -> str:
-    if trouble.error is not None:
-        return str(trouble.error)
-    if trouble.waits_for:
-        return "waits for " + ", ".join(map(str, trouble.waits_for))
-    return REASONS.get(trouble.phase, "")
+def _detail(status: ObjectStatus) -> str:
+    if status.error is not None:
+        return str(status.error)
+    if status.waits_for:
+        return "waits for " + ", ".join(map(str, status.waits_for))
+    return REASONS.get(status.phase, "")
 
 
-def lease_row(core: Core, status: Any) -> LeaseRow:
+def lease_row(controller: Controller, status: Any) -> LeaseRow:
     """Return one DHCP client; *status* is the DHCP service's ``LeaseStatus``."""
-    now, lease = core.clock.boottime(), status.lease
+    now, lease = controller.clock.boottime(), status.lease
     if lease is None:
         tried = f"{status.last_error}" if status.last_error else ""
         return LeaseRow(status.link, status.state, status.parent, status.mac, detail=tried)
@@ -246,7 +250,7 @@ def lease_row(core: Core, status: Any) -> LeaseRow:
         f"{lease.ip}/{lease.prefix_length}",
         str(lease.gateway or ""),
         str(lease.server),
-        iso(core.clock.wall() - (now - lease.bound_at)),
+        iso(controller.clock.wall() - (now - lease.bound_at)),
         left(lease.renew_at),
         left(lease.rebind_at),
         left(lease.expires_at),

@@ -5,7 +5,7 @@ from tests.doubles.kernel import FakeClock
 
 from neod.config import reader
 from neod.daemon import main
-from neod.daemon.config_store import FileKeeper
+from neod.daemon.config_store import ConfigStore
 from neod.model.errors import ConfigError, ReadingFailed
 
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"  # as the kernel does when memory is short
@@ -14,8 +14,8 @@ KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"  # as the ker
 def first(tmp_path, text):
     path = tmp_path / "neo.toml"
     path.write_text(text)
-    keeper = FileKeeper(path, tmp_path, FakeClock(), lambda intents: None)
-    return main.first_reading(reader.spawn(str(path)), keeper)
+    keeper = ConfigStore(path, tmp_path, FakeClock(), lambda intents: None)
+    return main.load_initial_config(reader.spawn(str(path)), keeper)
 
 
 def exit_status(monkeypatch, error):
@@ -43,6 +43,6 @@ def test_a_file_that_was_not_read_to_its_end_is_tried_again(tmp_path, monkeypatc
 
 def test_the_last_good_file_is_used_instead_of_a_wrong_one(tmp_path, capsys):
     (tmp_path / "last-good.toml").write_text('[sysctl]\n"net.ipv4.ip_forward" = "1"\n')
-    reading = first(tmp_path, "[macvlans.neo]\ncuont = 1\n")
-    assert b"ip_forward" in reading.text
+    loaded = first(tmp_path, "[macvlans.neo]\ncuont = 1\n")
+    assert b"ip_forward" in loaded.text
     assert "the last good file is used instead" in capsys.readouterr().err

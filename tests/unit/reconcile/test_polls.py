@@ -26,10 +26,10 @@ class Seen:
     def driver(self, place):
         return self.peeking
 
-    def minds(self, place):
+    def is_relevant(self, place):
         return bool(self.keys)
 
-    def minded(self, place):
+    def relevant_keys(self, place):
         return self.keys
 
     def reading_s(self, place):

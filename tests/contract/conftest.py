@@ -10,9 +10,9 @@ import pytest
 from tests.doubles.kernel import Fixed
 
 from neod.kernel.clock import SystemClock
+from neod.kernel.errors import within_netns
 from neod.kernel.moved_links import NamedStrays
 from neod.kernel.mptcp import NetlinkMptcp
-from neod.kernel.namespaces import within_netns
 from neod.kernel.netfilter.port import KernelNetfilter
 from neod.kernel.netns_files import NamedNamespaces
 from neod.kernel.rtnl import NetlinkRtnl

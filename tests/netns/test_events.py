@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from neod.kernel.errors import within_netns
 from neod.kernel.events import EventSocket
-from neod.kernel.namespaces import within_netns
 from neod.kernel.rtnl import open_netlink
 from neod.kinds import REGISTRY
 from neod.model.marks import PROTOCOL

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from neod.kernel.clock import SystemClock
-from neod.kernel.namespaces import within_netns
-from neod.kernel.netfilter.port import legacy as iptables
+from neod.kernel.errors import within_netns
+from neod.kernel.netfilter import legacy as iptables
 
 pytestmark = pytest.mark.kernel
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from neod.kernel.clock import SystemClock
+from neod.kernel.errors import within_netns
 from neod.kernel.mount_events import MountEvents
-from neod.kernel.namespaces import within_netns
 from neod.kernel.netfilter.nft_events import NftEvents
 from neod.kernel.netfilter.port import KernelNetfilter
 from neod.kernel.netns_files import NamedNamespaces

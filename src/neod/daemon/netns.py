@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neod.kernel.errors import within_netns
 from neod.kernel.events import EventSocket
 from neod.kernel.mount_events import MountEvents
 from neod.kernel.moved_links import NamedStrays
 from neod.kernel.mptcp import NetlinkMptcp, open_generic
-from neod.kernel.namespaces import NAMED, within_netns
 from neod.kernel.netfilter.nft_events import NftEvents
 from neod.kernel.netfilter.port import KernelNetfilter
 from neod.kernel.netns_files import NamedNamespaces
@@ -28,6 +28,7 @@ from neod.model.errors import KernelError
 from neod.model.kind import Driver, Entry
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Clock, NoNamespaces, Ports
+from neod.netlink.netns import NAMED
 
 Place = tuple[str, str]
 Enter = Callable[[Callable[[], Any]], Any]

@@ -8,10 +8,11 @@ import functools
 from pathlib import Path
 from typing import Final
 
-from neod.kernel.namespaces import named_elsewhere, within_netns
+from neod.kernel.errors import within_netns
 from neod.kernel.rtnl import NetlinkRtnl, open_netlink
 from neod.model.errors import KernelError
 from neod.model.marks import LINK_GROUP
+from neod.netlink.netns import named_elsewhere
 from neod.wire import IFINFO, RTM_DELLINK, RTM_GETLINK, attr_u32, attrs, mac_text, text, u32
 
 IFLA_ADDRESS, IFLA_LINK, IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 1, 5, 20, 27, 29, 37

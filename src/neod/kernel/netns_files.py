@@ -11,21 +11,19 @@ import fcntl
 import functools
 import json
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
-from neod.kernel.errors import from_os_error, refused
+from neod.kernel.errors import from_os_error, refused, within_netns
 from neod.kernel.files import write_atomically
-from neod.kernel.namespaces import CLONE_NEWNET, NAMED, within_netns
 from neod.kernel.rtnl import NetlinkRtnl, open_netlink
 from neod.model.errors import KernelError
 from neod.model.marks import LINK_GROUP
 from neod.model.ports import NetnsSeen
+from neod.netlink.netns import NAMED, OWN, in_new_netns
 from neod.wire import IFINFO, RTM_GETLINK, RTM_NEWLINK, attr_u32, attrs, u32
 
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
@@ -56,40 +54,13 @@ def _is_in_use(link: memoryview) -> bool:
     return bool(flags & IFF_UP) and not flags & IFF_LOOPBACK and not ours
 
 
-def _in_a_thread(call: Callable[[], None]) -> None:
-    """Run *call* in a thread that ends with it, whatever namespace it ends up in."""
-    done: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            call()
-            done.set_result(None)
-        except BaseException as error:  # for the caller's thread to raise
-            done.set_exception(error)
-
-    thread = threading.Thread(target=run, name="new netns")
-    thread.start()
-    thread.join()
-    done.result()
-
-
-def in_a_new_netns(call: Callable[[], None]) -> None:
-    """Run *call* in a namespace that has no name, and goes when it is done."""
-
-    def run() -> None:
-        _check(_libc.unshare(CLONE_NEWNET))
-        call()
-
-    _in_a_thread(run)
-
-
 class NamedNamespaces:
     """The port ``Namespaces``. *marks* is a directory that ends with the boot, or its content is not believed."""
 
     def __init__(self, marks: Path, named: Path = NAMED) -> None:
         self._marks, self._named = marks, named
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        self._nsfs = os.stat("/proc/thread-self/ns/net").st_dev  # noqa: PTH116
+        self._nsfs = os.stat(OWN).st_dev  # noqa: PTH116
         self.writes = 0
 
     def names(self) -> Sequence[str]:
@@ -172,16 +143,11 @@ class NamedNamespaces:
                 if not S_ISREG(found.st_mode) or found.st_size:
                     raise
             try:
-                _in_a_thread(functools.partial(self._bind_a_new_one, path))
+                in_new_netns(lambda: _mount(OWN, path, MS_BIND))
             except OSError:
                 with suppress(OSError):
                     path.unlink()
                 raise
-
-    @staticmethod
-    def _bind_a_new_one(path: Path) -> None:
-        _check(_libc.unshare(CLONE_NEWNET))
-        _mount(Path("/proc/thread-self/ns/net"), path, MS_BIND)
 
     @contextmanager
     def _shared(self) -> Iterator[None]:
@@ -233,6 +199,3 @@ class NamedNamespaces:
             return os.open(self._named / name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise refused(f"open {self._named / name}", error.errno or errno.EIO) from error
-
-
-__all__ = ["NamedNamespaces", "in_a_new_netns"]

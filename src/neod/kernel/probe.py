@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from neod.kernel.netns_files import in_a_new_netns
 from neod.kernel.rtnl import messages, open_netlink
+from neod.netlink.netns import in_new_netns
 from neod.wire import (
     HEADER,
     IFINFO,
@@ -40,7 +40,7 @@ def link_drivers(names: Iterable[str]) -> Mapping[str, bool]:
                     if type_ == NLMSG_ERROR:
                         found[name] = -int.from_bytes(payload[:4], "little", signed=True) != errno.EOPNOTSUPP
 
-    in_a_new_netns(try_all)
+    in_new_netns(try_all)
     return found
 
 

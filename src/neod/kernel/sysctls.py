@@ -8,9 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from neod.kernel.errors import from_os_error, refused
+from neod.kernel.errors import from_os_error, refused, within_netns
 from neod.kernel.files import write_atomically
-from neod.kernel.namespaces import within_netns
 
 ROOT: Final = "/proc/sys/"
 

@@ -14,12 +14,12 @@ from typing import Final
 
 from neod.features.races.settings import RaceSettings
 from neod.kernel.clock import SystemClock
+from neod.netlink.netns import NetnsEntry
 from neod.observability.logs import Log
 from neod.race.contest import opener
 from neod.race.dial import Defeat, Dialer, Winner
 from neod.race.field import Field
 from neod.race.loop import Loop
-from neod.race.netns import Netns
 from neod.race.sockets import tune
 from neod.race.sources import AutoSources
 
@@ -41,7 +41,7 @@ def dial(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: 
     """Return how one race ended; the winner's socket is blocking."""
     loop = Loop(SystemClock())
     ended: list[Winner | Defeat] = []
-    dialer = Dialer(loop, settings, opener(settings.netns, Netns))
+    dialer = Dialer(loop, settings, opener(settings.netns, NetnsEntry))
     enter: Callable[[], None] = lambda: field.enter()  # noqa: E731
     auto = AutoSources(loop, runtime_dir, paths, enter) if settings.sources is None else None
     field = Field(dialer, log, lambda: auto.addresses if auto is not None else (), enter)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from neod.features.races.settings import RaceSettings
+from neod.netlink.netns import NetnsEntry
 from neod.race.circles import Node, Target
 from neod.race.dial import Dialer, Opener
 from neod.race.field import Field
@@ -12,7 +13,6 @@ from neod.race.limits import Descriptors
 from neod.race.listen import Entrance
 from neod.race.loop import Loop
 from neod.race.metrics import Stats
-from neod.race.netns import Netns
 from neod.race.sockets import SockAddr, connecting, listener
 from neod.race.splice import Scratch
 from neod.race.story import Story
@@ -37,7 +37,7 @@ class House(Protocol):
         """Something that candidates are made of has changed."""
         ...
 
-    def in_netns(self, name: str) -> Netns:
+    def in_netns(self, name: str) -> NetnsEntry:
         """Return the way into a namespace."""
         ...
 
@@ -112,7 +112,7 @@ class Contest:
         self._house.retarget()
 
 
-def opener(netns: str, way: Callable[[str], Netns]) -> Opener:
+def opener(netns: str, way: Callable[[str], NetnsEntry]) -> Opener:
     """Return how to start connecting: from here, or from the namespace that *way* leads into."""
     if not netns:
         return connecting

@@ -13,11 +13,11 @@ from neod.config.reader import collect, spawn
 from neod.features.intents import Intents
 from neod.kernel.clock import SystemClock
 from neod.model.errors import ConfigError, ReadingFailed
+from neod.netlink.netns import StuckInNetns
 from neod.observability.logs import Log, configure
 from neod.observability.notify import Notify
 from neod.race.limits import raise_descriptor_limit
 from neod.race.loop import IN, Loop
-from neod.race.netns import Lost
 from neod.race.service import Service
 
 OK, FAILED, USAGE, TIMED_OUT, NO_SUCH, FILE_INVALID = 0, 1, 2, 3, 10, 78
@@ -103,7 +103,7 @@ class Program:
         self._tell_status()
         try:
             self._loop.run()
-        except Lost as error:
+        except StuckInNetns as error:
             self._log.error("ending", why=str(error))
             return FAILED
         return OK

@@ -5,13 +5,13 @@ from typing import Final
 
 from neod.features.intents import Intents
 from neod.features.races.settings import RaceSettings
+from neod.netlink.netns import NetnsEntry
 from neod.observability.logs import Log
 from neod.race.circles import circular
 from neod.race.contest import Contest
 from neod.race.limits import Descriptors
 from neod.race.loop import Loop
 from neod.race.metrics import Gauges, Stats, exposition
-from neod.race.netns import Netns
 from neod.race.pipes import PipePool
 from neod.race.scrape import Scrapes
 from neod.race.sources import AutoSources
@@ -39,7 +39,7 @@ class Service:
         self.contests: dict[str, Contest] = {}
         self._log, self._runtime_dir, self._names = log, runtime_dir, frozenset(names)
         self._leaving: list[Contest] = []
-        self._netns: dict[str, Netns] = {}
+        self._netns: dict[str, NetnsEntry] = {}
         self._auto: AutoSources | None = None
         self._paths: tuple[str, ...] = ()
         self._scrapes: Scrapes | None = None
@@ -108,10 +108,10 @@ class Service:
         """Return the usable addresses of the host's paths; empty: it has none, or none is usable now."""
         return self._auto.addresses if self._auto is not None else ()
 
-    def in_netns(self, name: str) -> Netns:
+    def in_netns(self, name: str) -> NetnsEntry:
         """Return the way into a namespace."""
         if name not in self._netns:
-            self._netns[name] = Netns(name)
+            self._netns[name] = NetnsEntry(name)
         return self._netns[name]
 
     def retarget(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neod.kernel.namespaces import within_netns
+from neod.kernel.errors import within_netns
 from neod.kernel.netfilter.legacy import LegacyTables
 from neod.kernel.netfilter.nft import NftTable
 from neod.kernel.nfnetlink import Nfnetlink, open_nfnetlink

@@ -1,4 +1,4 @@
-"""A Control that says what it is told to, and a server for it in this process."""
+"""A ``ControlService`` that answers what a test gives it, and a server for it in this process."""
 
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping
@@ -10,22 +10,13 @@ from structlog.testing import capture_logs
 
 from neod.control import errors
 from neod.control.feed import Feed
-from neod.control.replies import (
-    ApplyReply,
-    ConfirmReply,
-    FileState,
-    LeasesReply,
-    ModeReply,
-    PathRow,
-    PlanReply,
-    ReloadReply,
-    ShowReply,
-    StatusReply,
-    WaitReply,
-    WhyReply,
-)
 from neod.control.server import ControlServer
-from neod.control.stream import Limits
+from neod.control.stream import ClientLimits
+from neod.control.verbs.events import EventsReply
+from neod.control.verbs.mode import ModeReply, WaitReply
+from neod.control.verbs.objects import LeasesReply, ShowReply, WhyReply
+from neod.control.verbs.plan import ApplyReply, ConfirmReply, PlanReply, ReloadReply
+from neod.control.verbs.status import FileState, PathRow, StatusReply
 
 STATUS = StatusReply(
     converged=True,
@@ -111,12 +102,12 @@ class FakeControl:
         self.calls.append(("events", since, follow))
         try:
             async for batch in self.feed.events(since, follow):
-                yield batch
+                yield EventsReply(tuple(batch))
         finally:
             self.cancelled.append("events")
 
-    async def wait(self, any_path, timeout_s):
-        return await self._answer("wait", any_path, timeout_s)
+    async def wait(self, any, timeout_s):
+        return await self._answer("wait", any, timeout_s)
 
     async def pause(self, for_s):
         return await self._answer("pause", for_s)
@@ -129,7 +120,9 @@ class FakeControl:
 
 
 @asynccontextmanager
-async def serving(control: FakeControl, directory: Path, limits: Limits | None = None) -> AsyncIterator[ControlServer]:
+async def serving(
+    control: FakeControl, directory: Path, limits: ClientLimits | None = None
+) -> AsyncIterator[ControlServer]:
     """Serve *control* in *directory* for the length of the block; its log goes to ``control.log``."""
     server = ControlServer(control, directory, "0.1.0", limits)
     server.bind()

@@ -20,14 +20,16 @@ from ipc_fake import STATUS, FakeControl, serving, until
 
 from neod.control import client as client_module
 from neod.control import errors
-from neod.control.client import Client
+from neod.control.client import ControlClient
 from neod.control.codec import decode
 from neod.control.feed import Feed
 from neod.control.peer import Peer
-from neod.control.replies import EventRecord, StatusReply
 from neod.control.server import AlreadyServed, ControlServer
-from neod.control.stream import Limits
-from neod.control.varlink import ControlInterface
+from neod.control.stream import ClientLimits
+from neod.control.varlink import VarlinkAdapter
+from neod.control.verb import Right
+from neod.control.verbs.events import EventRecord
+from neod.control.verbs.status import StatusReply
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ async def call(directory, method, **parameters):
     """Call as neodctl does, in a thread: the client blocks."""
 
     def blocking():
-        with Client(str(directory)) as client:
+        with ControlClient(str(directory)) as client:
             return client.call(method, 10.0, **parameters)
 
     return await asyncio.to_thread(blocking)
@@ -156,7 +158,7 @@ def record(number):
 
 async def stream(directory, **parameters):
     def blocking():
-        with Client(str(directory)) as client:
+        with ControlClient(str(directory)) as client:
             return [item for raw in client.stream("Events", **parameters) for item in raw["events"]]
 
     return await asyncio.to_thread(blocking)
@@ -254,7 +256,7 @@ async def test_a_pass_is_finished_though_its_caller_left(control, tmp_path):
 async def test_a_caller_that_only_stops_sending_gets_its_answer(control, tmp_path):
     release = asyncio.Event()
 
-    async def wait(any_path, timeout_s):
+    async def wait(any, timeout_s):
         control.calls.append(("wait",))
         await release.wait()
         return control.answers["wait"]
@@ -292,12 +294,12 @@ async def test_any_varlink_client_can_ask_what_there_is(control, tmp_path):
         assert info["product"] == "neod"
         assert info["interfaces"] == ["org.neo.Control1", "org.varlink.service"]
         description = (await service.GetInterfaceDescription(interface="org.neo.Control1"))["description"]
-        assert description == ControlInterface.render_interface_description()
+        assert description == VarlinkAdapter.render_interface_description()
         for name in ("Status", "Events", "Down"):
             assert f"method {name}(" in description
         for cls in errors.ERRORS:
             assert f"error {cls.__name__} (" in description
-        status = await protocol.make_proxy(ControlInterface).Status()
+        status = await protocol.make_proxy(VarlinkAdapter).Status()
         assert status["converged"] is True
         assert status["paths"][0].name == "neo1"
         transport.close()
@@ -357,13 +359,13 @@ NOBODY = 65534
 AS_STRANGER = """
 import os, sys
 directory, gid, method, more = sys.argv[1:5]
-from neod.control.client import Client
+from neod.control.client import ControlClient
 from neod.control.errors import ControlError
 os.setgroups([int(gid)] if gid else [])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)
 try:
-    with Client(directory) as client:
+    with ControlClient(directory) as client:
         print(client.call(method, 10.0, **({"file": "/etc/shadow"} if more else {})) and "answered")
 except ControlError as exc:
     print(type(exc).__name__)
@@ -437,7 +439,8 @@ async def test_a_supplementary_group_counts(control, public_dir):
     ],
 )
 def test_who_may_write(peer, group, may):
-    assert peer.may_write(group) is may
+    assert peer.may(Right.WRITE, group) is may
+    assert peer.may(Right.READ, group)
 
 
 @pytest.mark.kernel
@@ -453,7 +456,7 @@ for _ in range(12):
     held.append(sock)
     print(b"Overrun" in answer)
 """
-    async with serving(control, Path(public_dir), Limits(connections=64)) as server:
+    async with serving(control, Path(public_dir), ClientLimits(connections=64)) as server:
         server.path.chmod(0o666)
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, public_dir, stdout=subprocess.PIPE)
         out, _ = await process.communicate()

@@ -16,8 +16,8 @@ from contextlib import ExitStack
 import pytest
 from ipc_fake import FakeControl, serving, until
 
-from neod.control.replies import EventRecord
-from neod.control.stream import Limits
+from neod.control.stream import ClientLimits
+from neod.control.verbs.events import EventRecord
 
 LEASES = b'{"method":"org.neo.Control1.Leases"}\0'
 STATUS = b'{"method":"org.neo.Control1.Status"}\0'
@@ -90,7 +90,7 @@ async def test_a_frame_may_come_byte_by_byte(control, tmp_path):
 
 
 async def test_a_frame_must_be_complete_in_time(control, tmp_path):
-    async with serving(control, tmp_path, Limits(frame_s=0.05)) as server:
+    async with serving(control, tmp_path, ClientLimits(frame_s=0.05)) as server:
         reader, writer = await connect(server)
         writer.write(LEASES[:5])
         assert await dropped(reader) == b""
@@ -99,14 +99,14 @@ async def test_a_frame_must_be_complete_in_time(control, tmp_path):
 
 
 async def test_who_says_nothing_is_dropped(control, tmp_path):
-    async with serving(control, tmp_path, Limits(idle_s=0.05)) as server:
+    async with serving(control, tmp_path, ClientLimits(idle_s=0.05)) as server:
         reader, writer = await connect(server)
         assert await dropped(reader) == b""
         writer.close()
 
 
 async def test_who_follows_events_may_be_silent(control, tmp_path):
-    async with serving(control, tmp_path, Limits(idle_s=0.05, frame_s=0.05)) as server:
+    async with serving(control, tmp_path, ClientLimits(idle_s=0.05, frame_s=0.05)) as server:
         reader, writer = await connect(server)
         writer.write(FOLLOW)
         await until(lambda: control.calls)
@@ -118,7 +118,7 @@ async def test_who_follows_events_may_be_silent(control, tmp_path):
 
 
 async def test_calls_whose_answers_are_not_read_are_not_carried_out(control, tmp_path):
-    async with serving(control, tmp_path, Limits(stall_s=0.3)) as server:
+    async with serving(control, tmp_path, ClientLimits(stall_s=0.3)) as server:
         await push(server, STATUS * 100, most=64 << 20)
         await until(lambda: not server._open)
         answer = len(json.dumps({"parameters": {}})) + 400  # bytes; a status with one path
@@ -223,7 +223,7 @@ async def test_passed_descriptors_are_closed_unseen(control, tmp_path):
 
 
 async def test_a_stream_that_is_not_read_is_dropped_and_queues_nothing(control, tmp_path):
-    async with serving(control, tmp_path, Limits(stall_s=0.3)) as server:
+    async with serving(control, tmp_path, ClientLimits(stall_s=0.3)) as server:
         reader, writer = await asyncio.open_unix_connection(server.path, limit=1024)
         writer.write(FOLLOW)
         await until(lambda: control.calls)

@@ -14,16 +14,10 @@ from ipc_fake import STATUS, FakeControl, serving, until
 from neod.cli.main import main
 from neod.cli.registry import REGISTRY
 from neod.control import errors
-from neod.control.replies import (
-    ApplyReply,
-    BlockedRow,
-    ChangeRow,
-    EventRecord,
-    FileState,
-    OutcomeRow,
-    PlanReply,
-    WaitReply,
-)
+from neod.control.verbs.events import EventRecord
+from neod.control.verbs.mode import WaitReply
+from neod.control.verbs.plan import ApplyReply, BlockedRow, ChangeRow, OutcomeRow, PlanReply
+from neod.control.verbs.status import FileState
 
 NEODCTL = [sys.executable, "-c", "import sys; from neod.cli.main import main; sys.exit(main())"]
 

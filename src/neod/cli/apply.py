@@ -5,7 +5,7 @@ from typing import Final
 from neod.cli.command import WRITE_PATIENCE_S, Answer, Command, Context
 from neod.cli.exits import APPLY_FAILED, ASKS, DIFFERS, FINE
 from neod.cli.render_plan import apply as view
-from neod.control.reply_plan import ApplyReply
+from neod.control.verbs.plan import ApplyReply
 
 
 def _apply(context: Context) -> int:

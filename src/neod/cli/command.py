@@ -13,7 +13,7 @@ from neod.control.codec import decode
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from neod.control.client import Client
+    from neod.control.client import ControlClient
 
 T = TypeVar("T")
 View = Callable[[T, Screen], Iterable[str]]
@@ -39,11 +39,11 @@ class Context:
     out: TextIO
 
     @contextmanager
-    def client(self) -> Iterator["Client"]:
+    def client(self) -> Iterator["ControlClient"]:
         """Yield a connection to the daemon."""
-        from neod.control.client import Client
+        from neod.control.client import ControlClient
 
-        with Client(self.args.runtime_dir) as client:
+        with ControlClient(self.args.runtime_dir) as client:
             yield client
 
     def ask(

@@ -8,7 +8,7 @@ from typing import Final
 from neod.cli.command import PATIENCE_S, WRITE_PATIENCE_S, Command, Context
 from neod.cli.exits import ASKS, DIFFERS, FINE
 from neod.cli.text import Screen, count
-from neod.control.reply_doctor import DoctorReply
+from neod.control.verbs.doctor import DoctorReply
 
 COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 

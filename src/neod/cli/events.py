@@ -10,7 +10,7 @@ from neod.cli.exits import ASKS, FINE
 from neod.cli.render_facts import event
 from neod.cli.text import Screen, page
 from neod.control.codec import decode
-from neod.control.reply_facts import EventRecord, EventsReply
+from neod.control.verbs.events import EventRecord, EventsReply
 from neod.kernel.clock import SystemClock
 
 

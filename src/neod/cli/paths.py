@@ -11,9 +11,9 @@ from neod.cli.exits import ASKS, FINE
 from neod.cli.render_paths import paths as view
 from neod.cli.render_paths import rated
 from neod.cli.text import page
-from neod.control.client import Client
+from neod.control.client import ControlClient
 from neod.control.codec import decode
-from neod.control.reply_paths import PathsReply
+from neod.control.verbs.paths import PathsReply
 
 GLANCE_S: Final = 0.4
 """Between the two looks that a rate needs, when the view is not a live one."""
@@ -46,7 +46,7 @@ def _paths(context: Context) -> int:
     return FINE
 
 
-def _watch(context: Context, client: Client) -> None:
+def _watch(context: Context, client: ControlClient) -> None:
     """Show a new picture at every interval, in place of the last one on a terminal."""
     clear = HOME_AND_CLEAR if context.out.isatty() else ""
     before: PathsReply | None = None
@@ -62,7 +62,7 @@ def _watch(context: Context, client: Client) -> None:
         _pause(context.args.interval)
 
 
-def _look(client: Client) -> PathsReply:
+def _look(client: ControlClient) -> PathsReply:
     return decode(PathsReply, client.call("Paths", PATIENCE_S))
 
 

@@ -7,7 +7,7 @@ from neod.cli.command import Command, Context
 from neod.cli.duration import positive_s
 from neod.cli.exits import FINE
 from neod.cli.render_facts import mode as view
-from neod.control.reply_facts import ModeReply
+from neod.control.verbs.mode import ModeReply
 
 
 def _arguments(parser: ArgumentParser) -> None:

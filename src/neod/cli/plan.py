@@ -8,7 +8,7 @@ from neod.cli.command import Answer, Command, Context
 from neod.cli.exits import ASKS, DIFFERS, FILE_INVALID, FINE
 from neod.cli.render_plan import diff as diff_view
 from neod.cli.render_plan import plan as plan_view
-from neod.control.reply_plan import PlanReply
+from neod.control.verbs.plan import PlanReply
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from neod.cli.duration import positive_s
 from neod.cli.exits import APPLY_FAILED, ASKS, FILE_INVALID, FINE
 from neod.cli.render_plan import reload as view
 from neod.cli.text import Screen
-from neod.control.reply_plan import ConfirmReply, ReloadReply
+from neod.control.verbs.plan import ConfirmReply, ReloadReply
 
 
 def _arguments(parser: ArgumentParser) -> None:

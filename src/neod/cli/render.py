@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from neod.cli.text import Column, Screen, clock, count, cut, span, table, wrap
-from neod.control.reply_status import Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
+from neod.control.verbs.status import Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
 
 COLOUR_OF: Final = {
     "in-sync": "green",

@@ -5,7 +5,9 @@ from typing import Final
 
 from neod.cli.render import COLOUR_OF
 from neod.cli.text import Column, Screen, clock, count, cut, pairs, span, table, wrap
-from neod.control.reply_facts import EventRecord, LeaseRow, LeasesReply, ModeReply, ShowReply, WaitReply, WhyReply
+from neod.control.verbs.events import EventRecord
+from neod.control.verbs.mode import ModeReply, WaitReply
+from neod.control.verbs.objects import LeaseRow, LeasesReply, ShowReply, WhyReply
 
 LEASE_COLUMNS: Final = (
     Column("LINK"),

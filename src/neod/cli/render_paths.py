@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from neod.cli.text import GAP, Column, Screen, count, cut, table
-from neod.control.reply_paths import ConnectionRow, PathsReply, SubflowRow
+from neod.control.verbs.paths import ConnectionRow, PathsReply, SubflowRow
 
 BAR_COLUMNS: Final = 24
 LEAST_BAR: Final = 8

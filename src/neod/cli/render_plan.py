@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from neod.cli.text import Screen, count, cut, pairs, span, wrap
-from neod.control.reply_plan import ApplyReply, BlockedRow, ChangeRow, OutcomeRow, PlanReply, ReloadReply
+from neod.control.verbs.plan import ApplyReply, BlockedRow, ChangeRow, OutcomeRow, PlanReply, ReloadReply
 
 SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "recreate": "±", "conflict": "!"}
 COLOUR_OF: Final = {"create": "green", "update": "yellow", "delete": "red", "recreate": "yellow", "conflict": "red"}

@@ -7,7 +7,7 @@ from neod.cli.command import Command, Context
 from neod.cli.exits import ASKS, FINE, NO_OBJECT
 from neod.cli.render_facts import leases as leases_view
 from neod.cli.render_facts import show as show_view
-from neod.control.reply_facts import LeasesReply, ShowReply
+from neod.control.verbs.objects import LeasesReply, ShowReply
 
 
 def _arguments(parser: ArgumentParser) -> None:

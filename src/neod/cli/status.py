@@ -6,7 +6,7 @@ from typing import Final
 from neod.cli.command import Command, Context
 from neod.cli.exits import ASKS, DIFFERS, FINE, NO_OBJECT
 from neod.cli.render import status as view
-from neod.control.reply_status import StatusReply
+from neod.control.verbs.status import StatusReply
 
 
 def _arguments(parser: ArgumentParser) -> None:

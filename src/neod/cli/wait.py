@@ -7,7 +7,7 @@ from neod.cli.command import PATIENCE_S, Command, Context
 from neod.cli.duration import duration_s
 from neod.cli.exits import ASKS, FINE
 from neod.cli.render_facts import wait as view
-from neod.control.reply_facts import WaitReply
+from neod.control.verbs.mode import WaitReply
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from neod.cli.command import Command, Context
 from neod.cli.exits import ASKS, FINE, NO_OBJECT
 from neod.cli.render_facts import why as view
-from neod.control.reply_facts import WhyReply
+from neod.control.verbs.objects import WhyReply
 
 
 def _arguments(parser: ArgumentParser) -> None:

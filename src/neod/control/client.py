@@ -1,42 +1,57 @@
-"""The other end of the control socket, as small as Varlink allows.
+"""The client's end of the control socket, as small as Varlink allows.
 
 asyncvarlink's client needs asyncio: 130 ms of CPU to import, most of what
 ``neodctl status`` may take in all. One call at a time over a blocking socket
-needs neither. Not for: use on an event loop.
+needs neither. A call is typed by the declaration of its verb:
+``client.ask(StatusVerbs.status, 30.0, object="neo3")``. Not for: use on an
+event loop.
 """
 
 import errno
 import json
 import os
 import socket
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 from neod.control import errors
 from neod.control.address import SOCKET, bindable
 from neod.control.codec import decode
+from neod.control.verb import verb_of
 
 PREFIX: Final = "org.neo.Control1."
 CHUNK_BYTES: Final = 256 * 1024
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 class NoDaemon(errors.ControlError):
-    """Nobody answers on the control socket."""
+    """No process listens on the control socket."""
 
 
 class NoAccess(errors.ControlError):
-    """The file mode of the control socket keeps us out."""
+    """The file mode of the control socket does not let us connect."""
 
 
 class NoAnswer(errors.ControlError):
-    """The daemon took the call and then neither answered nor hung up."""
+    """The daemon accepted the call, then neither replied nor closed the connection in time."""
 
 
 class Foreign(errors.ControlError):
     """An error that is not of our interface: the daemon is of another version."""
 
 
-class Client:
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[R]):
+    """One reply: as it came, which may hold more than we know, and decoded."""
+
+    raw: dict[str, Any]
+    value: R
+
+
+class ControlClient:
     """One connection to neod. Use it in a ``with`` statement."""
 
     def __init__(self, runtime_dir: str) -> None:
@@ -56,17 +71,37 @@ class Client:
         except OSError as exc:
             raise NoDaemon(f"neod is not running: {self._path}: {os.strerror(exc.errno or 0)}") from exc
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> "ControlClient":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
+    def ask(
+        self,
+        verb: Callable[Concatenate[Any, P], Awaitable[R]],
+        within_s: float | None,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Reply[R]:
+        """Return the reply of a verb; raises as ``call`` does."""
+        declared = verb_of(verb)
+        raw = self.call(declared.name, within_s, **declared.named(args, kwargs))
+        return Reply(raw, decode(declared.reply, raw))
+
+    def follow(
+        self, verb: Callable[Concatenate[Any, P], AsyncIterator[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Iterator[Reply[R]]:
+        """Yield the replies of a verb that streams; raises as ``call`` does."""
+        declared = verb_of(verb)
+        for raw in self.stream(declared.name, **declared.named(args, kwargs)):
+            yield Reply(raw, decode(declared.reply, raw))
+
     def call(self, method: str, within_s: float | None, **parameters: object) -> dict[str, Any]:
         """Return the reply of *method*; parameters that are None are left out.
 
         Args:
-            within_s: how long the daemon may take; None: for ever.
+            within_s: how long the daemon may take; None: indefinitely.
 
         Raises:
             ControlError: any of ``neod.control.errors``, or of this module.

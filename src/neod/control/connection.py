@@ -14,11 +14,12 @@ from asyncvarlink.conversion import ConversionError
 from asyncvarlink.interface import VarlinkMethodSignature
 from asyncvarlink.serviceerrors import InvalidParameter
 
-from neod.control import varlink as interface
 from neod.control.codec import encode
 from neod.control.errors import ControlError, InternalError, NotAllowed
 from neod.control.peer import Peer
 from neod.control.stream import Dropped, Stream
+from neod.control.varlink import NAME, VERBS
+from neod.control.verb import Right
 
 MOST_BRACKETS: Final = 64
 """Opening brackets in one request, nested or not; ours have two. json recurses per level."""
@@ -43,7 +44,7 @@ def parse(frame: bytes) -> VarlinkMethodCall:
     return call
 
 
-class Connection:
+class ClientConnection:
     """Answers one client until it leaves or breaks a limit. asyncvarlink knows the methods and their types."""
 
     def __init__(
@@ -94,8 +95,10 @@ class Connection:
         """Yield the replies to *call*, most often one."""
         method, signature = self._registry.lookup_method(call)
         arguments = _arguments(signature, call)
-        self._check(call, arguments)
-        if call.method_name in interface.ENDLESS and (task := asyncio.current_task()):
+        verb = VERBS.get(call.method_name) if call.method_interface == NAME else None
+        if verb:
+            self._check(verb.name, verb.right_for(arguments))
+        if verb and verb.ends_with_caller and (task := asyncio.current_task()):
             self._stream.watch(task.cancel)
         try:
             if signature.more:
@@ -111,13 +114,13 @@ class Connection:
         finally:
             self._stream.watch(None)
 
-    def _check(self, call: VarlinkMethodCall, arguments: dict[str, Any]) -> None:
-        if call.method_interface != interface.NAME or not interface.writes(call.method_name, arguments):
+    def _check(self, name: str, right: Right) -> None:
+        if right is Right.READ:
             return
-        if not self._peer.may_write(self._writers):
-            log.warning("control call refused", method=call.method_name, uid=self._peer.uid, pid=self._peer.pid)
-            raise NotAllowed(call.method_name, self._peer.uid)
-        log.info("control call", method=call.method_name, uid=self._peer.uid, pid=self._peer.pid)
+        if not self._peer.may(right, self._writers):
+            log.warning("control call refused", method=name, uid=self._peer.uid, pid=self._peer.pid)
+            raise NotAllowed(name, self._peer.uid)
+        log.info("control call", method=name, uid=self._peer.uid, pid=self._peer.pid)
 
 
 def _arguments(signature: VarlinkMethodSignature, call: VarlinkMethodCall) -> dict[str, Any]:
@@ -128,4 +131,4 @@ def _arguments(signature: VarlinkMethodSignature, call: VarlinkMethodCall) -> di
 
 
 def _refusal(error: ControlError) -> dict[str, Any]:
-    return {"error": f"{interface.NAME}.{type(error).__name__}", "parameters": asdict(error)}
+    return {"error": f"{NAME}.{type(error).__name__}", "parameters": asdict(error)}

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from neod.control.errors import Lagged
-from neod.control.replies import EventRecord
+from neod.control.verbs.events import EventRecord
 
 CAPACITY: Final = 10_000  # records; about 5 MB
 BATCH: Final = 256  # records in one reply; about 80 kB
@@ -43,7 +43,7 @@ class Feed:
         return tuple(islice((record for record in kept if record.object == object), last))[::-1]
 
     async def events(self, since: float | None, follow: bool) -> AsyncIterator[Sequence[EventRecord]]:
-        """Yield what is kept, then with *follow* what comes; see ``Control.events``."""
+        """Yield what is kept, then with *follow* what comes; see ``EventVerbs.events``."""
         position = self._start(since, follow)
         while True:
             if missed := max(0, self._oldest - position):

@@ -1,4 +1,4 @@
-"""Who is at the other end of a unix socket, by the word of the kernel."""
+"""Credentials of the process at the other end of a unix socket, as the kernel reports them."""
 
 import errno
 import os
@@ -6,6 +6,8 @@ import socket
 import struct
 from dataclasses import dataclass
 from typing import Final
+
+from neod.control.verb import Right
 
 SO_PEERGROUPS: Final = 59
 """Supplementary groups of the peer when it connected (Linux 4.13; asm-generic/socket.h). The
@@ -26,9 +28,9 @@ class Peer:
         """Whether it is root, or the user neod runs as: it could do anything without asking us."""
         return self.uid in (0, os.geteuid())
 
-    def may_write(self, group: int | None) -> bool:
-        """Whether it may call what changes something; *group* is the writers' group."""
-        return self.trusted() or (group is not None and group in self.gids)
+    def may(self, right: Right, writers: int | None) -> bool:
+        """Whether it has *right*; *writers* is the gid of the writers' group. Whoever could connect may read."""
+        return right is Right.READ or self.trusted() or (writers is not None and writers in self.gids)
 
 
 def peer_of(sock: socket.socket) -> Peer:

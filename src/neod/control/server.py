@@ -15,12 +15,12 @@ from asyncvarlink.serviceinterface import VarlinkServiceInterface
 
 from neod.control.address import SOCKET, bindable
 from neod.control.codec import encode
-from neod.control.connection import Connection
+from neod.control.connection import ClientConnection
 from neod.control.errors import Overrun
 from neod.control.peer import Peer, peer_of
-from neod.control.service import Control
-from neod.control.stream import Limits, Stream
-from neod.control.varlink import NAME, ControlInterface
+from neod.control.service import ControlService
+from neod.control.stream import ClientLimits, Stream
+from neod.control.varlink import NAME, VarlinkAdapter
 from neod.model.errors import NeoError
 
 GROUP: Final = "neo"  # may connect, and may write
@@ -36,14 +36,16 @@ class AlreadyServed(NeoError):
 
 
 class ControlServer:
-    """Serves a ``Control`` on ``neod.sock`` in the runtime directory, to clients it does not trust."""
+    """Serves a ``ControlService`` on ``neod.sock`` in the runtime directory, to clients it does not trust."""
 
-    def __init__(self, control: Control, runtime_dir: Path, version: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self, service: ControlService, runtime_dir: Path, version: str, limits: ClientLimits | None = None
+    ) -> None:
         self.path = runtime_dir / SOCKET
-        self._limits = limits or Limits()
+        self._limits = limits or ClientLimits()
         self._registry = VarlinkInterfaceRegistry()
         self._registry.register_interface(VarlinkServiceInterface("neo", "neod", version, "", self._registry))
-        self._registry.register_interface(ControlInterface(control))
+        self._registry.register_interface(VarlinkAdapter(service))
         self._writers = _gid(GROUP)
         self._open: Counter[int] = Counter()  # connections by uid
         self._refused, self._complained = 0, float("-inf")
@@ -125,7 +127,7 @@ class ControlServer:
     async def _serve(self, stream: Stream, peer: Peer) -> None:
         self._open[peer.uid] += 1
         try:
-            await Connection(stream, peer, self._registry, self._writers, self._turn).run()
+            await ClientConnection(stream, peer, self._registry, self._writers, self._turn).run()
         finally:
             self._open[peer.uid] -= 1
             if not self._open[peer.uid]:

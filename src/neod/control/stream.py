@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClientLimits:
     """What a client may take from us. The defaults hold 64 hostile clients at 96 kB each."""
 
     frame_bytes: int = 32 * 1024  # a request; a path of 4096 letters, all escaped, takes 24 kB
@@ -32,7 +32,7 @@ class Dropped(Exception):
 class Stream(asyncio.StreamReaderProtocol):
     """One connection: frames in, frames out, and word when the peer is gone."""
 
-    def __init__(self, limits: Limits, connected: Callable[["Stream"], object]) -> None:
+    def __init__(self, limits: ClientLimits, connected: Callable[["Stream"], object]) -> None:
         self._reader = asyncio.StreamReader(limit=limits.frame_bytes)
         super().__init__(self._reader, lambda _, writer: self._connected(writer))
         self._limits, self._announce = limits, connected

@@ -1,30 +1,21 @@
-"""The verbs of ``neodctl``, on the daemon's state. See ``neod.control.service`` for what each promises."""
+"""The verbs of the control socket, on the daemon's state. ``neod.control.verbs`` says what each promises."""
 
 import asyncio
 import difflib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from neod import __version__
 from neod.control.errors import ApplyFailed, Busy, FileInvalid, NoSuchObject, Paused, TimedOut
-from neod.control.replies import (
-    ApplyReply,
-    ConfirmReply,
-    DoctorReply,
-    EventRecord,
-    FileState,
-    LeasesReply,
-    ModeReply,
-    NeedRow,
-    PathsReply,
-    PlanReply,
-    ReloadReply,
-    ShowReply,
-    StatusReply,
-    WaitReply,
-    WhyReply,
-)
+from neod.control.verb import address_and_port
+from neod.control.verbs.doctor import DoctorReply
+from neod.control.verbs.events import EventsReply
+from neod.control.verbs.mode import ModeReply, WaitReply
+from neod.control.verbs.objects import LeasesReply, NeedRow, ShowReply, WhyReply
+from neod.control.verbs.paths import PathsReply
+from neod.control.verbs.plan import ApplyReply, ConfirmReply, PlanReply, ReloadReply
+from neod.control.verbs.status import FileState, StatusReply
 from neod.daemon.config_store import ConfigStore, LoadedConfig
 from neod.daemon.controller import Controller
 from neod.daemon.doctor.examine import examine
@@ -44,7 +35,7 @@ APPLY_ROUNDS = 3
 
 
 class DaemonControl:
-    """The protocol ``Control`` on a running daemon."""
+    """The protocol ``ControlService`` on a running daemon."""
 
     def __init__(self, controller: Controller, file: ConfigStore) -> None:
         self._controller, self._file = controller, file
@@ -60,7 +51,7 @@ class DaemonControl:
         reconciler = self._controller.reconciler
         return "down" if reconciler.down else "running" if reconciler.writing else "paused"
 
-    async def status(self, object: str | None) -> StatusReply:
+    async def status(self, object: str | None = None) -> StatusReply:
         """Return the state after the last pass."""
         controller = self._controller
         keys = self._keys_of(object) if object else None
@@ -141,7 +132,7 @@ class DaemonControl:
         """Return what separates the kernel, read now, from what is desired."""
         return await self.plan(None)
 
-    async def plan(self, file: str | None) -> PlanReply:
+    async def plan(self, file: str | None = None) -> PlanReply:
         """Return the plan of a full pass now, or with another file."""
         controller = self._controller
         wants, warnings, name = None, self._file_state().warnings, str(self._file.path)
@@ -155,7 +146,7 @@ class DaemonControl:
         except KernelError as error:
             raise ApplyFailed(f"the kernel could not be read: {error}") from error
 
-    async def show(self, which: str, kind: str | None) -> ShowReply:
+    async def show(self, which: str, kind: str | None = None) -> ShowReply:
         """Return the desired or the observed resources."""
         controller = self._controller
         if kind is not None and kind not in controller.kinds:
@@ -173,11 +164,13 @@ class DaemonControl:
         statuses = sorted(self._controller.dhcp.status(), key=lambda status: status.link)
         return LeasesReply(tuple(words.lease_row(self._controller, status) for status in statuses))
 
-    async def doctor(self, server: tuple[str, int] | None) -> DoctorReply:
+    async def doctor(self, server: str | None = None) -> DoctorReply:
         """Return what kernel and host allow, and what becomes of connections to *server*."""
         if self._controller.ports is None:
             return DoctorReply(False)
-        return await examine(self._controller.ports, scene(self._controller, server))
+        return await examine(
+            self._controller.ports, scene(self._controller, address_and_port(server) if server else None)
+        )
 
     async def paths(self) -> PathsReply:
         """Return every MPTCP connection."""
@@ -227,17 +220,18 @@ class DaemonControl:
         lines = current.text.decode("utf-8", "replace").splitlines() if current else []
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
-    def events(self, since: float | None, follow: bool) -> AsyncIterator[Sequence[EventRecord]]:
+    async def events(self, since: float | None = None, follow: bool = False) -> AsyncIterator[EventsReply]:
         """Yield records in batches."""
-        return self._controller.event_log.feed.events(since, follow)
+        async for batch in self._controller.event_log.feed.events(since, follow):
+            yield EventsReply(tuple(batch))
 
-    async def wait(self, any_path: bool, timeout_s: float) -> WaitReply:
-        """Return as soon as everything, or with *any_path* one path, is as it should be."""
+    async def wait(self, any: bool = False, timeout_s: float = 120.0) -> WaitReply:
+        """Return as soon as everything, or with *any* one path, is as it should be."""
         controller, begun = self._controller, self._controller.clock.boottime()
         try:
             async with asyncio.timeout(timeout_s), controller.passed:
                 await controller.passed.wait_for(
-                    lambda: controller.settled and (controller.converged or (any_path and bool(self._ready_paths())))
+                    lambda: controller.settled and (controller.converged or (any and bool(self._ready_paths())))
                 )
         except TimeoutError:
             raise TimedOut(self._missing()) from None
@@ -287,7 +281,7 @@ class DaemonControl:
         duration_s = sum(report.duration_s for report in reports)
         return Report(last.number, last.wall_time, duration_s, last.cause, last.plan, tuple(outcomes.values()))
 
-    async def reload(self, confirm_s: float | None) -> ReloadReply:
+    async def reload(self, confirm_s: float | None = None) -> ReloadReply:
         """Read the file again and put it to work."""
         if self._file.trial_left_s is not None:
             raise Busy("a reload is still waiting for its confirmation: neodctl confirm")
@@ -326,7 +320,7 @@ class DaemonControl:
         self._controller.event_log.note("confirmed", detail=str(self._file.path))
         return ConfirmReply(str(self._file.path))
 
-    async def pause(self, for_s: float | None) -> ModeReply:
+    async def pause(self, for_s: float | None = None) -> ModeReply:
         """Stop writing, go on observing."""
         controller = self._controller
         controller.reconciler.writing = False

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any, Final, Protocol
 
 from neod.control.feed import Feed
-from neod.control.replies import EventRecord
+from neod.control.verbs.events import EventRecord
 from neod.daemon.counters import Counters
 from neod.daemon.views.describe import WHAT, in_words, iso
 from neod.model.change import Actor, Outcome, Report

@@ -1,27 +1,9 @@
 """Replies as a daemon would give them, for golden texts."""
 
-from neod.control.replies import (
-    ApplyReply,
-    BlockedRow,
-    ChangeRow,
-    Drift,
-    EventRecord,
-    FileState,
-    ForwardRow,
-    LeaseRow,
-    LeasesReply,
-    NamespaceRow,
-    NeedRow,
-    ObjectRow,
-    OutcomeRow,
-    PathRow,
-    PlanReply,
-    ReloadReply,
-    Resource,
-    ShowReply,
-    StatusReply,
-    WhyReply,
-)
+from neod.control.verbs.events import EventRecord
+from neod.control.verbs.objects import LeaseRow, LeasesReply, NeedRow, Resource, ShowReply, WhyReply
+from neod.control.verbs.plan import ApplyReply, BlockedRow, ChangeRow, OutcomeRow, PlanReply, ReloadReply
+from neod.control.verbs.status import Drift, FileState, ForwardRow, NamespaceRow, ObjectRow, PathRow, StatusReply
 
 FILE = FileState("/etc/neo/neo.toml", "ok", "2026-05-01T11:59:02+02:00")
 

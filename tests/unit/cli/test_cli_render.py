@@ -9,8 +9,10 @@ import pytest
 
 from neod.cli import render, render_facts, render_plan
 from neod.cli.text import Screen, page, screen_of
-from neod.control import replies
 from neod.control.codec import decode, encode
+from neod.control.verbs.events import EventsReply
+from neod.control.verbs.mode import ModeReply, WaitReply
+from neod.control.verbs.plan import ConfirmReply
 
 GOLDEN = Path(__file__).parent / "golden"
 EIGHTY = Screen(80)
@@ -30,10 +32,10 @@ PAGES = {
     "show-observed": (render_facts.show, samples.OBSERVED),
     "leases": (render_facts.leases, samples.LEASES),
     "why": (render_facts.why, samples.WHY),
-    "mode-paused": (render_facts.mode, replies.ModeReply("paused", "2026-05-01T12:30:00+02:00")),
-    "mode-running": (render_facts.mode, replies.ModeReply("running")),
-    "wait": (render_facts.wait, replies.WaitReply(True, 3.2)),
-    "wait-any": (render_facts.wait, replies.WaitReply(False, 3.2, ("neo1", "neo2"))),
+    "mode-paused": (render_facts.mode, ModeReply("paused", "2026-05-01T12:30:00+02:00")),
+    "mode-running": (render_facts.mode, ModeReply("running")),
+    "wait": (render_facts.wait, WaitReply(True, 3.2)),
+    "wait-any": (render_facts.wait, WaitReply(False, 3.2, ("neo1", "neo2"))),
 }
 
 
@@ -42,7 +44,7 @@ def events(reply, screen):
         yield from render_facts.event(record, screen)
 
 
-PAGES["events"] = (events, replies.EventsReply(samples.EVENTS))
+PAGES["events"] = (events, EventsReply(samples.EVENTS))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -130,7 +132,7 @@ def test_no_string_of_a_reply_reaches_the_terminal_as_it_came(name, width):
 
 
 def test_what_is_unprintable_is_shown_not_hidden():
-    text = page(render_facts.mode, replies.ModeReply("\x1b[2J\u202e"), EIGHTY)
+    text = page(render_facts.mode, ModeReply("\x1b[2J\u202e"), EIGHTY)
     assert "\\x1b[2J\\u202e" in text
 
 
@@ -143,12 +145,12 @@ def test_a_reply_survives_the_wire(name):
 
 
 def test_fields_of_a_newer_daemon_are_ignored():
-    assert decode(replies.ConfirmReply, {"file": "/a", "news": [1]}) == replies.ConfirmReply("/a")
+    assert decode(ConfirmReply, {"file": "/a", "news": [1]}) == ConfirmReply("/a")
 
 
 def test_a_number_that_json_cannot_say_is_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
-        encode(replies.WaitReply(True, float("inf")))
+        encode(WaitReply(True, float("inf")))
 
 
 def test_a_thousand_paths_are_a_thousand_lines():

@@ -7,7 +7,7 @@ import pytest
 
 from neod.cli.render_paths import BAR_COLUMNS, bar, mbit, paths, rated, size
 from neod.cli.text import Screen, page
-from neod.control.reply_paths import ConnectionRow, PathsReply, SubflowRow
+from neod.control.verbs.paths import ConnectionRow, PathsReply, SubflowRow
 
 GOLDEN = Path(__file__).parent / "golden/paths"
 

@@ -6,7 +6,7 @@ import pytest
 
 from neod.control.errors import Lagged
 from neod.control.feed import BATCH, Feed
-from neod.control.replies import EventRecord
+from neod.control.verbs.events import EventRecord
 
 
 def record(name=""):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-from neod.control.reply_doctor import DoctorReply, ProbeRow
+from neod.control.verbs.doctor import DoctorReply, ProbeRow
 from neod.daemon.doctor.mptcp import PROBES, Scene
 from neod.daemon.doctor.server import server_speaks
 from neod.kernel import probe

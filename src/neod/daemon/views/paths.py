@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from neod.control.reply_paths import ConnectionRow, PathsReply, SubflowRow
+from neod.control.verbs.paths import ConnectionRow, PathsReply, SubflowRow
 from neod.daemon.controller import Controller
 from neod.daemon.doctor.mptcp import PathSeen, Scene
 from neod.features.mptcp.compile import address_of

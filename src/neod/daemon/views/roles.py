@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from neod.control.reply_status import ForwardRow, NamespaceRow
+from neod.control.verbs.status import ForwardRow, NamespaceRow
 from neod.daemon.controller import Controller
 from neod.model.key import Key, NetnsKey
 from neod.model.status import SEVERITY, Phase

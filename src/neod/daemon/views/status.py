@@ -4,19 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from neod.control.replies import (
-    ApplyReply,
-    BlockedRow,
-    ChangeRow,
-    Drift,
-    LeaseRow,
-    ObjectRow,
-    OutcomeRow,
-    PassSummary,
-    PathRow,
-    PlanReply,
-    Resource,
-)
+from neod.control.verbs.objects import LeaseRow, Resource
+from neod.control.verbs.plan import ApplyReply, BlockedRow, ChangeRow, OutcomeRow, PlanReply
+from neod.control.verbs.status import Drift, ObjectRow, PassSummary, PathRow
 from neod.daemon.controller import Controller
 from neod.daemon.views.describe import differing, flat, iso
 from neod.features.intents import PathInfo

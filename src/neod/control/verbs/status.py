@@ -1,7 +1,11 @@
-"""The answer to ``status``. See ``replies``."""
+"""``Status``: the state after the last pass."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
+
+from neod.control.errors import NoSuchObject
+from neod.control.verb import Right, Text, verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +119,18 @@ class StatusReply:
     namespaces: tuple[NamespaceRow, ...] = ()
     drifts: tuple[Drift, ...] = ()  # worst first
     objects: tuple[ObjectRow, ...] = ()  # only with an OBJECT
+
+
+class StatusVerbs(Protocol):
+    """What asks for the state."""
+
+    @verb(Right.READ, NoSuchObject)
+    async def status(self, object: Text | None = None) -> StatusReply:
+        """The state of everything, or of one object, after the last pass.
+
+        Returned at once, also while a pass runs. A unit that waits for a fact
+        counts as blocked: a drift named after the unit, with the fact in
+        ``waits_for``. With *object*, rows, drifts and ``objects`` are those of
+        that object only; the rest is the same.
+        """
+        ...

@@ -1,9 +1,13 @@
-"""The answers to ``show``, ``leases``, ``why``, ``events``, ``wait`` and ``pause``. See ``replies``."""
+"""Objects one by one: ``Show``, ``Leases`` and ``Why``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated, Protocol
 
-from neod.control.reply_status import Drift
+from neod.control.errors import NoSuchObject
+from neod.control.verb import Right, Text, one_of, verb
+from neod.control.verbs.events import EventRecord
+from neod.control.verbs.status import Drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +59,6 @@ class LeasesReply:
 
 
 @dataclass(frozen=True, slots=True)
-class EventRecord:
-    """One thing that happened: a change neod made or wanted to make, or a change of its own state."""
-
-    seq: int  # counts up by one; a gap means records were lost
-    time: str  # ISO 8601 with milliseconds and offset
-    what: str  # created | changed | removed | recreated | repaired | failed | conflict | contested | lease | …
-    object: str = ""
-    op: str = ""  # create | update | recreate | delete | conflict
-    drift: str = ""  # missing | modified | orphan: somebody else did it; empty: the file or a lease asked for it
-    by: str = ""  # who made the drift: "ip[812]"
-    error: str = ""
-    duration_ms: float | None = None  # from the kernel's event, or the start of the pass, to done
-    cause: str = ""  # what woke the pass
-    detail: str = ""  # in words: "mtu: 1400 → 1500"
-
-
-@dataclass(frozen=True, slots=True)
-class EventsReply:
-    """Some records, oldest first; one of several replies."""
-
-    events: tuple[EventRecord, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class NeedRow:
     """Something the object needs, and how that is."""
 
@@ -106,19 +86,31 @@ class WhyReply:
     actions: tuple[EventRecord, ...] = ()  # the last on this object, oldest first
 
 
-@dataclass(frozen=True, slots=True)
-class WaitReply:
-    """What was waited for has come."""
+class ObjectVerbs(Protocol):
+    """What asks for resources, leases and reasons."""
 
-    converged: bool  # False with --any: at least one path is ready
-    waited_s: float
-    paths: tuple[str, ...] = ()  # names of those that are ready
+    @verb(Right.READ, NoSuchObject)
+    async def show(self, which: Annotated[str, one_of("desired", "observed")], kind: Text | None = None) -> ShowReply:
+        """The resources, "desired" or "observed", of one kind or all.
 
+        Observed is what was read last. ``NoSuchObject``: there is no such kind.
+        """
+        ...
 
-@dataclass(frozen=True, slots=True)
-class ModeReply:
-    """The mode after ``pause`` or ``resume``."""
+    @verb(Right.READ)
+    async def leases(self) -> LeasesReply:
+        """Every DHCP client.
 
-    mode: str  # running | paused | down
-    until: str = ""  # end of the pause; empty: until ``resume``
-    changes: Mapping[str, int] = field(default_factory=dict)  # drift by phase that waits for ``resume``
+        With or without a lease, by link.
+        """
+        ...
+
+    @verb(Right.READ, NoSuchObject)
+    async def why(self, object: Text) -> WhyReply:
+        """Why one object is as it is.
+
+        The line of the file, the lease, its needs and the last actions. Of a
+        name that stands for several objects, the most telling one: the first
+        that has a drift, else the link.
+        """
+        ...

@@ -1,6 +1,10 @@
-"""The answer to ``paths``. See ``replies``."""
+"""``Paths``: the MPTCP connections and their subflows."""
 
 from dataclasses import dataclass
+from typing import Protocol
+
+from neod.control.errors import ApplyFailed
+from neod.control.verb import Right, verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +46,12 @@ class PathsReply:
 
     at_s: float  # CLOCK_BOOTTIME: two replies give rates
     connections: tuple[ConnectionRow, ...] = ()
+
+
+class PathVerbs(Protocol):
+    """What asks for connections."""
+
+    @verb(Right.READ, ApplyFailed)
+    async def paths(self) -> PathsReply:
+        """Every MPTCP connection with its subflows, read from their sockets now."""
+        ...

@@ -1,6 +1,9 @@
-"""The answer to ``doctor``. See ``replies``."""
+"""``Doctor``: what kernel and host allow."""
 
 from dataclasses import dataclass
+from typing import Protocol
+
+from neod.control.verb import Right, Server, verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +22,12 @@ class DoctorReply:
 
     healthy: bool  # nothing is a problem
     probes: tuple[ProbeRow, ...] = ()
+
+
+class DoctorVerbs(Protocol):
+    """What examines the host."""
+
+    @verb(Right.READ, write_if="server")
+    async def doctor(self, server: Server | None = None) -> DoctorReply:
+        """What kernel and host allow, with evidence and remedy; with a server, connect to it too. For writers then."""
+        ...

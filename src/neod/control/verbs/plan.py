@@ -1,0 +1,134 @@
+"""Passes and the file they work from: ``Diff``, ``Plan``, ``Apply``, ``Down``, ``Reload`` and ``Confirm``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from neod.control.errors import ApplyFailed, Busy, FileInvalid, NothingToConfirm, Paused
+from neod.control.verb import Path, PositiveSeconds, Right, verb
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """One intended write: from what is observed (*before*) to what is desired (*after*)."""
+
+    op: str  # create | update | recreate | delete | conflict
+    object: str
+    before: Mapping[str, str] | None = None  # None: does not exist
+    after: Mapping[str, str] | None = None  # None: shall not exist
+    fields: tuple[str, ...] = ()  # names that differ, of an update or recreate
+    origin: str = ""
+    by: str = ""  # of a conflict: who holds it, where known
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedRow:
+    """One object that cannot be made yet."""
+
+    object: str
+    waits_for: tuple[str, ...]
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReply:
+    """What the next pass would do, in its order. ``diff``, ``plan`` and ``reload`` share it."""
+
+    file: str  # the file that is compared with the kernel
+    changes: tuple[ChangeRow, ...] = ()
+    blocked: tuple[BlockedRow, ...] = ()
+    conflicts: tuple[ChangeRow, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """What came of one change."""
+
+    op: str
+    object: str
+    result: str  # done | failed | skipped
+    error: str = ""  # of a failed one
+    skipped_for: tuple[str, ...] = ()  # these failed before it
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyReply:
+    """One full pass that was waited for; also the answer of ``down``."""
+
+    converged: bool  # the kernel is now what was asked for
+    number: int
+    duration_ms: float
+    outcomes: tuple[OutcomeRow, ...] = ()
+    blocked: tuple[BlockedRow, ...] = ()
+    conflicts: tuple[ChangeRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadReply:
+    """The file was read, accepted and put to work; *plan* is what that led to."""
+
+    plan: PlanReply
+    confirm_s: float | None = None  # undone after this, unless ``confirm`` comes
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmReply:
+    """The last reload stays."""
+
+    file: str
+
+
+class PlanVerbs(Protocol):
+    """What plans, and what carries out."""
+
+    @verb(Right.READ, ApplyFailed)
+    async def diff(self) -> PlanReply:
+        """What separates the kernel from the file.
+
+        The kernel is read now; in plan order. Writes nothing.
+        """
+        ...
+
+    @verb(Right.READ, FileInvalid, ApplyFailed, write_if="file")
+    async def plan(self, file: Path | None = None) -> PlanReply:
+        """What a pass would do, with the file in use or another one. Changes nothing.
+
+        The very plan that the next pass would run. A *file* is read with the
+        daemon's rights, and quoted from: that needs the right to write.
+        """
+        ...
+
+    @verb(Right.WRITE, ApplyFailed, Paused)
+    async def apply(self) -> ApplyReply:
+        """One full pass, now.
+
+        After any that is running. Failed changes are part of the reply;
+        ``ApplyFailed`` is for a pass that could not run (the kernel could not be read).
+        """
+        ...
+
+    @verb(Right.WRITE, ApplyFailed, Busy, FileInvalid)
+    async def reload(self, confirm_s: PositiveSeconds | None = None) -> ReloadReply:
+        """Read the file again; with confirm_s it is undone unless Confirm follows in time.
+
+        A valid file becomes the desired state, and the pass follows by itself.
+        An invalid one changes nothing; ``status`` shows it as stale. With
+        *confirm_s* the file before comes back after that time, also if the
+        caller is long gone; ``Busy`` until then.
+        """
+        ...
+
+    @verb(Right.WRITE, NothingToConfirm)
+    async def confirm(self) -> ConfirmReply:
+        """Keep what the last Reload brought."""
+        ...
+
+    @verb(Right.WRITE, ApplyFailed)
+    async def down(self) -> ApplyReply:
+        """Remove everything owned.
+
+        And nothing else, and stay that way (mode ``down``) until ``resume``,
+        ``reload`` or a restart. Foreign objects, and leases on disk, stay.
+        """
+        ...

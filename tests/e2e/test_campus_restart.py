@@ -1,12 +1,33 @@
 """A restart, an upgrade and a ``kill -9`` lose nothing: no lease, no address, no packet."""
 
+import shutil
+from ipaddress import IPv4Address
+
 import pytest
-from tests.lab import Campus, poll
+from tests.lab import Campus, poll, rtnl
 from tests.lab.probe import Echo, Probe
 from tests.lab.rtnl import EVERYTHING, Rtnl
 from tests.lab.taps import Wire, Writes
 
 pytestmark = pytest.mark.kernel
+IFA_LOCAL, IFA_LABEL = 2, 3
+
+
+class Leased:
+    """The addresses that the daemon has put on its links so far, by the kernel's announcements."""
+
+    def __init__(self, campus: Campus) -> None:
+        self._events = Rtnl(campus.host.ns, (rtnl.GROUP_ADDR4,))
+        self._found: dict[str, str] = {}
+
+    def addresses(self) -> dict[str, str]:
+        """Return them by link."""
+        for kind, _port, body in self._events.events():
+            about = rtnl.attributes(body[8:])
+            name = rtnl.text(about.get(IFA_LABEL))
+            if kind == rtnl.NEWADDR and name.startswith("neo"):
+                self._found[name] = str(IPv4Address(bytes(about[IFA_LOCAL])))
+        return dict(self._found)
 
 
 def end(campus: Campus, how: str) -> None:
@@ -46,6 +67,39 @@ def test_no_probe_is_lost_over_restarts(running):
             assert all(count > 100 for count in probe.sent.values())
     finally:
         echo.stop()
+
+
+@pytest.mark.parametrize("after", [1, 5, 11, 16])
+def test_killed_the_moment_an_address_appears_it_asks_for_no_other_lease(new_campus, after):
+    """*after* counts the leased addresses in use then; their links go as well, so only the disk knows."""
+    campus = new_campus(16)
+    campus.host.write_config(campus.file())
+    leased = Leased(campus)
+    campus.host.start_neod()
+    poll(lambda: len(leased.addresses()) >= after, 15, 0.0002, f"{after} addresses")
+    campus.host.kill9()
+    in_use, macs = leased.addresses(), {link.name: link.mac for link in campus.host.look().owned().links}
+    campus.host.ip("link", "del", "group", "110")
+    with Wire(campus.lan) as wire:
+        campus.host.start_neod()
+        now = campus.wait_converged()
+        asked = {mac for kind, mac in wire.messages() if kind == "DISCOVER"}
+    assert asked.isdisjoint({macs[name] for name in in_use})
+    assert {name: now.address(name) for name in in_use} == in_use
+
+
+def test_without_a_state_directory_the_addresses_on_the_links_are_asked_for(running):
+    campus = running(6)
+    before = {name: campus.host.look().address(name) for name in campus.names()}
+    campus.host.kill9()
+    shutil.rmtree(campus.host.state)
+    with Wire(campus.lan) as wire:
+        campus.host.start_neod()
+        campus.host.ready()
+        campus.host.wait()
+        assert wire.count()["DISCOVER"] == 0
+    after = campus.wait_converged()
+    assert {name: after.address(name) for name in campus.names()} == before
 
 
 @pytest.mark.parametrize("after", [1, 5, 20, 40, 60, 90])

@@ -95,6 +95,10 @@ class Scripted:
         """Return how many messages of a type came, after an instant of CLOCK_MONOTONIC."""
         return sum(m.type == kind and m.at >= since for m in list(self.saw))
 
+    def senders(self, kind: int, since: float = 0.0) -> set[str]:
+        """Return the MACs that sent a message of a type after an instant of CLOCK_MONOTONIC."""
+        return {m.mac for m in list(self.saw) if m.type == kind and m.at >= since}
+
     def types(self, since: float = 0.0) -> Counter[int]:
         """Return how many messages of each type came."""
         return Counter(m.type for m in list(self.saw) if m.at >= since)

@@ -59,11 +59,15 @@ class Wire:
 
     def count(self) -> Counter[str]:
         """Return the messages since the last call, by type."""
-        found: Counter[str] = Counter()
+        return Counter(kind for kind, _mac in self.messages())
+
+    def messages(self) -> list[tuple[str, str]]:
+        """Return type and sender's MAC of each message since the last call."""
+        found = []
         while True:
             try:
                 data = self._socket.recv(2048)
             except BlockingIOError:
                 return found
             at = data.find(b"\x35\x01", 42 + 240)
-            found[MESSAGES.get(data[at + 2] if at > 0 else 0, "other")] += 1
+            found.append((MESSAGES.get(data[at + 2] if at > 0 else 0, "other"), data[70:76].hex(":")))

@@ -17,7 +17,7 @@ from neod.features.intents import Intents
 from neod.kinds import REGISTRY
 from neod.model.change import Report
 from neod.model.facts import FOREVER, Lease, Nic
-from neod.model.key import Key, LinkKey
+from neod.model.key import AddressKey, Key, LinkKey
 from neod.model.ports import Clock, Ports, Rtnl
 from neod.model.want import Fact, FactKey
 from neod.reconcile.observed import Observed
@@ -90,12 +90,13 @@ class Controller:
         """Learn what can be known before the first pass, so that desired state is not compiled twice.
 
         Raises:
-            KernelError: the links cannot be read.
+            KernelError: the links or addresses cannot be read.
         """
-        place = ("", LinkKey.kind)
-        self.reconciler.observed.replace(place, await self.namespaces.driver(place).observe_all(()))
-        self._parents = frozenset(seen.spec.name for seen in self.reconciler.observed.of(place).values())
-        self.facts |= self._nics(self.reconciler.observed)
+        observed = self.reconciler.observed
+        for kind in (LinkKey.kind, AddressKey.kind):  # without a stored lease, the address on the link is asked for
+            observed.replace(("", kind), await self.namespaces.driver(("", kind)).observe_all(()))
+        self._parents = frozenset(seen.spec.name for seen in observed.of(("", LinkKey.kind)).values())
+        self.facts |= self._nics(observed)
 
     def _nics(self, observed: Observed) -> dict[FactKey, Fact]:
         """Return the facts about parents that are new."""

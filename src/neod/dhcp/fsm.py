@@ -20,7 +20,7 @@ from typing import Final
 
 from neod.dhcp import timers
 from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, Reply, Request
-from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, State, Withdraw
+from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, State, Withdraw
 from neod.dhcp.terms import lease_from
 from neod.model.facts import FOREVER, Lease
 
@@ -309,11 +309,13 @@ def _refused(state: State, reply: Reply, sender: bytes, now: float, rng: Random)
     if state.phase is Phase.REQUESTING and reply.server != state.offer_server:
         return state, ()
     naks, lease = state.naks + 1, state.lease
+    actions: tuple[Action, ...] = ()
     if lease is not None and state.phase is not Phase.REQUESTING:
         lease = replace(lease, expires_at=min(lease.expires_at, now + NAK_GRACE_S))
+        actions = (Shorten(lease),)
     why = f"{IPv4Address(reply.server)} refused: {reply.text() or 'no reason given'}"
     state = _restart(state, now + timers.nak_pause(naks, rng), rng, why)
-    return state._replace(lease=lease, naks=naks, wanted=0, prefer=0), ()
+    return state._replace(lease=lease, naks=naks, wanted=0, prefer=0), actions
 
 
 # ── parts of the above ─────────────────────────────────────────────────────────────────────────

@@ -8,9 +8,11 @@ from typing import Final
 from neod.dhcp import fsm
 from neod.dhcp.agenda import Agenda
 from neod.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, Arp, arp_announcement, arp_probe, arp_request, udp_frame
+from neod.dhcp.lease_writer import LeaseWriter
 from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, Reply, encode
 from neod.dhcp.sink import Sink
-from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, Withdraw
+from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, Withdraw
+from neod.dhcp.store import StoredLease
 from neod.dhcp.wire import Client, Wire
 from neod.model.facts import FOREVER, Lease
 from neod.model.ports import Clock
@@ -26,16 +28,14 @@ class Performer:
         self,
         clock: Clock,
         rng: Random,
-        publish: Callable[[str, Lease | None], None],
-        changed: Callable[[bool], None],
+        writer: LeaseWriter,
         sink: Sink,
         counters: dict[str, int],
     ) -> None:
         self.wires: dict[str, Wire] = {}
         self.agenda: Agenda[Client] = Agenda()
         self.rearm: Callable[[], None] = _nothing  # what follows a turn: the loop's timer
-        self._clock, self._rng = clock, rng
-        self._publish, self._changed = publish, changed
+        self._clock, self._rng, self._writer = clock, rng, writer
         self._sink, self._counters = sink, counters
         self._holders: dict[int, Client] = {}  # who of ours has an address, or is after it
 
@@ -174,11 +174,12 @@ class Performer:
                 wire.listen_for_arp(self._clock.boottime())
                 self._arp(wire, arp_request(client.mac, ip, gateway))
             case Publish(lease):
-                self._published(client, lease, before)
+                self._bound(client, lease, before)
+            case Shorten(lease):
+                self._writer.shorten(client.link, _record(client, lease))
             case Withdraw(why):
                 self._sink.say("dhcp.lost", link=client.link, why=why)
-                self._changed(True)
-                self._publish(client.link, None)
+                self._writer.withdraw(client.link)
 
     def _send(self, wire: Wire, client: Client, send: Send) -> None:
         request = send.request
@@ -194,15 +195,17 @@ class Performer:
         self._counters["arps"] += 1
         wire.send(frame)
 
-    def _published(self, client: Client, lease: Lease, before: Lease | None) -> None:
-        """Tell of a lease; of a mere extension more quietly."""
+    def _bound(self, client: Client, lease: Lease, before: Lease | None) -> None:
+        """Keep and publish a lease; report it unless it is a mere extension."""
         client.held = 0
-        extended = before is not None and (before.ip, before.gateway) == (lease.ip, lease.gateway)
-        if not extended:
-            lasts_s = lease.expires_at - lease.bound_at  # inf: for ever
+        if before is None or (before.ip, before.gateway) != (lease.ip, lease.gateway):
+            lasts_s = lease.expires_at - lease.bound_at  # inf: without end
             self._sink.say("dhcp.bound", link=client.link, ip=lease.ip, gateway=lease.gateway, lasts_s=lasts_s)
-        self._changed(not extended)
-        self._publish(client.link, lease)
+        self._writer.keep(client.link, _record(client, lease))
+
+
+def _record(client: Client, lease: Lease) -> StoredLease:
+    return StoredLease(lease, client.mac.hex(":"), client.state.server_mac.hex(":"))
 
 
 def _nothing() -> None:

@@ -12,11 +12,10 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Final
 
 from neod.dhcp import fsm, rawsocket
-from neod.dhcp.keeper import Keeper
+from neod.dhcp.lease_writer import LeaseDisk, LeaseWriter
 from neod.dhcp.performer import Performer
 from neod.dhcp.sink import Log, Sink
 from neod.dhcp.state import State
-from neod.dhcp.store import LeaseStore, StoredLease
 from neod.dhcp.wire import COUNTERS, Client, Wire
 from neod.model.facts import FOREVER, DhcpClient, Lease
 from neod.model.ports import Clock
@@ -53,21 +52,20 @@ class DhcpService:
     def __init__(
         self,
         clock: Clock,
-        store: LeaseStore,
+        disk: LeaseDisk,
         publish: Callable[[str, Lease | None], None],
         *,
         rng: Random | None = None,
         log: Log | None = None,
     ) -> None:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
-        self._clock, self._publish = clock, publish
+        self._clock = clock
         self._rng = rng or SystemRandom()  # an xid that can be guessed can be answered by anybody
         self._sink = Sink(log, clock)
-        self._stored: dict[str, StoredLease] = dict(store.load())
-        self._keeper = Keeper(store, self._records)
+        self._writer = LeaseWriter(disk, clock, publish)
         self._clients: dict[str, Client] = {}
         self._down: set[str] = set()  # parents without carrier
-        self._perform = Performer(clock, self._rng, publish, self._keeper.changed, self._sink, self.counters)
+        self._perform = Performer(clock, self._rng, self._writer, self._sink, self.counters)
         self._perform.rearm = self._rearm
         self._wires = self._perform.wires
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,9 +81,7 @@ class DhcpService:
 
     def stored(self) -> Mapping[str, Lease]:
         """Return every lease that holds, by link: at the start, those from the disk."""
-        leases = {link: entry.lease for link, entry in self._stored.items()}
-        leases.update((c.link, c.state.lease) for c in self._clients.values() if c.state.lease is not None)
-        return leases
+        return {link: record.lease for link, record in self._writer.records.items()}
 
     def want(self, clients: Sequence[DhcpClient]) -> None:
         """Have exactly *clients*. Who is not among them is forgotten without a RELEASE, and published as gone."""
@@ -100,10 +96,8 @@ class DhcpService:
                 self._detach(known, "the link moved to another parent")
                 known.parent = client.parent
                 self._wire(client.parent)
-        for link in list(self._stored):
-            del self._stored[link]
-            self._publish(link, None)
-            self._keeper.changed(True)
+        for link in self._writer.records.keys() - wanted.keys():
+            self._writer.withdraw(link)
         self._close_unused()
         self._nudge()
 
@@ -161,32 +155,31 @@ class DhcpService:
     @property
     def degraded(self) -> str:
         """What works, but not as it should, for people; empty when nothing."""
-        problems = (self._keeper.problem, self._port_problem, *(wire.problem for wire in self._wires.values()))
+        problems = (self._writer.problem, self._port_problem, *(wire.problem for wire in self._wires.values()))
         return "; ".join(problem for problem in problems if problem)
 
     async def run(self) -> None:
-        """Serve for ever. Cancelled, it closes its sockets and writes the leases to disk."""
+        """Serve indefinitely. Cancelled, it closes its sockets and writes the leases to disk."""
         self._loop = asyncio.get_running_loop()
         self._ahead_s = self._clock.boottime() - self._loop.time()
         try:
             self._nudge()
-            await self._keeper.run()
+            await self._writer.run()
         finally:
             self._shut()
-            self._keeper.flush()
 
     # ── clients ───────────────────────────────────────────────────────────────────────────────
 
     def _adopt(self, wanted: DhcpClient) -> None:
         """Begin a client, with the lease from the disk unless that belongs to another MAC."""
-        entry = self._stored.get(wanted.link)
-        if entry is None or (wanted.mac and wanted.mac.lower() != entry.mac):
-            client = Client(wanted.link, wanted.parent, b"")
-        else:
-            del self._stored[wanted.link]
-            client = Client(wanted.link, wanted.parent, bytes.fromhex(entry.mac.replace(":", "")))
-            server_mac = bytes.fromhex(entry.server_mac.replace(":", ""))
-            client.state = State(wanted.link, lease=entry.lease, server_mac=server_mac, error="no link")
+        client = Client(wanted.link, wanted.parent, b"")
+        record = self._writer.records.get(wanted.link)
+        if record is not None and wanted.mac.lower() in ("", record.mac):
+            client.mac = bytes.fromhex(record.mac.replace(":", ""))
+            server_mac = bytes.fromhex(record.server_mac.replace(":", ""))
+            client.state = State(wanted.link, lease=record.lease, server_mac=server_mac, error="no link")
+        elif record is not None:
+            self._writer.withdraw(wanted.link)
         self._clients[wanted.link] = client
         self._wire(wanted.parent)
         self._perform.settle(client)
@@ -212,8 +205,7 @@ class DhcpService:
         client.held = 0
         self._perform.settle(client)
         if had:
-            self._publish(client.link, None)
-            self._keeper.changed(True)
+            self._writer.withdraw(client.link)
 
     def _forget(self, client: Client) -> None:
         self._detach(client, "not wanted")
@@ -247,14 +239,6 @@ class DhcpService:
             attempts=state.attempt,
             next_at=state.retry_at,
         )
-
-    def _records(self) -> Mapping[str, StoredLease]:
-        records = dict(self._stored)
-        for client in self._clients.values():
-            state = client.state
-            if state.lease is not None:
-                records[client.link] = StoredLease(state.lease, client.mac.hex(":"), state.server_mac.hex(":"))
-        return records
 
     # ── time ──────────────────────────────────────────────────────────────────────────────────
 

@@ -80,11 +80,17 @@ class Publish(NamedTuple):
     lease: Lease
 
 
+class Shorten(NamedTuple):
+    """Remember that the published lease ends earlier, when *lease* says."""
+
+    lease: Lease
+
+
 class Withdraw(NamedTuple):
     """Tell that the lease is gone."""
 
     why: str
 
 
-Action = Send | Probe | Announce | AskGateway | Publish | Withdraw
+Action = Send | Probe | Announce | AskGateway | Publish | Shorten | Withdraw
 Step = tuple[State, tuple[Action, ...]]

@@ -1,14 +1,16 @@
 """Leases on disk: one file, replaced as a whole, so that a crash leaves the old or the new one.
 
 Deadlines are on CLOCK_BOOTTIME and mean nothing after a reboot; so the file names the boot they belong
-to, and the wall time at which it was written. Calls block: the loop uses ``save`` in a thread.
+to, and the wall time at which it was written. ``load`` and ``save`` block; ``write`` is for the loop.
 """
 
+import asyncio
 import json
 import os
 import threading
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -38,7 +40,8 @@ class LeaseStore:
         self._path = directory / "leases.json"
         self._clock = clock
         self._boot = _read_boot_id(boot_id)
-        self._lock = threading.Lock()  # the last save at exit may meet one still under way
+        self._lock = threading.Lock()  # the last write at exit may meet one still under way
+        self._encoded: dict[str, tuple[StoredLease, str]] = {}  # one new lease must not cost encoding a thousand
         self.problem = ""  # what the last load or save stumbled over, for people
 
     def load(self) -> Mapping[str, StoredLease]:
@@ -72,6 +75,20 @@ class LeaseStore:
                 self.problem = ""
             return self.problem
 
+    async def write(self, leases: Mapping[str, StoredLease]) -> str:
+        """Do ``save`` in a thread of its own. It is a daemon thread: a disk that hangs must not hold up the exit."""
+        saved: Future[str] = Future()
+
+        def save() -> None:
+            try:
+                saved.set_result(self.save(leases))
+            except BaseException as exc:
+                saved.set_exception(exc)
+
+        saved.set_running_or_notify_cancel()
+        threading.Thread(target=save, name="leases", daemon=True).start()
+        return await asyncio.wrap_future(saved)
+
     def _write(self, content: bytes) -> None:
         temporary = self._path.with_name("leases.json.tmp")
         with suppress(FileNotFoundError):
@@ -100,21 +117,23 @@ class LeaseStore:
             self._path.replace(bad)
 
     def _encode(self, leases: Mapping[str, StoredLease]) -> bytes:
-        body = {
-            "boot_id": self._boot,
-            "boottime": self._clock.boottime(),
-            "wall": self._clock.wall(),
-            "leases": {link: _to_json(entry) for link, entry in sorted(leases.items())},
-        }
-        text = json.dumps(body, separators=(",", ":"))
+        head = _compact({"boot_id": self._boot, "boottime": self._clock.boottime(), "wall": self._clock.wall()})
+        self._encoded = {link: self._encode_one(link, entry) for link, entry in sorted(leases.items())}
+        text = f'{head[:-1]},"leases":{{{",".join(encoded for _, encoded in self._encoded.values())}}}}}'
         return f'{{"version":{VERSION},"crc32":{zlib.crc32(text.encode())},"body":{text}}}\n'.encode()
+
+    def _encode_one(self, link: str, entry: StoredLease) -> tuple[StoredLease, str]:
+        known = self._encoded.get(link)
+        if known is not None and known[0] is entry:
+            return known
+        return entry, f"{json.dumps(link)}:{_compact(_to_json(entry))}"
 
     def _decode(self, content: bytes) -> dict[str, StoredLease]:
         file = json.loads(content)
         if file["version"] != VERSION:
             raise ValueError("unknown version")
         body = file["body"]
-        if zlib.crc32(json.dumps(body, separators=(",", ":")).encode()) != file["crc32"]:
+        if zlib.crc32(_compact(body).encode()) != file["crc32"]:
             raise ValueError("wrong checksum")
         shift_s = self._shift_s(body)
         return {link: _from_json(link, entry, shift_s) for link, entry in body["leases"].items()}
@@ -136,6 +155,10 @@ def _read_boot_id(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def _compact(value: Mapping[str, object]) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _to_json(entry: StoredLease) -> dict[str, object]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neod.dhcp import fsm
 from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, decode
-from neod.dhcp.state import Announce, AskGateway, Phase, Probe, Publish, Send, State, Withdraw
+from neod.dhcp.state import Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, State, Withdraw
 from neod.model.facts import FOREVER
 
 OTHER_IP = IP + 1
@@ -653,7 +653,11 @@ def test_whatever_happens_published_leases_hold_and_end_in_time(events, seed):
         for action in world.done:
             if isinstance(action, Publish):
                 assert action.lease.expires_at > world.now, "nothing is published that has ended"
-                published = action.lease
+                published, kept_until = action.lease, action.lease.expires_at
+            elif isinstance(action, Shorten):
+                assert published is not None and action.lease.expires_at <= published.expires_at
+                assert replace(action.lease, expires_at=0) == replace(published, expires_at=0)
+                kept_until = action.lease.expires_at
             elif isinstance(action, Withdraw):
                 assert published is not None, "only what was published is withdrawn"
                 published = None
@@ -661,7 +665,7 @@ def test_whatever_happens_published_leases_hold_and_end_in_time(events, seed):
         assert (held is None) == (published is None), "the state and what was told agree"
         if held is not None:
             assert replace(held, expires_at=0) == replace(published, expires_at=0)
-            assert held.expires_at <= published.expires_at
+            assert held.expires_at == kept_until, "whoever writes it down knows its end"
             if event[0] in ("timer", "wait", "reply"):
                 assert world.now < held.expires_at, "no lease outlives its end"
         if event[0] in ("timer", "wait"):

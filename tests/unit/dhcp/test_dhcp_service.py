@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import socket
 import struct
+import threading
 from ipaddress import IPv4Address
 from random import Random
 
 import pytest
 from dhcp_messages import SERVER_MAC, answer, datagram
 
-from neod.dhcp import keeper, rawsocket
+from neod.dhcp import fsm, lease_writer, rawsocket
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
@@ -123,6 +124,7 @@ class Host:
     def __init__(self, tmp_path, wire):
         self.wire, self.clock, self.directory = wire, Clock(), tmp_path
         self.told, self.leases, self.logged = [], {}, []
+        self.disk_works, self._file, self._on_disk = True, None, {}
         self.service = self.make()
 
     def make(self):
@@ -130,12 +132,20 @@ class Host:
         log = lambda event, fields: self.logged.append((event, fields))  # noqa: E731
         return DhcpService(self.clock, store, self.publish, rng=Random(1), log=log)
 
+    def on_disk(self):
+        """Return what a process would find that starts now."""
+        path = self.directory / "leases.json"
+        if path.exists() and path.stat() != self._file:
+            self._file, self._on_disk = path.stat(), LeaseStore(self.directory, self.clock).load()
+        return self._on_disk
+
     def publish(self, link, lease):
         self.told.append((link, lease))
         if lease is None:
             self.leases.pop(link, None)
-        else:
-            self.leases[link] = lease
+            return
+        assert not self.disk_works or self.on_disk()[link].lease.ip == lease.ip, "in use before it is on disk"
+        self.leases[link] = lease
 
     def want(self, *numbers):
         self.service.want([DhcpClient(f"m{number}", "up0", "") for number in numbers])
@@ -422,6 +432,7 @@ async def test_a_parent_that_is_replaced_is_listened_to_again(host, wire, monkey
 
 async def test_a_disk_that_fails_is_shown_and_stops_nothing(host, wire, monkeypatch):
     monkeypatch.setattr(LeaseStore, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    host.disk_works = False
     host.want(1)
     async with host.running():
         host.ready(1)
@@ -429,19 +440,49 @@ async def test_a_disk_that_fails_is_shown_and_stops_nothing(host, wire, monkeypa
         assert "m1" in host.leases
 
 
-async def test_a_new_lease_is_on_disk_soon_and_a_mere_extension_later(host, wire):
+async def test_a_disk_that_hangs_is_shown_and_holds_up_neither_a_lease_nor_the_end(host, wire, monkeypatch):
+    answer = threading.Event()
+    monkeypatch.setattr(LeaseStore, "_write", lambda *_: answer.wait())
+    monkeypatch.setattr(lease_writer, "WAIT_S", 0.05)
+    monkeypatch.setattr(lease_writer, "FLUSH_S", 0.05)
+    host.disk_works = False
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        assert "the disk has not answered" in host.service.degraded
+        host.ready(2)
+        await host.until(lambda: "m2" in host.leases)
+    assert not answer.is_set()
+    answer.set()
+
+
+async def test_a_new_lease_is_on_disk_when_it_is_told_and_a_mere_extension_later(host, wire):
     host.want(1)
     async with host.running():
         host.ready(1)
-        await host.until(lambda: "m1" in host.leases and "m1" in host.make().stored())
+        await host.until(lambda: "m1" in host.leases)
         on_disk = host.make().stored()["m1"]
+        assert on_disk == host.leases["m1"]
         host.service.link_gone("m1")
         host.ready(1)
         await host.until(lambda: len(host.told) == 2)
-        await asyncio.sleep(keeper.SOON_S + keeper.PAUSE_S + 0.2)
-        assert host.make().stored()["m1"] == on_disk
+        assert host.make().stored()["m1"] == on_disk != host.leases["m1"]
     kept = host.make().stored()["m1"]
     assert kept == host.leases["m1"], "written at the end"
+
+
+async def test_a_refused_lease_is_on_disk_with_its_new_end(host, wire):
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        wire.script = lambda kind, mac, xid, _: wire.reply(NAK, mac, xid)
+        host.service.link_gone("m1")
+        host.ready(1)
+        await host.until(lambda: host.service.counters["naks"])
+        soonest = host.clock.boottime() + fsm.NAK_GRACE_S
+        await host.until(lambda: host.on_disk()["m1"].lease.expires_at <= soonest)
 
 
 async def test_a_port_68_that_others_hold_is_shown_and_stops_nothing(host):

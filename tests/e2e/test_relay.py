@@ -220,10 +220,10 @@ def test_a_pass_that_changes_nothing_writes_nothing_and_a_restart_neither(relays
 
 
 def generation(relays):
-    from neod.kernel.nfnetlink import Nfnetlink
+    from neod.kernel.netfilter.nft.ruleset import NftRuleset
 
     with inside(relays.ns["relay1"]):
-        asked = Nfnetlink()
+        asked = NftRuleset()
         try:
             return asked.generation()
         finally:

@@ -11,7 +11,7 @@ from tests.doubles import builders
 
 from neod.kinds import address, link, route, rule
 from neod.model.marks import LINK_GROUP, PROTOCOL
-from neod.wire import HEADER
+from neod.netlink.message import HEADER
 
 
 def read(kind, number, payload):

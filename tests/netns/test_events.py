@@ -4,16 +4,19 @@ import asyncio
 import os
 import subprocess
 import uuid
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from neod.kernel.errors import within_netns
 from neod.kernel.events import EventSocket
-from neod.kernel.rtnl import open_netlink
 from neod.kinds import REGISTRY
+from neod.kinds.rule import RuleKey, to_wire
 from neod.model.marks import PROTOCOL
-from neod.wire import RTM_DELROUTE, RTM_NEWROUTE, RTMSG
+from neod.netlink.message import HEADER
+from neod.netlink.netns import opener_in
+from neod.netlink.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE, RTM_NEWRULE, RTMSG
+from neod.netlink.socket import NETLINK_ROUTE
 
 pytestmark = pytest.mark.kernel
 
@@ -45,8 +48,8 @@ class Ears:
     def __init__(self, netns, receive_buffer_bytes=None):
         self.heard, self.lost = [], 0
 
-        def opener(size):
-            return within_netns(Path("/run/netns") / netns, lambda: open_netlink(receive_buffer_bytes or size))
+        def opener(protocol, size):
+            return opener_in(Path("/run/netns") / netns)(protocol, receive_buffer_bytes or size)
 
         def take(type_, payload, actor):
             self.heard.append((type_, bytes(payload), actor))
@@ -89,13 +92,9 @@ async def test_foreign_routes_are_dropped_and_whatever_can_concern_us_passes(net
 
 async def test_what_we_did_ourselves_is_not_told_to_us(netns):
     ears = Ears(netns)
-    other = within_netns(Path("/run/netns") / netns, lambda: open_netlink(1 << 20))
+    other = opener_in(Path("/run/netns") / netns)(NETLINK_ROUTE, 1 << 20)
     ears.socket.filter(PROTOCOL, [7], own_port=other.getsockname()[0])
     ears.socket.start(asyncio.get_running_loop())
-    from ipaddress import ip_network
-
-    from neod.kinds.rule import RuleKey, to_wire
-    from neod.wire import HEADER, RTM_NEWRULE
 
     payload = to_wire(RuleKey("", 11007, ip_network("10.0.0.7/32"), 7))
     other.send(HEADER.pack(16 + len(payload), RTM_NEWRULE, 0x1 | 0x4 | 0x600, 1, 0) + payload)

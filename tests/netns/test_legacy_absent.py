@@ -7,7 +7,7 @@ import pytest
 
 from neod.kernel.clock import SystemClock
 from neod.kernel.errors import within_netns
-from neod.kernel.netfilter import legacy as iptables
+from neod.kernel.netfilter.legacy import tables as iptables
 
 pytestmark = pytest.mark.kernel
 

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from neod.kernel.clock import SystemClock
-from neod.kernel.errors import within_netns
 from neod.kernel.mount_events import MountEvents
-from neod.kernel.netfilter.nft_events import NftEvents
+from neod.kernel.netfilter.nft.events import NftEvents
 from neod.kernel.netfilter.port import KernelNetfilter
 from neod.kernel.netns_files import NamedNamespaces
-from neod.kernel.nfnetlink import open_nfnetlink
 from neod.kinds.nat import NatDriver, NatKey, NatKind, NatSpec
 from neod.model.nat import Dnat, Ruleset
 from neod.model.ports import Ports
+from neod.netlink.netns import opener_in
 
 pytestmark = pytest.mark.kernel
 KEY, KIND = NatKey(""), NatKind()
@@ -67,7 +66,7 @@ def test_a_table_that_is_held_cannot_be_flushed_and_outlives_who_held_it(ns):
         first = KernelNetfilter(NAMED / ns, SystemClock(), hold=True)
         spec = wanted(443, "nftables")
         await put(driver(first), spec)
-        if not first._nfnetlink.hold("neo"):
+        if not first._ruleset.claim_table("neo"):
             pytest.skip("this kernel cannot hold a table (6.9 can)")
         assert sh(ns, "nft flush ruleset")[0] == 0
         assert sh(ns, "nft delete table inet neo")[0] != 0
@@ -91,7 +90,7 @@ def test_a_table_that_is_held_cannot_be_flushed_and_outlives_who_held_it(ns):
 def test_an_event_tells_who_touched_our_table_and_nothing_of_other_tables(ns):
     async def go():
         told = []
-        events = NftEvents(told.append, lambda: None, lambda: within_netns(NAMED / ns, open_nfnetlink))
+        events = NftEvents(told.append, lambda: None, opener_in(NAMED / ns))
         loop = asyncio.get_running_loop()
         events.start(loop)
         try:

@@ -11,9 +11,10 @@ from neod.kinds.link import from_wire as link_from_wire
 from neod.model.change import Actor, Seen
 from neod.model.key import AddressKey, Key, LinkKey
 from neod.model.ports import Rtnl
+from neod.netlink.attributes import attrs
+from neod.netlink.rtnetlink import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK
 from neod.reconcile.queue import HintQueue
 from neod.reconcile.reconciler import Reconciler
-from neod.wire import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK, attrs
 
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 LINKS: Final = LinkKind()

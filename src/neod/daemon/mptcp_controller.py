@@ -10,8 +10,7 @@ from neod.daemon.event_log import EventLog
 from neod.daemon.netns import NamespaceContext, NamespaceRegistry
 from neod.features.intents import Candidate, Intents, PathManagement
 from neod.features.mptcp.compile import address_of, best_first
-from neod.kernel.mptcp import PathEvents
-from neod.kernel.mptcp_diag import census
+from neod.kernel.mptcp import PathEvents, dump_connections
 from neod.model.change import Report
 from neod.model.errors import KernelError
 from neod.model.facts import Host, Lease, Multipath
@@ -20,10 +19,10 @@ from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey, Facts
 from neod.mptcp.path_manager import PathManager
 from neod.mptcp.policy import Local, Policy
-from neod.netlink.mptcp_pm import ConnectionSeen
+from neod.netlink.attributes import Ip
+from neod.netlink.sock_diag import ConnectionSeen
 from neod.reconcile.observed import Observed
 from neod.reconcile.queue import HintQueue, Hints
-from neod.wire import Ip
 
 TRY_AGAIN_S: Final = 60.0
 REMEMBERED: Final = 8192
@@ -183,7 +182,7 @@ class MptcpController:
     async def _start(self, group: asyncio.TaskGroup, namespace: NamespaceContext, settings: PathManagement) -> None:
         netns = namespace.ports.netns
         manager = PathManager(namespace.mptcp, partial(self.census, netns), self._clock)
-        events = PathEvents(manager.take, manager.lost, await namespace.mptcp.group(), namespace.generic)
+        events = PathEvents(manager.take, manager.lost, await namespace.mptcp.group(), namespace.opener)
         events.start(asyncio.get_running_loop())
         manager.want(self._policies[netns], settings.max_total)
         task = group.create_task(self._until_cancelled(manager.run), name=f"paths {netns or 'main'}")
@@ -211,7 +210,7 @@ class MptcpController:
             KernelError: they could not be read.
         """
         namespace = self._namespaces.opened(netns)
-        return [] if namespace is None else await asyncio.to_thread(census, namespace.enter)
+        return [] if namespace is None else await asyncio.to_thread(dump_connections, namespace.opener)
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know, in words."""

@@ -6,32 +6,29 @@ so a namespace is compared with what its name stands for before it is used.
 
 import asyncio
 import functools
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neod.kernel.errors import within_netns
 from neod.kernel.events import EventSocket
 from neod.kernel.mount_events import MountEvents
 from neod.kernel.moved_links import NamedStrays
-from neod.kernel.mptcp import NetlinkMptcp, open_generic
-from neod.kernel.netfilter.nft_events import NftEvents
+from neod.kernel.mptcp import NetlinkMptcp
+from neod.kernel.netfilter.nft.events import NftEvents
 from neod.kernel.netfilter.port import KernelNetfilter
 from neod.kernel.netns_files import NamedNamespaces
-from neod.kernel.nfnetlink import open_nfnetlink
-from neod.kernel.rtnl import NetlinkRtnl, open_netlink
+from neod.kernel.rtnl import NetlinkRtnl
 from neod.kernel.sysctls import NetnsSysctls, ProcSysctls
 from neod.model.change import Actor
 from neod.model.errors import KernelError
 from neod.model.kind import Driver, Entry
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Clock, NoNamespaces, Ports
-from neod.netlink.netns import NAMED
+from neod.netlink.netns import NAMED, opener_in
+from neod.netlink.socket import Opener
 
 Place = tuple[str, str]
-Enter = Callable[[Callable[[], Any]], Any]
 Taker = Callable[[str, int, memoryview, Actor | None], None]  # netns, type, payload, who
 
 
@@ -52,8 +49,7 @@ class NamespaceContext:
     ports: Ports
     rtnl: NetlinkRtnl
     mptcp: NetlinkMptcp
-    generic: Callable[[int], socket.socket]  # opens a socket of generic netlink inside
-    enter: Enter  # runs a call inside
+    opener: Opener  # of netlink sockets inside
     events: EventSocket
     nft_events: NftEvents | None  # None where the kernel has no netfilter
     netfilter: KernelNetfilter
@@ -87,22 +83,19 @@ class NamespaceRegistry:
         self._verbs = {type_: verb for entry in registry for type_, verb in entry.kind.verbs.items()}
         self._marks, self._handlers = runtime_dir / "netns", handlers
         self._mounts = MountEvents(handlers.on_mount_change)
-        self._open: dict[str, NamespaceContext] = {"": self._make("", lambda call: call(), None)}
+        self._open: dict[str, NamespaceContext] = {"": self._make("", None)}
 
-    def _make(self, netns: str, enter: Enter, identity: tuple[int, int] | None) -> NamespaceContext:
-        def opener(size: int) -> Any:
-            return enter(functools.partial(open_netlink, size))
-
-        generic = functools.partial(self._generic, enter)
-
+    def _make(self, netns: str, identity: tuple[int, int] | None) -> NamespaceContext:
+        path = NAMED / netns if netns else None
+        opener = opener_in(path)
         rtnl = NetlinkRtnl(opener, self._verbs)
         events = EventSocket(
             self._groups, functools.partial(self._handlers.on_rtnetlink, netns), self._handlers.on_overrun, opener
         )
         store = self._state_dir / (f"sysctls-{netns}.json" if netns else "sysctls.json")
         sysctls = NetnsSysctls(NAMED / netns, store) if netns else ProcSysctls(store)
-        mptcp = NetlinkMptcp(generic)
-        netfilter = KernelNetfilter(NAMED / netns if netns else None, self._clock)
+        mptcp = NetlinkMptcp(opener)
+        netfilter = KernelNetfilter(path, self._clock)
         namespaces = NoNamespaces() if netns else NamedNamespaces(self._marks)
         ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays(), mptcp, netfilter, namespaces)
         kinds = [entry for entry in self._registry if not netns or not entry.kind.only_in_main]
@@ -110,31 +103,25 @@ class NamespaceRegistry:
             ports,
             rtnl,
             mptcp,
-            generic,
-            enter,
+            opener,
             events,
-            self._nft_events(netns, enter),
+            self._nft_events(netns, opener),
             netfilter,
             {entry.kind.name: entry.driver(ports) for entry in kinds},
             identity,
         )
 
-    def _nft_events(self, netns: str, enter: Enter) -> NftEvents | None:
+    def _nft_events(self, netns: str, opener: Opener) -> NftEvents | None:
         take = functools.partial(self._handlers.on_nft_change, netns)
         try:
-            return NftEvents(take, self._handlers.on_overrun, functools.partial(enter, open_nfnetlink))
-        except (OSError, KernelError):
+            return NftEvents(take, self._handlers.on_overrun, opener)
+        except KernelError:
             return None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Listen in our own namespace, and for others that come and go, from now on."""
         self.main.start(loop)
         self._mounts.start(loop)
-
-    @staticmethod
-    def _generic(enter: Enter, size: int) -> socket.socket:
-        opened: socket.socket = enter(functools.partial(open_generic, size))
-        return opened
 
     @property
     def main(self) -> NamespaceContext:
@@ -167,9 +154,7 @@ class NamespaceRegistry:
         return self._open[netns].drivers[kind]
 
     def _enter(self, netns: str) -> NamespaceContext:
-        path = NAMED / netns
-
-        namespace = self._make(netns, functools.partial(within_netns, path), _identity(path))
+        namespace = self._make(netns, _identity(NAMED / netns))
         namespace.events.filter(PROTOCOL, (), namespace.rtnl.port_id)
         namespace.start(asyncio.get_running_loop())
         return namespace

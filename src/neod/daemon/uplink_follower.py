@@ -9,8 +9,9 @@ from neod.model.errors import KernelError
 from neod.model.facts import Followed
 from neod.model.key import AddressKey, Key
 from neod.model.ports import Rtnl
+from neod.netlink.attributes import attr_u32, family_of
+from neod.netlink.rtnetlink import RTM_GETROUTE, RTMSG
 from neod.reconcile.observed import Observed
-from neod.wire import RTM_GETROUTE, RTMSG, attr_u32, family_of
 
 MAIN_TABLE: Final = 254
 

@@ -1,12 +1,14 @@
-"""Where library and system errors become neo's own."""
+"""Where errors of the system and of netlink become neo's own."""
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from neod.model.errors import KernelError
+from neod.netlink.message import NetlinkError
 from neod.netlink.netns import in_netns
 
 T = TypeVar("T")
@@ -18,8 +20,17 @@ def refused(call: str, code: int, words: str = "") -> KernelError:
 
 
 def from_os_error(call: str, error: OSError) -> KernelError:
-    """Return the KernelError that *error* stands for."""
-    return refused(call, error.errno or errno.EIO)
+    """Return the KernelError that *error* stands for, with the kernel's explanation where netlink gave one."""
+    return refused(call, error.errno or errno.EIO, error.text if isinstance(error, NetlinkError) else "")
+
+
+@contextmanager
+def kernel_call(call: str) -> Iterator[None]:
+    """Raise whatever system error the body meets as the KernelError of *call*."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(call, error) from error
 
 
 def within_netns(path: Path, call: Callable[[], T]) -> T:
@@ -28,7 +39,5 @@ def within_netns(path: Path, call: Callable[[], T]) -> T:
     Raises:
         KernelError: the namespace cannot be entered, or *call* raised an OSError.
     """
-    try:
+    with kernel_call(f"in {path}"):
         return in_netns(path, call)
-    except OSError as error:
-        raise from_os_error(f"in {path}", error) from error

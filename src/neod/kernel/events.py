@@ -1,19 +1,19 @@
-"""The event plane: netlink multicast of one namespace, as messages to look at.
+"""The event plane: rtnetlink multicast of one namespace, with the process that caused each message.
 
-Nothing is decided here and nothing read: whoever takes a message must ask the
-kernel again. Overruns are reported, never fatal, and never slept upon.
+Nothing is decided here and nothing read: a message only says where to look,
+and the kernel is read again before anything is decided.
 """
 
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from neod.kernel.bpf import attach, route_filter
-from neod.kernel.multicast import Multicast
-from neod.kernel.rtnl import open_netlink
+from neod.kernel.errors import kernel_call
 from neod.model.change import Actor
-from neod.wire import HEADER
+from neod.netlink.message import Message
+from neod.netlink.multicast import Subscription
+from neod.netlink.route_filter import attach, route_filter
+from neod.netlink.socket import NETLINK_ROUTE, Opener, open_socket
 
 RECEIVE_BUFFER_BYTES: Final = 16 << 20
 
@@ -21,7 +21,7 @@ Taker = Callable[[int, memoryview, Actor | None], None]  # type, payload, who
 
 
 def actor_of(port_id: int) -> Actor | None:
-    """Return the program that owns a netlink port, if the port is its process id and it still lives.
+    """Return the program that owns a netlink port, if the port is its process id and it still runs.
 
     The kernel gives a process's first socket its pid as port; later ones get
     arbitrary numbers, which name nobody.
@@ -34,37 +34,23 @@ def actor_of(port_id: int) -> Actor | None:
         return Actor(port_id, "")
 
 
-class EventSocket(Multicast):
+class EventSocket(Subscription):
     """Multicast messages of one namespace, delivered on the loop: *take* gets each."""
 
     def __init__(
-        self,
-        groups: Iterable[int],
-        take: Taker,
-        lost: Callable[[], None],
-        opener: Callable[[int], socket.socket] = open_netlink,
+        self, groups: Iterable[int], take: Taker, lost: Callable[[], None], opener: Opener = open_socket
     ) -> None:
-        super().__init__(opener(RECEIVE_BUFFER_BYTES), groups, self._take_all, lost)
         self._take = take
-        self.received = 0
+        with kernel_call("subscribe to rtnetlink"):
+            super().__init__(opener(NETLINK_ROUTE, RECEIVE_BUFFER_BYTES), groups, self._take_all, lost)
 
     def filter(self, protocol: int, tables: Iterable[int], own_port: int) -> None:
         """Let through only what can concern us; call it again when the tables change."""
         attach(self.sock, route_filter(protocol, tables, own_port))
 
-    def _take_all(self, datagrams: Iterator[bytes]) -> None:
+    def _take_all(self, messages: Iterator[Message]) -> None:
         actors: dict[int, Actor | None] = {}
-        for data in datagrams:
-            self._deliver(data, actors)
-
-    def _deliver(self, data: bytes, actors: dict[int, Actor | None]) -> None:
-        view, offset = memoryview(data), 0
-        while offset + 16 <= len(data):
-            length, type_, _, _, port_id = HEADER.unpack_from(data, offset)
-            if length < 16 or offset + length > len(data):
-                return
-            self.received += 1
+        for type_, _, _, port_id, payload in messages:
             if port_id not in actors:
                 actors[port_id] = actor_of(port_id)
-            self._take(type_, view[offset + 16 : offset + length], actors[port_id])
-            offset += (length + 3) & ~3
+            self._take(type_, payload, actors[port_id])

@@ -4,16 +4,15 @@ A macvlan keeps its MAC on the parent wherever it is moved, so that a new one
 with the same MAC cannot come up while it lives.
 """
 
-import functools
 from pathlib import Path
 from typing import Final
 
-from neod.kernel.errors import within_netns
-from neod.kernel.rtnl import NetlinkRtnl, open_netlink
+from neod.kernel.rtnl import NetlinkRtnl
 from neod.model.errors import KernelError
 from neod.model.marks import LINK_GROUP
-from neod.netlink.netns import named_elsewhere
-from neod.wire import IFINFO, RTM_DELLINK, RTM_GETLINK, attr_u32, attrs, mac_text, text, u32
+from neod.netlink.attributes import attr_u32, attrs, mac_text, text, u32
+from neod.netlink.netns import named_elsewhere, opener_in
+from neod.netlink.rtnetlink import IFINFO, RTM_DELLINK, RTM_GETLINK
 
 IFLA_ADDRESS, IFLA_LINK, IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 1, 5, 20, 27, 29, 37
 SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
@@ -51,7 +50,7 @@ class NamedStrays:
         return False
 
     async def _remove_in(self, path: Path, alias: str, mac: str, parent_index: int) -> bool:
-        rtnl = NetlinkRtnl(lambda size: within_netns(path, functools.partial(open_netlink, size)))
+        rtnl = NetlinkRtnl(opener_in(path))
         try:
             for _, payload in await rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS):
                 if is_stray(payload, alias, mac, parent_index):

@@ -1,4 +1,4 @@
-"""The kernel's MPTCP path manager over generic netlink: requests, and its events.
+"""The port ``Mptcp``, the path manager's events, and the connections that exist.
 
 Nothing is opened before it is needed: a host without MPTCP pays nothing.
 """
@@ -6,46 +6,35 @@ Nothing is opened before it is needed: a host without MPTCP pays nothing.
 import errno
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator, Sequence
-from struct import Struct
 from typing import Final
 
-from neod.kernel.errors import from_os_error, refused
-from neod.kernel.multicast import Multicast
-from neod.kernel.rtnl import SO_RCVBUFFORCE, NetlinkRtnl, messages
+from neod.kernel.errors import from_os_error, kernel_call, refused
 from neod.model.errors import KernelError
-from neod.netlink.mptcp_pm import COMMANDS, Event, event_of
-from neod.wire import attr_text, attrs, text, u32
+from neod.netlink import sock_diag
+from neod.netlink.async_connection import AsyncConnection
+from neod.netlink.genl import GENL, Family, family_in, family_request, genl
+from neod.netlink.message import NLM_F_ACK, Answer, Message, NetlinkError
+from neod.netlink.mptcp_pm import EVENTS, FAMILY, Event, event_of
+from neod.netlink.multicast import Subscription
+from neod.netlink.sock_diag import ConnectionSeen
+from neod.netlink.socket import NETLINK_GENERIC, NETLINK_SOCK_DIAG, Connection, Opener, open_socket
 
-NETLINK_GENERIC: Final = 16
-GENL_ID_CTRL: Final = 16
-CTRL_CMD_GETFAMILY: Final = 3
-CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME, CTRL_ATTR_MCAST_GROUPS = 1, 2, 7
-CTRL_ATTR_MCAST_GRP_NAME, CTRL_ATTR_MCAST_GRP_ID = 1, 2
-FAMILY: Final = "mptcp_pm"
-EVENTS: Final = "mptcp_pm_events"
-VERSION: Final = 1
-GENL: Final = Struct("=BBH")  # genlmsghdr: command, version, reserved
 EVENT_BUFFER_BYTES: Final = 8 << 20
 
-
-def open_generic(receive_buffer_bytes: int) -> socket.socket:
-    """Return a bound NETLINK_GENERIC socket of the calling thread's namespace.
-
-    Raises:
-        KernelError: no permission, or no descriptors left.
-    """
-    try:
-        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_GENERIC)
-    except OSError as error:
-        raise from_os_error("socket(NETLINK_GENERIC)", error) from error
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, receive_buffer_bytes)
-    except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-    sock.bind((0, 0))
-    return sock
+VERBS: Final = {
+    1: "endpoint add",
+    2: "endpoint delete",
+    3: "endpoint show",
+    5: "limits set",
+    6: "limits show",
+    7: "endpoint change",
+    8: "announce",
+    9: "remove",
+    10: "subflow create",
+    11: "subflow destroy",
+}
+"""What the commands are called: the words of ``ip mptcp``, where it has one."""
 
 
 def _release(text: str) -> tuple[int, int]:
@@ -54,65 +43,46 @@ def _release(text: str) -> tuple[int, int]:
 
 
 class NetlinkMptcp:
-    """The port ``Mptcp`` on a real kernel; opened at the first request. ``writes`` counts what asked for a change."""
+    """The path manager of a real kernel; opened at the first request. ``writes`` counts what asked for a change."""
 
-    def __init__(self, opener: Callable[[int], socket.socket] = open_generic) -> None:
+    def __init__(self, opener: Opener = open_socket) -> None:
         self._opener = opener
-        self._plane: NetlinkRtnl | None = None
-        self._family = 0
-        self.groups: dict[str, int] = {}
+        self._connection: AsyncConnection | None = None
+        self._family: Family | None = None
         self.writes = 0
         self.release = _release(os.uname().release)
-
-    async def _ready(self) -> NetlinkRtnl:
-        if self._plane is None:
-            self._plane = NetlinkRtnl(self._opener)
-        if not self._family:
-            await self._resolve(self._plane)
-        return self._plane
-
-    async def _resolve(self, plane: NetlinkRtnl) -> None:
-        asked = GENL.pack(CTRL_CMD_GETFAMILY, 1, 0) + attr_text(CTRL_ATTR_FAMILY_NAME, FAMILY)
-        (answer,) = await plane.get([(GENL_ID_CTRL, asked)])
-        if isinstance(answer, KernelError):
-            absent = answer.code == errno.ENOENT
-            raise KernelError("mptcp", errno.EOPNOTSUPP, "this kernel has no MPTCP") if absent else answer
-        found = attrs(answer[1], GENL.size)
-        self._family = int.from_bytes(found[CTRL_ATTR_FAMILY_ID][:2], "little")
-        for entry in attrs(found[CTRL_ATTR_MCAST_GROUPS]).values() if CTRL_ATTR_MCAST_GROUPS in found else ():
-            group = attrs(entry)
-            self.groups[text(group[CTRL_ATTR_MCAST_GRP_NAME])] = u32(group[CTRL_ATTR_MCAST_GRP_ID])
 
     async def send(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[KernelError | None]:
         """Send ``(command, attributes)`` in few system calls; one answer each, in order."""
         self.writes += len(requests)
         try:
-            plane = await self._ready()
+            connection, family = await self._ready()
         except KernelError as error:
             return [error] * len(requests)
-        answers = await plane.send([(self._family, 0, GENL.pack(c, VERSION, 0) + body) for c, body in requests])
-        return [_named(command, answer) for (command, _), answer in zip(requests, answers, strict=True)]
+        answers = await connection.exchange([(family.id, NLM_F_ACK, genl(command, body)) for command, body in requests])
+        return [_error(command, answer) for (command, _), answer in zip(requests, answers, strict=True)]
 
     async def dump(self, command: int) -> Sequence[memoryview]:
         """Return the attributes of every object of a dump.
 
         Raises:
-            KernelError: refused, or this kernel has no MPTCP.
+            KernelError: the kernel returned an error, or has no MPTCP.
         """
-        plane = await self._ready()
-        dumped = await plane.dump(self._family, GENL.pack(command, VERSION, 0))
-        return [payload[GENL.size :] for _, payload in dumped]
+        connection, family = await self._ready()
+        with kernel_call(_verb(command)):
+            found = await connection.dump(family.id, genl(command))
+        return [payload[GENL.size :] for _, payload in found]
 
     async def get(self, command: int) -> memoryview:
         """Return the attributes of the one answer to *command*.
 
         Raises:
-            KernelError: refused, or this kernel has no MPTCP.
+            KernelError: the kernel returned an error, or has no MPTCP.
         """
-        plane = await self._ready()
-        (answer,) = await plane.get([(self._family, GENL.pack(command, VERSION, 0))])
-        if isinstance(answer, KernelError):
-            raise _named(command, answer) or answer
+        connection, family = await self._ready()
+        (answer,) = await connection.exchange([(family.id, 0, genl(command))])
+        if answer is None or isinstance(answer, NetlinkError):
+            raise _error(command, answer) or refused(_verb(command), errno.EPROTO)
         return answer[1][GENL.size :]
 
     async def group(self) -> int:
@@ -121,24 +91,46 @@ class NetlinkMptcp:
         Raises:
             KernelError: this kernel has no MPTCP, or one older than its events (5.14).
         """
-        await self._ready()
-        if EVENTS not in self.groups:
+        _, family = await self._ready()
+        if EVENTS not in family.groups:
             raise refused("mptcp events", errno.ENOENT, "this kernel's path manager sends no events")
-        return self.groups[EVENTS]
+        return family.groups[EVENTS]
 
     def close(self) -> None:
         """Close what was opened; the namespace is no longer held."""
-        if self._plane is not None:
-            self._plane.close()
-            self._plane = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def _ready(self) -> tuple[AsyncConnection, Family]:
+        """Return the connection and the family, asked for once."""
+        if self._connection is None:
+            with kernel_call("mptcp"):
+                self._connection = AsyncConnection(Connection(NETLINK_GENERIC, self._opener))
+        if self._family is None:
+            self._family = await _resolve(self._connection)
+        return self._connection, self._family
 
 
-def _named(command: int, error: KernelError | None) -> KernelError | None:
-    """Return *error* in the words of ``ip mptcp``."""
-    return error and KernelError(f"mptcp {COMMANDS.get(command, command)}", error.code, error.why)
+async def _resolve(connection: AsyncConnection) -> Family:
+    (answer,) = await connection.exchange([family_request(FAMILY)])
+    with kernel_call("mptcp"):
+        if isinstance(answer, tuple):
+            return family_in(answer[1])
+    if answer is not None and answer.code == errno.ENOENT:
+        raise refused("mptcp", errno.EOPNOTSUPP, "this kernel has no MPTCP")
+    raise from_os_error("mptcp", answer or NetlinkError(errno.EPROTO))
 
 
-class PathEvents(Multicast):
+def _verb(command: int) -> str:
+    return f"mptcp {VERBS.get(command, command)}"
+
+
+def _error(command: int, answer: Answer) -> KernelError | None:
+    return from_os_error(_verb(command), answer) if isinstance(answer, NetlinkError) else None
+
+
+class PathEvents(Subscription):
     """The events of the path manager of one namespace, as values.
 
     While it is open, the kernel accepts joins to connections that a
@@ -148,20 +140,27 @@ class PathEvents(Multicast):
     """
 
     def __init__(
-        self,
-        take: Callable[[Event], None],
-        lost: Callable[[], None],
-        group: int,
-        opener: Callable[[int], socket.socket] = open_generic,
+        self, take: Callable[[Event], None], lost: Callable[[], None], group: int, opener: Opener = open_socket
     ) -> None:
-        super().__init__(opener(EVENT_BUFFER_BYTES), [group], self._take_all, lost)
         self._take = take
-        self.received = 0
+        with kernel_call("subscribe to mptcp events"):
+            super().__init__(opener(NETLINK_GENERIC, EVENT_BUFFER_BYTES), [group], self._take_all, lost)
 
-    def _take_all(self, datagrams: Iterator[bytes]) -> None:
-        for data in datagrams:
-            for _type, _flags, _sequence, payload in messages(data):
-                self.received += 1
-                said = event_of(payload[0], payload[GENL.size :])
-                if said is not None:
-                    self._take(said)
+    def _take_all(self, messages: Iterator[Message]) -> None:
+        for _, _, _, _, payload in messages:
+            event = event_of(payload[0], payload[GENL.size :]) if len(payload) >= GENL.size else None
+            if event is not None:
+                self._take(event)
+
+
+def dump_connections(opener: Opener) -> list[ConnectionSeen]:
+    """Return all MPTCP connections of the namespace that *opener* opens sockets in. Blocks for milliseconds.
+
+    Raises:
+        KernelError: the sockets could not be read.
+    """
+    with (
+        kernel_call("sock_diag"),
+        Connection(NETLINK_SOCK_DIAG, opener, receive_buffer_bytes=sock_diag.RECEIVE_BUFFER_BYTES) as connection,
+    ):
+        return sock_diag.dump_connections(connection.dump)

@@ -8,7 +8,6 @@ import asyncio
 import ctypes
 import errno
 import fcntl
-import functools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -17,14 +16,15 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
-from neod.kernel.errors import from_os_error, refused, within_netns
+from neod.kernel.errors import from_os_error, refused
 from neod.kernel.files import write_atomically
-from neod.kernel.rtnl import NetlinkRtnl, open_netlink
+from neod.kernel.rtnl import NetlinkRtnl
 from neod.model.errors import KernelError
 from neod.model.marks import LINK_GROUP
 from neod.model.ports import NetnsSeen
-from neod.netlink.netns import NAMED, OWN, in_new_netns
-from neod.wire import IFINFO, RTM_GETLINK, RTM_NEWLINK, attr_u32, attrs, u32
+from neod.netlink.attributes import attr_u32, attrs, u32
+from neod.netlink.netns import NAMED, OWN, in_new_netns, opener_in
+from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, RTM_NEWLINK
 
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH: Final = 2
@@ -108,8 +108,7 @@ class NamedNamespaces:
         return any(map(_is_in_use, (payload for _, payload in links)))
 
     def _rtnl(self, name: str) -> NetlinkRtnl:
-        path = self._named / name
-        return NetlinkRtnl(lambda size: within_netns(path, functools.partial(open_netlink, size)))
+        return NetlinkRtnl(opener_in(self._named / name))
 
     async def make(self, name: str) -> None:
         """Make the namespace, or take over the empty one that has its name; its loopback is up and ours."""

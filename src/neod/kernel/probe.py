@@ -6,20 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from neod.kernel.rtnl import messages, open_netlink
+from neod.netlink.attributes import attr, nest
+from neod.netlink.message import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NetlinkError, Request
 from neod.netlink.netns import in_new_netns
-from neod.wire import (
-    HEADER,
-    IFINFO,
-    NLM_F_ACK,
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    NLM_F_REQUEST,
-    NLMSG_ERROR,
-    RTM_NEWLINK,
-    attr,
-    nest,
-)
+from neod.netlink.rtnetlink import IFINFO, RTM_NEWLINK
+from neod.netlink.socket import NETLINK_ROUTE, Connection
 
 IFLA_LINKINFO, IFLA_INFO_KIND = 18, 1
 PROC: Final = Path("/proc")
@@ -27,21 +18,21 @@ PROC: Final = Path("/proc")
 
 def link_drivers(names: Iterable[str]) -> Mapping[str, bool]:
     """Return which drivers of links the kernel has: each is asked for one, in a namespace that is gone afterwards."""
-    found: dict[str, bool] = {}
+    names, found = tuple(names), {}
 
     def try_all() -> None:
-        with open_netlink(1 << 16) as sock:
-            sock.settimeout(5)
-            for number, name in enumerate(names, 1):
-                body = IFINFO.pack(0, 0, 0, 0, 0) + nest(IFLA_LINKINFO, [attr(IFLA_INFO_KIND, name.encode())])
-                flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
-                sock.send(HEADER.pack(16 + len(body), RTM_NEWLINK, flags, number, 0) + body)
-                for type_, _, _, payload in messages(sock.recv(1 << 16)):
-                    if type_ == NLMSG_ERROR:
-                        found[name] = -int.from_bytes(payload[:4], "little", signed=True) != errno.EOPNOTSUPP
+        with Connection(NETLINK_ROUTE) as connection:
+            answers = connection.exchange([_new_link(name) for name in names])
+        for name, answer in zip(names, answers, strict=True):
+            found[name] = not isinstance(answer, NetlinkError) or answer.code != errno.EOPNOTSUPP
 
     in_new_netns(try_all)
     return found
+
+
+def _new_link(driver: str) -> Request:
+    body = IFINFO.pack(0, 0, 0, 0, 0) + nest(IFLA_LINKINFO, [attr(IFLA_INFO_KIND, driver.encode())])
+    return RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, body
 
 
 def programs() -> Mapping[str, int]:

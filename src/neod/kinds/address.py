@@ -13,22 +13,15 @@ from neod.model.key import AddressKey, Key, LinkKey, LocalKey
 from neod.model.kind import Kind, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
-from neod.wire import (
+from neod.netlink.attributes import attr, attr_u32, attrs, family_of, ip, u32
+from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
+from neod.netlink.rtnetlink import (
     IFADDR,
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    NLM_F_REPLACE,
     RTM_DELADDR,
     RTM_GETADDR,
     RTM_NEWADDR,
     RTNLGRP_IPV4_IFADDR,
     RTNLGRP_IPV6_IFADDR,
-    attr,
-    attr_u32,
-    attrs,
-    family_of,
-    ip,
-    u32,
 )
 
 __all__ = ["AddressDriver", "AddressKey", "AddressKind", "AddressSpec"]

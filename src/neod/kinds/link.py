@@ -14,24 +14,9 @@ from neod.model.key import Key, LinkKey, NetnsKey
 from neod.model.kind import Kind, Names
 from neod.model.marks import DOOMED_GROUP, LINK_GROUP
 from neod.model.ports import Ports
-from neod.wire import (
-    IFINFO,
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    RTM_DELLINK,
-    RTM_GETLINK,
-    RTM_NEWLINK,
-    RTNLGRP_LINK,
-    attr,
-    attr_text,
-    attr_u32,
-    attrs,
-    mac_bytes,
-    mac_text,
-    nest,
-    text,
-    u32,
-)
+from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, mac_bytes, mac_text, nest, text, u32
+from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
+from neod.netlink.rtnetlink import IFINFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK
 
 __all__ = ["LinkDriver", "LinkKey", "LinkKind", "LinkSpec"]
 

@@ -10,7 +10,8 @@ from neod.model.errors import KernelError
 from neod.model.key import LinkKey
 from neod.model.marks import LINK_GROUP
 from neod.model.ports import Namespaces, Rtnl
-from neod.wire import IFINFO, attr, attr_text, attr_u32, attrs, u32
+from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, u32
+from neod.netlink.rtnetlink import IFINFO
 
 IFLA_IFNAME, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_LINK_NETNSID = 3, 27, 28, 37
 VETH_INFO_PEER: Final = 1

@@ -15,6 +15,7 @@ from neod.model.key import Hashed, Key, LinkKey, LocalKey, SourceKey, TableKey, 
 from neod.model.kind import Kind, Poll, Source
 from neod.model.marks import ENDPOINT_IDS
 from neod.model.ports import Ports
+from neod.netlink.attributes import Ip, attr, attrs, family_of
 from neod.netlink.mptcp_pm import (
     ATTR_ADDR,
     CMD_ADD_ADDR,
@@ -34,7 +35,7 @@ from neod.netlink.mptcp_pm import (
     limits,
     limits_of,
 )
-from neod.wire import IFADDR, RTM_GETADDR, RTM_GETROUTE, RTMSG, Ip, attr, attrs, family_of
+from neod.netlink.rtnetlink import IFADDR, RTM_GETADDR, RTM_GETROUTE, RTMSG
 
 RTA_DST: Final = 1
 IFA_ADDRESS, IFA_LOCAL = 1, 2

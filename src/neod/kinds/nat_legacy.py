@@ -11,7 +11,7 @@ from typing import Any, Final
 from neod.model.nat import Dnat, Ip, NatRule, Ruleset, SnatFrom, SnatTo, digest_of, version_of
 from neod.model.ports import LegacyTable, Netfilter
 
-Rule = dict[str, Any]  # fields, matches, target, comment: see ``neod.kernel.netfilter.legacy_worker``
+Rule = dict[str, Any]  # fields, matches, target, comment: see ``neod.kernel.netfilter.legacy.worker``
 Chains = dict[str, dict[str, Any]]  # by name: the chain it is jumped to from, and its rules
 
 VERSIONS: Final = (4, 6)

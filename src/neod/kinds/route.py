@@ -12,23 +12,15 @@ from neod.model.key import Hashed, Key, LinkKey, LocalKey, TableKey, within
 from neod.model.kind import Kind, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
-from neod.wire import (
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    NLM_F_REPLACE,
+from neod.netlink.attributes import attr, attr_u32, attrs, family_of, ip, nest, u32
+from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
+from neod.netlink.rtnetlink import (
     RTM_DELROUTE,
     RTM_GETROUTE,
     RTM_NEWROUTE,
     RTMSG,
     RTNLGRP_IPV4_ROUTE,
     RTNLGRP_IPV6_ROUTE,
-    attr,
-    attr_u32,
-    attrs,
-    family_of,
-    ip,
-    nest,
-    u32,
 )
 
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_TABLE = 1, 4, 5, 6, 7, 8, 15

@@ -12,21 +12,9 @@ from neod.model.key import Hashed, Key, SourceKey, TableKey, within
 from neod.model.kind import Kind, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
-from neod.wire import (
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    RTM_DELRULE,
-    RTM_GETRULE,
-    RTM_NEWRULE,
-    RTNLGRP_IPV4_RULE,
-    RTNLGRP_IPV6_RULE,
-    RULEHDR,
-    attr,
-    attr_u32,
-    attrs,
-    family_of,
-    u32,
-)
+from neod.netlink.attributes import attr, attr_u32, attrs, family_of, u32
+from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
+from neod.netlink.rtnetlink import RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RULEHDR
 
 FRA_SRC, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL = 2, 6, 15, 21
 FRA_SUPPRESS_PREFIXLEN: Final = 14

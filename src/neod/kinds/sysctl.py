@@ -13,7 +13,8 @@ from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, within
 from neod.model.kind import Kind, Names, Poll
 from neod.model.ports import Ports
-from neod.wire import RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF, attrs, u32
+from neod.netlink.attributes import attrs, u32
+from neod.netlink.rtnetlink import RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF
 
 NETCONFA_IFINDEX: Final = 1
 NETCONF_NAMES: Final = {2: "forwarding", 3: "rp_filter", 5: "proxy_arp"}

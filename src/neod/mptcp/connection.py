@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from neod.netlink.attributes import Ip
 from neod.netlink.mptcp_pm import (
     EVENT_ANNOUNCED,
     EVENT_ESTABLISHED,
     EVENT_REMOVED,
     EVENT_SUB_CLOSED,
     EVENT_SUB_ESTABLISHED,
-    ConnectionSeen,
     Event,
 )
-from neod.wire import Ip
+from neod.netlink.sock_diag import ConnectionSeen
 
 RST_PROHIBITED: Final = 3
 """MPTCP_RST_EPROHIBIT: the peer wants no such subflow. Source: RFC 8684, section 3.6."""

@@ -22,7 +22,6 @@ from neod.netlink.mptcp_pm import (
     CMD_SUBFLOW_DESTROY,
     EVENT_CLOSED,
     FLAGS,
-    ConnectionSeen,
     Endpoint,
     Event,
     announce,
@@ -30,6 +29,7 @@ from neod.netlink.mptcp_pm import (
     subflow_create,
     subflow_destroy,
 )
+from neod.netlink.sock_diag import ConnectionSeen
 
 BATCH: Final = 8
 """Commands a turn of the loop: the kernel takes about 0.1 ms for a subflow, and others wait meanwhile."""

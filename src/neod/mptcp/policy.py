@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from neod.mptcp.connection import Connection, Flow, Pair, locals_of
-from neod.wire import Ip
+from neod.netlink.attributes import Ip
 
 LAST_ID: Final = 254
 """Address ids have 8 bits; 0 is the first address of a connection."""

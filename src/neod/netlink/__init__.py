@@ -1,0 +1,1 @@
+"""Netlink for Python programs: one codec, one socket, one dump loop for every protocol. Knows nothing of neo."""

@@ -8,12 +8,17 @@ each connection. Both need CAP_SYS_ADMIN. Knows nothing of neo.
 """
 
 import ctypes
+import errno
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Final, TypeVar
+
+from neod.netlink.message import NetlinkError
+from neod.netlink.socket import Opener, open_socket
 
 CLONE_NEWNET: Final = 0x40000000
 NAMED: Final = Path("/run/netns")
@@ -129,3 +134,17 @@ class NetnsEntry:
     def close(self) -> None:
         """Close the descriptor of the thread's own namespace."""
         os.close(self._home)
+
+
+def opener_in(path: Path | None) -> Opener:
+    """Return what opens netlink sockets in the namespace at *path*; None is the calling thread's."""
+    if path is None:
+        return open_socket
+
+    def opener(protocol: int, receive_buffer_bytes: int) -> socket.socket:
+        try:
+            return in_netns(path, lambda: open_socket(protocol, receive_buffer_bytes))
+        except OSError as error:
+            raise NetlinkError(error.errno or errno.EIO, f"in {path}: {error.strerror}") from error
+
+    return opener

@@ -6,10 +6,12 @@ import struct
 
 import pytest
 
-from neod.kernel.mptcp import GENL, NetlinkMptcp, PathEvents
+from neod.kernel.mptcp import NetlinkMptcp, PathEvents
 from neod.model.errors import KernelError
+from neod.netlink.attributes import attr, attr_text, attr_u32, nest
+from neod.netlink.genl import GENL
+from neod.netlink.message import HEADER, NLMSG_ERROR
 from neod.netlink.mptcp_pm import CMD_ADD_ADDR, CMD_GET_LIMITS, EV_TOKEN, EVENT_CLOSED, limits, limits_of
-from neod.wire import HEADER, NLMSG_ERROR, attr, attr_text, attr_u32, nest
 
 FAMILY, GROUP = 31, 12
 
@@ -74,7 +76,7 @@ def test_the_family_is_asked_for_once_and_nothing_is_opened_before_the_first_req
     opened = []
     sock = kernel()
 
-    def opener(_):
+    def opener(*_):
         opened.append(sock)
         return sock
 
@@ -90,27 +92,28 @@ def test_the_family_is_asked_for_once_and_nothing_is_opened_before_the_first_req
 
 
 def test_a_refusal_names_the_command_as_people_know_it():
-    (refused,) = run(NetlinkMptcp(lambda _: kernel(errno.ERANGE)).send([(CMD_ADD_ADDR, b"")]))
+    (refused,) = run(NetlinkMptcp(lambda *_: kernel(errno.ERANGE)).send([(CMD_ADD_ADDR, b"")]))
     assert (refused.code, "mptcp endpoint add" in str(refused)) == (errno.ERANGE, True)
 
 
 def test_a_kernel_without_mptcp_is_one_clear_error_for_every_request():
-    port = NetlinkMptcp(lambda _: Socket(lambda _type, number, _payload: ack(number, errno.ENOENT)))
+    port = NetlinkMptcp(lambda *_: Socket(lambda _type, number, _payload: ack(number, errno.ENOENT)))
     answers = run(port.send([(CMD_ADD_ADDR, b""), (CMD_ADD_ADDR, b"")]))
     assert [answer.code for answer in answers] == [errno.EOPNOTSUPP] * 2
     assert "no MPTCP" in str(answers[0])
 
 
 def test_the_answer_to_a_question_is_its_attributes():
-    port = NetlinkMptcp(lambda _: kernel(answer=limits(5, 3)))
+    port = NetlinkMptcp(lambda *_: kernel(answer=limits(5, 3)))
     assert limits_of(run(port.get(CMD_GET_LIMITS))) == (5, 3)
 
 
 def test_the_group_of_the_events_is_found_by_name_and_its_absence_said():
-    assert run(NetlinkMptcp(lambda _: kernel()).group()) == GROUP
-    port = NetlinkMptcp(lambda _: kernel())
-    port.groups = {}
-    port._family = FAMILY
+    assert run(NetlinkMptcp(lambda *_: kernel()).group()) == GROUP
+    old = Socket(
+        lambda _type, number, _payload: message(16, number, GENL.pack(1, 2, 0) + attr(1, struct.pack("=H", FAMILY)))
+    )
+    port = NetlinkMptcp(lambda *_: old)
     with pytest.raises(KernelError, match="sends no events"):
         run(port.group())
 
@@ -151,7 +154,7 @@ def closed(token, sender=0):
 def drained(*items):
     taken, lost = [], []
     feed = Feed(*items)
-    events = PathEvents(taken.append, lambda: lost.append(True), GROUP, lambda _: feed)
+    events = PathEvents(taken.append, lambda: lost.append(True), GROUP, lambda *_: feed)
     events.start(Loop())
     assert feed.joined == [GROUP]
     return [event.token for event in taken], len(lost), events

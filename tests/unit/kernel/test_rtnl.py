@@ -8,7 +8,8 @@ import pytest
 
 from neod.kernel.rtnl import NetlinkRtnl
 from neod.model.errors import KernelError
-from neod.wire import HEADER, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, RTM_GETLINK, RTM_NEWLINK, RTM_NEWRULE
+from neod.netlink.message import HEADER, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR
+from neod.netlink.rtnetlink import RTM_GETLINK, RTM_NEWLINK, RTM_NEWRULE
 
 
 class Socket:
@@ -58,7 +59,7 @@ def rtnl(*scripts):
     sockets = []
     scripts = list(scripts)
 
-    def opener(_):
+    def opener(*_):
         sockets.append(Socket(scripts))
         return sockets[-1]
 

@@ -13,10 +13,9 @@ from neod.netlink.mptcp_pm import (
     EVENT_REMOVED,
     EVENT_SUB_CLOSED,
     EVENT_SUB_ESTABLISHED,
-    ConnectionSeen,
     Event,
-    FlowSeen,
 )
+from neod.netlink.sock_diag import ConnectionSeen, FlowSeen
 
 A, B, C, D = (ip_address(f"10.8.0.{n}") for n in (1, 2, 3, 4))
 NIC = ip_address("10.8.0.5")

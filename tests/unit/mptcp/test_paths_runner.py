@@ -16,10 +16,9 @@ from neod.netlink.mptcp_pm import (
     EVENT_ESTABLISHED,
     EVENT_SUB_CLOSED,
     EVENT_SUB_ESTABLISHED,
-    ConnectionSeen,
     Event,
-    FlowSeen,
 )
+from neod.netlink.sock_diag import ConnectionSeen, FlowSeen
 
 LOOP = asyncio.new_event_loop()  # one for all: a manager that works twice in a test waits on the same
 PEER = ip_address("192.0.2.10")

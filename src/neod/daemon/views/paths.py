@@ -12,8 +12,8 @@ from neod.model.errors import KernelError
 from neod.model.facts import Multipath
 from neod.model.key import AddressKey
 from neod.model.want import FactKey
-from neod.netlink.mptcp_pm import FLOW_BACKUP_LOC, FLOW_BACKUP_REM, ConnectionSeen, FlowSeen
-from neod.wire import Ip
+from neod.netlink.attributes import Ip
+from neod.netlink.sock_diag import FLOW_BACKUP_LOC, FLOW_BACKUP_REM, ConnectionSeen, FlowSeen
 
 ESTABLISHED, SYN_SENT, SYN_RECV = 1, 2, 3
 STALLED_AFTER: Final = 2

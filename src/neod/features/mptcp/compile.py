@@ -12,8 +12,8 @@ from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.facts import Followed, Host, Lease, Multipath
 from neod.model.marks import ENDPOINT_IDS
 from neod.model.want import Fact, FactKey, Facts, Origin, Want
+from neod.netlink.attributes import Ip
 from neod.netlink.mptcp_pm import MOST_ENDPOINTS
-from neod.wire import Ip
 
 MOST_SUBFLOWS: Final = 8
 """What the limits can be. Source: net/mptcp/pm_kernel.c, parse_limit."""

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from neod.kernel.errors import within_netns
-from neod.kernel.netfilter.legacy import LegacyTables
-from neod.kernel.netfilter.nft import NftTable
-from neod.kernel.nfnetlink import Nfnetlink, open_nfnetlink
+from neod.kernel.netfilter.legacy.tables import LegacyTables
+from neod.kernel.netfilter.nft.ruleset import NftRuleset
+from neod.kernel.netfilter.nft.table import NftTable
 from neod.model.ports import Clock, LegacyTable
+from neod.netlink.netns import opener_in
 
 
 class KernelNetfilter:
@@ -17,13 +18,13 @@ class KernelNetfilter:
 
     def __init__(self, netns: Path | None, clock: Clock, *, hold: bool | None = None) -> None:
         within: Callable[[Callable[[], Any]], Any] = functools.partial(within_netns, netns) if netns else _here
-        self._nfnetlink = Nfnetlink(lambda: within(open_nfnetlink))
-        self.nft = NftTable(netns, self._nfnetlink, hold=hold)
+        self._ruleset = NftRuleset(opener_in(netns))
+        self.nft = NftTable(netns, self._ruleset, hold=hold)
         self.legacy = LegacyTables(netns, within, clock)
 
     def close(self) -> None:
         """Let go of the namespace. The rules stay."""
-        self._nfnetlink.close()
+        self._ruleset.close()
         self.legacy.close()
 
     @property

@@ -1,50 +1,29 @@
-"""Netlink's attribute format, and the numbers of rtnetlink that neo uses. Pure.
+"""Netlink attributes (struct nlattr): packing, parsing, and the values in them. Pure.
 
-Packed by hand because it is the hot path: a thousand macvlans are five
-thousand messages, and the general-purpose encoder takes about 100 µs for one
-where this takes two.
+Packed with ``struct`` because this is the hot path: a thousand macvlans are
+five thousand messages; pyroute2 takes about 100 µs to encode one, this 2 µs.
 
-Source: linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/fib_rules.h.
+Source: linux/netlink.h.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import Final
 
-NLM_F_REQUEST: Final = 0x1
-NLM_F_ACK: Final = 0x4
-NLM_F_DUMP_INTR: Final = 0x10
-NLM_F_DUMP: Final = 0x300
-NLM_F_REPLACE: Final = 0x100
-NLM_F_EXCL: Final = 0x200
-NLM_F_CREATE: Final = 0x400
+AF_INET, AF_INET6 = 2, 10
+NLA_F_NESTED: Final = 0x8000
+NLA_TYPE_MASK: Final = 0x3FFF
 
-NLMSG_ERROR: Final = 2
-NLMSG_DONE: Final = 3
-
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
-RTM_NEWNETCONF: Final = 80
-
-RTNLGRP_LINK: Final = 1
-RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_NETCONF = 5, 7, 8, 24
-RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV6_NETCONF = 9, 11, 19, 25
-
-HEADER: Final = Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
-IFINFO: Final = Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
-IFADDR: Final = Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
-RTMSG: Final = Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
-RULEHDR: Final = Struct("=BBBBBBBBI")  # fib_rule_hdr: family, dst_len, src_len, tos, table, -, -, action, flags
+U8: Final = Struct("=B")
+U16: Final = Struct("=H")
 U32: Final = Struct("=I")
+U64: Final = Struct("=Q")
+BE16: Final = Struct(">H")
+BE32: Final = Struct(">I")
 _ATTR: Final = Struct("=HH")
 _ATTR_U32: Final = Struct("=HHI")
 _PAD: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
-NLA_TYPE_MASK: Final = 0x3FFF
-
-AF_INET, AF_INET6 = 2, 10
 
 Ip = IPv4Address | IPv6Address
 
@@ -65,7 +44,7 @@ def attr_u32(type_: int, value: int) -> bytes:
 
 
 def attr_text(type_: int, text: str) -> bytes:
-    """Return one attribute that holds a NUL-terminated name."""
+    """Return one attribute that holds a NUL-terminated string."""
     return attr(type_, text.encode() + b"\0")
 
 
@@ -78,7 +57,7 @@ def attrs(data: memoryview, offset: int = 0) -> dict[int, memoryview]:
     """Return the attributes of *data* from *offset* on, by type; the last of a type wins.
 
     Stops at the first attribute whose length does not fit: the kernel sends
-    none, and whoever else does is not worth an exception.
+    none, and a message from anybody else is not worth an exception.
     """
     found: dict[int, memoryview] = {}
     end = len(data)
@@ -99,8 +78,24 @@ def u32(data: memoryview) -> int:
 
 
 def text(data: memoryview) -> str:
-    """Return the name in *data* without its NUL."""
+    """Return the string in *data* up to its NUL."""
     return bytes(data).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+def number(found: Mapping[int, memoryview], type_: int, layout: Struct = U32, default: int = 0) -> int:
+    """Return the number in the attribute *type_*; *default* where there is none, or one too short."""
+    data = found.get(type_, b"")
+    return layout.unpack_from(data)[0] if len(data) >= layout.size else default
+
+
+def string(found: Mapping[int, memoryview], type_: int) -> str:
+    """Return the string in the attribute *type_*; empty where there is none."""
+    return text(found[type_]) if type_ in found else ""
+
+
+def inner(found: Mapping[int, memoryview], type_: int) -> dict[int, memoryview]:
+    """Return the attributes in the attribute *type_*; none where it is not there."""
+    return attrs(found[type_]) if type_ in found else {}
 
 
 def ip(data: memoryview) -> Ip:
@@ -110,7 +105,7 @@ def ip(data: memoryview) -> Ip:
 
 
 def mac_text(data: memoryview) -> str:
-    """Return a hardware address as people write it."""
+    """Return a hardware address in colon notation; empty where the link has none."""
     return data.hex(":") if len(data) else ""
 
 

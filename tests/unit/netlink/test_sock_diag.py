@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from neod.kernel.mptcp_diag import assembled, flow_of
+from neod.netlink.sock_diag import assembled, flow_of
 
 RECORDED = json.loads((Path(__file__).parent / "recorded/sock_diag.json").read_text())
 FIRST, SECOND, SERVER = (ip_address(f"192.0.2.{n}") for n in (1, 2, 10))

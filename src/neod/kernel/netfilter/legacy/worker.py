@@ -1,4 +1,4 @@
-"""``python -m neod.kernel.netfilter.legacy_worker``: changes of legacy tables, in a process of their own.
+"""``python -m neod.kernel.netfilter.legacy.worker``: changes of legacy tables, in a process of their own.
 
 Takes orders as lines of JSON on standard input and answers each in one line
 on the descriptor that was standard output when it began: python-iptables uses
@@ -26,8 +26,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
-from neod.kernel.netfilter.xtables import Entries
-from neod.kernel.netfilter.xtables_socket import open_raw, read_chains, read_info
+from neod.kernel.netfilter.legacy.xtables import Entries
+from neod.kernel.netfilter.legacy.xtables_socket import open_raw, read_chains, read_info
 from neod.model.ports import LegacyRule
 
 Wanted = dict[str, dict[str, Any]]

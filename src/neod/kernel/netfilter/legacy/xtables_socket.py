@@ -6,7 +6,15 @@ import os
 import socket
 from typing import Final
 
-from neod.kernel.netfilter.xtables import LAYOUTS, NAME_BYTES, SO_GET_ENTRIES, SO_GET_INFO, Entries, Info, chains_of
+from neod.kernel.netfilter.legacy.xtables import (
+    LAYOUTS,
+    NAME_BYTES,
+    SO_GET_ENTRIES,
+    SO_GET_INFO,
+    Entries,
+    Info,
+    chains_of,
+)
 from neod.model.ports import LegacyTable
 
 FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}

@@ -1,4 +1,4 @@
-"""The socket filter that keeps other people's routes away from the event socket. Pure.
+"""The classic BPF program that keeps foreign routes away from an event socket.
 
 A router with a full table changes ten thousand routes a second. The kernel
 drops what we do not want before it wakes us: 200 000 foreign changes then
@@ -7,10 +7,11 @@ cost 0.1 s instead of 1.5 s.
 
 import socket
 import struct
+import sys
 from collections.abc import Iterable
 from typing import Final
 
-from neod.wire import RTM_DELROUTE, RTM_NEWROUTE
+from neod.netlink.rtnetlink import RTM_DELROUTE, RTM_NEWROUTE
 
 LD_W, LD_H, LD_B = 0x20, 0x28, 0x30  # A = packet[k], big-endian
 LD_IND_B: Final = 0x50  # A = packet[X + k]
@@ -38,18 +39,19 @@ def runs(tables: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _load_table_attribute() -> list[Instruction]:
-    """A = the route's table from RTA_TABLE, a little-endian word that BPF can only load byte by byte."""
+    """A = the route's table from RTA_TABLE, of the host's byte order: BPF loads words as big-endian only."""
     code: list[Instruction] = [(LD_IMM, 0, 0, ATTRIBUTES_AT), (LDX_IMM, 0, 0, RTA_TABLE), (LD_W, 0, 0, NLATTR)]
     code += [(JEQ, 0, 1, 0), (RET, 0, 0, 0), (ST, 0, 0, 0)]
-    code += [(LDX_MEM, 0, 0, 0), (LD_IND_B, 0, 0, 4), (ST, 0, 0, 1)]
-    for byte in (1, 2, 3):
-        code += [(LDX_MEM, 0, 0, 0), (LD_IND_B, 0, 0, 4 + byte), (LSH, 0, 0, 8 * byte)]
+    low, *others = range(4) if sys.byteorder == "little" else range(3, -1, -1)
+    code += [(LDX_MEM, 0, 0, 0), (LD_IND_B, 0, 0, 4 + low), (ST, 0, 0, 1)]
+    for shift, byte in enumerate(others, 1):
+        code += [(LDX_MEM, 0, 0, 0), (LD_IND_B, 0, 0, 4 + byte), (LSH, 0, 0, 8 * shift)]
         code += [(LDX_MEM, 0, 0, 1), (OR_X, 0, 0, 0), (ST, 0, 0, 1)]
     return code
 
 
 def _accept_ranges(tables: Iterable[int]) -> list[Instruction]:
-    """Accept when A lies in one of the ranges, else go on behind."""
+    """Accept if A lies in one of the ranges of *tables*; else fall through."""
     code: list[Instruction] = []
     for low, high in runs(tables):
         code += [(JGE, 0, 2, low), (JGE, 1, 0, high + 1), (RET, 0, 0, ACCEPT)]
@@ -57,9 +59,9 @@ def _accept_ranges(tables: Iterable[int]) -> list[Instruction]:
 
 
 def route_filter(protocol: int, tables: Iterable[int], own_port: int) -> bytes:
-    """Return the program: all but routes pass; of routes ours, default routes, and what touches our tables.
+    """Return the program: of routes, only those of *protocol*, in *tables* or to the default pass; all else passes.
 
-    What *own_port* sent is dropped: its answers told us already. Little-endian hosts.
+    What *own_port* caused is dropped: its acknowledgements reported it already.
 
     Source: linux/filter.h; net/core/filter.c for SKF_AD_NLATTR.
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neod.kernel.errors import refused
-from neod.kernel.nfnetlink import Nfnetlink
+from neod.kernel.netfilter.nft.ruleset import NftRuleset
 from neod.model.errors import KernelError
 
 TABLE: Final = "neo"
@@ -33,9 +33,9 @@ class NftTable:
     outlives us. *hold* None: where both the kernel and nft know how.
     """
 
-    def __init__(self, netns: Path | None, nfnetlink: Nfnetlink, *, hold: bool | None = None) -> None:
+    def __init__(self, netns: Path | None, ruleset: NftRuleset, *, hold: bool | None = None) -> None:
         self._enter = ["nsenter", f"--net={netns}"] if netns else []
-        self._kernel, self._hold = nfnetlink, hold
+        self._ruleset, self._hold = ruleset, hold
         self._generation: int | None = None
         self._listing: list[Mapping[str, Any]] | None = None
         self._tables: tuple[int, Sequence[str], Sequence[str]] = (-1, (), ())
@@ -43,23 +43,23 @@ class NftTable:
 
     async def read(self) -> Sequence[Mapping[str, Any]] | None:
         """Return what is in the table; None if there is none."""
-        if not self._kernel.known():
+        if not self._ruleset.supported():
             return None
         for _ in range(TRIES):
-            generation = self._kernel.generation()
+            generation = self._ruleset.generation()
             if generation == self._generation:
                 return self._listing
             listing = await self._list()
-            if self._kernel.generation() == generation:
+            if self._ruleset.generation() == generation:
                 self._generation, self._listing = generation, listing
                 return listing
         raise refused("nft list", errno.EINTR, "the rules kept changing while they were read")
 
     async def _list(self) -> list[Mapping[str, Any]] | None:
-        if not self._kernel.has_table(TABLE):
+        if not self._ruleset.has_table(TABLE):
             return None
         if await self._may_hold():
-            self._kernel.hold(TABLE)
+            self._ruleset.claim_table(TABLE)
         found = json.loads(await self._nft(["-j", "list", "table", "inet", TABLE]))["nftables"]
         return [entry for entry in found if "metainfo" not in entry]
 
@@ -78,9 +78,9 @@ class NftTable:
         error: KernelError | None = None
         for _ in range(TRIES):
             if await self._may_hold():
-                self._kernel.hold(TABLE)  # makes it in the way that lets it be held
+                self._ruleset.claim_table(TABLE)  # makes it in the way that lets it be held
             listing = await self._list()
-            self._kernel.let_go()  # for nft is another process
+            self._ruleset.release_table()  # for nft is another process
             self.writes += 1
             try:
                 await self._nft(["-f", "-"], _emptying(listing) + script)
@@ -93,14 +93,13 @@ class NftTable:
             assert error is not None
             raise error
         if self._hold:
-            self._kernel.hold(TABLE)
+            self._ruleset.claim_table(TABLE)
 
     async def remove(self) -> None:
         """Delete the table; already gone counts as done."""
         self._generation = None
-        if self._kernel.known() and self._kernel.has_table(TABLE):
-            self._kernel.let_go()
-            self._kernel.delete_table(TABLE)
+        if self._ruleset.supported() and self._ruleset.has_table(TABLE):
+            self._ruleset.delete_table(TABLE)
             self.writes += 1
 
     def tables(self) -> Sequence[str]:
@@ -112,12 +111,12 @@ class NftTable:
         return self._others()[2]
 
     def _others(self) -> tuple[int, Sequence[str], Sequence[str]]:
-        if not self._kernel.known():
+        if not self._ruleset.supported():
             return -1, (), ()
-        generation = self._kernel.generation()
+        generation = self._ruleset.generation()
         if generation != self._tables[0]:
-            tables = [f"{family} {name}" for family, name in self._kernel.tables() if (family, name) != ("inet", TABLE)]
-            drops = [" ".join(chain) for chain in self._kernel.forward_drops()]
+            tables = [f"{t.family} {t.name}" for t in self._ruleset.tables() if (t.family, t.name) != ("inet", TABLE)]
+            drops = [f"{chain.family} {chain.table} {chain.name}" for chain in self._ruleset.forward_drops()]
             self._tables = generation, tables, drops
         return self._tables
 

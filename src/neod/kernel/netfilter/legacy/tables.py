@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from neod.kernel.errors import from_os_error, refused
-from neod.kernel.netfilter.xtables import Entries, Info
-from neod.kernel.netfilter.xtables_socket import open_raw, read_chains, read_info
+from neod.kernel.netfilter.legacy.xtables import Entries, Info
+from neod.kernel.netfilter.legacy.xtables_socket import open_raw, read_chains, read_info
 from neod.model.ports import Clock, LegacyTable
 
 NAMES: Final = {4: "/proc/thread-self/net/ip_tables_names", 6: "/proc/thread-self/net/ip6_tables_names"}
@@ -33,7 +33,7 @@ READ_SHARE: Final = 0.01
 
 BOOT: Final = (
     "import sys, runpy; sys.path[:] = sys.argv.pop(1).splitlines(); "
-    "runpy.run_module('neod.kernel.netfilter.legacy_worker', run_name='__main__', alter_sys=True)"
+    "runpy.run_module('neod.kernel.netfilter.legacy.worker', run_name='__main__', alter_sys=True)"
 )
 
 

@@ -1,0 +1,28 @@
+"""Message types, header structs and multicast groups of rtnetlink. Pure.
+
+Attribute numbers stand where they are used: with the codec of each object.
+
+Source: linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/fib_rules.h.
+"""
+
+from struct import Struct
+from typing import Final
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
+RTM_NEWNETCONF: Final = 80
+RTM_GETNSID: Final = 90
+
+RTNLGRP_LINK, RTNLGRP_NEIGH = 1, 3
+RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE = 5, 7, 8
+RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE = 9, 11, 19
+RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF = 24, 25
+
+IFINFO: Final = Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+IFADDR: Final = Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
+RTMSG: Final = Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
+RULEHDR: Final = Struct("=BBBBBBBBI")  # fib_rule_hdr: family, dst_len, src_len, tos, table, -, -, action, flags
+RTGENMSG: Final = Struct("=Bxxx")  # rtgenmsg: family

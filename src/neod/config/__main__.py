@@ -1,4 +1,4 @@
-"""``python -m neod.config FILE``: read the file and write what it asks for to standard output.
+"""``python -m neod.config ANSWER FILE``: read the file and write what it asks for to standard output.
 
 The daemon runs this as a child. A hostile or absurd file can then cost a
 bounded amount of time and memory, in a process that does nothing else, and
@@ -10,11 +10,12 @@ import os
 import pickle
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Final
 
 from neod.config.reader import HEADER
+from neod.features.intents import Intents
 from neod.model.errors import ConfigError
 
 MEMORY_BYTES: Final = 1 << 30
@@ -32,12 +33,28 @@ def allowed_cpu_s(used_s: float) -> int:
     return round(used_s + CPU_S * max(1.0, used_s / IMPORTS_CPU_S))
 
 
-def answer(path: str, environ: Mapping[str, str]) -> tuple[str, object]:
+def races(intents: Intents) -> dict[str, object]:
+    """Return what neo-race takes from the file, in plain values: it imports none of our classes."""
+    return {
+        "races": intents.races,
+        "paths": tuple(path.name for path in intents.paths),
+        "log_level": intents.daemon.log_level,
+        "log_format": intents.daemon.log_format,
+        "metrics_listen": intents.daemon.metrics_listen,
+        "warnings": intents.warnings,
+    }
+
+
+ANSWERS: Final[Mapping[str, Callable[[Intents], object]]] = {"intents": lambda intents: intents, "races": races}
+"""What a program may ask for."""
+
+
+def answer(path: str, environ: Mapping[str, str], kind: str = "intents") -> tuple[str, object]:
     """Return the verdict on the file at *path*, and what it asks for or what is wrong."""
     from neod.config.load import load
 
     try:
-        return "ok", load(path, environ)
+        return "ok", ANSWERS[kind](load(path, environ))
     except ConfigError as error:
         return "error", error.problems
     except MemoryError:
@@ -53,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     most_s = allowed_cpu_s(used.ru_utime + used.ru_stime)
     resource.setrlimit(resource.RLIMIT_CPU, (most_s, most_s + 1))
-    payload = pickle.dumps(answer(arguments[0], os.environ), protocol=pickle.HIGHEST_PROTOCOL)
+    payload = pickle.dumps(answer(arguments[1], os.environ, arguments[0]), protocol=pickle.HIGHEST_PROTOCOL)
     sys.stdout.buffer.write(HEADER.pack(len(payload)) + payload)
     sys.stdout.buffer.flush()
 

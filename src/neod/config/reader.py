@@ -1,4 +1,4 @@
-"""The daemon's side of reading the file: a child process that answers with ``Intents``, or with what is wrong.
+"""The parent's side of reading the file: a child process that answers with what it says, or with what is wrong.
 
 Cheap to import, so that a starting daemon can spawn the child first, import
 its own heavy modules meanwhile, and collect the answer when it needs it.
@@ -10,7 +10,7 @@ import pickle
 import subprocess
 import sys
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from neod.model.errors import ConfigError, ReadingFailed
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from neod.features.intents import Intents
 
+__all__ = ["Child", "ConfigError", "ReadingFailed", "answer_of", "collect", "read", "spawn"]
+
 Child = subprocess.Popen[bytes]
 
 HEADER: Final = Struct(">Q")
-"""The length of the pickle that follows: ``("ok", Intents)`` or ``("error", problems)``."""
+"""The length of the pickle that follows: ``("ok", answer)`` or ``("error", problems)``."""
 
 PATIENCE_S: Final = 60.0
 """For a file system that does not answer: half of what systemd gives us to start. Slow machines import for 10 s."""
@@ -34,8 +36,8 @@ BOOT: Final = (
 """The child is isolated (-I) from PYTHON* and the working directory, and imports from where we import."""
 
 
-def spawn(path: str, environ: Mapping[str, str] | None = None) -> Child:
-    """Start the child that reads *path*; without *environ* it has ours.
+def spawn(path: str, environ: Mapping[str, str] | None = None, answer: str = "intents") -> Child:
+    """Start the child that reads *path*; without *environ* it has ours. *answer* is one of ``neod.config.ANSWERS``.
 
     Raises:
         ReadingFailed: the host has no room for another process.
@@ -43,7 +45,7 @@ def spawn(path: str, environ: Mapping[str, str] | None = None) -> Child:
     places = "\n".join(place for place in sys.path if place)
     try:
         return subprocess.Popen(
-            [sys.executable, "-I", "-c", BOOT, places, path],
+            [sys.executable, "-I", "-c", BOOT, places, answer, path],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -55,7 +57,13 @@ def spawn(path: str, environ: Mapping[str, str] | None = None) -> Child:
 
 
 def collect(child: Child, patience_s: float = PATIENCE_S) -> Intents:
-    """Return what the child found, once it is done; blocks until then.
+    """Return the intents that the child found; raises as :func:`answer_of` does."""
+    intents: Intents = answer_of(child, patience_s)
+    return intents
+
+
+def answer_of(child: Child, patience_s: float = PATIENCE_S) -> Any:
+    """Return what the child answers, once it is done; blocks until then.
 
     Raises:
         ConfigError: the file cannot be used.
@@ -75,8 +83,7 @@ def collect(child: Child, patience_s: float = PATIENCE_S) -> Intents:
     verdict, found = pickle.loads(out[HEADER.size :])
     if verdict != "ok":
         raise ConfigError(found)
-    intents: Intents = found
-    return intents
+    return found
 
 
 async def read(path: str, environ: Mapping[str, str] | None = None) -> Intents:

@@ -6,7 +6,6 @@ Values only; each table's ``compile`` says what its part is.
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from neod.features.races.settings import RaceSettings
 from neod.model.facts import DhcpClient
 from neod.model.nat import NatRule
 from neod.model.want import Fragment, Origin
@@ -102,7 +101,7 @@ class Intents:
     paths: tuple[PathInfo, ...] = ()
     dhcp: tuple[DhcpClient, ...] = ()
     follow: tuple[str, ...] = ()  # uplinks whose foreign configuration is followed
-    races: tuple[RaceSettings, ...] = ()  # for neo-race; neod makes nothing of them
+    races: tuple[dict[str, object], ...] = ()  # for neo-race, as plain values; neod does not use them
     candidates: tuple[Candidate, ...] = ()  # for MPTCP; [mptcp] makes endpoints of them
     nat: tuple[NatPart, ...] = ()
     forwards: tuple[ForwardInfo, ...] = ()

@@ -12,14 +12,13 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from neod.features.races.settings import RaceSettings
-from neod.kernel.clock import SystemClock
 from neod.netlink.netns import NetnsEntry
 from neod.observability.logs import Log
 from neod.race.contest import opener
 from neod.race.dial import Defeat, Dialer, Winner
 from neod.race.field import Field
 from neod.race.loop import Loop
+from neod.race.settings import RaceSettings
 from neod.race.sockets import tune
 from neod.race.sources import AutoSources
 
@@ -39,7 +38,7 @@ def connect(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, lo
 
 def dial(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: Log) -> Winner | Defeat:
     """Return how one race ended; the winner's socket is blocking."""
-    loop = Loop(SystemClock())
+    loop = Loop()
     ended: list[Winner | Defeat] = []
     dialer = Dialer(loop, settings, opener(settings.netns, NetnsEntry))
     enter: Callable[[], None] = lambda: field.enter()  # noqa: E731

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from socket import SO_ERROR, SOL_SOCKET, socket
 from typing import Final, Protocol
 
-from neod.features.races.settings import RaceSettings
 from neod.race.dial import Defeat, Dialer, Race, Winner
 from neod.race.loop import DUPLEX, ERR, HUP, IN, OUT, RDHUP, Loop
+from neod.race.settings import RaceSettings
 from neod.race.sockets import FROM_THE_START, IPPROTO_MPTCP, tune, unacknowledged_bytes, will_reset
 from neod.race.splice import Broken, Flow, Scratch
 

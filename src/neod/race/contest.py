@@ -4,7 +4,6 @@ import socket
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
-from neod.features.races.settings import RaceSettings
 from neod.netlink.netns import NetnsEntry
 from neod.race.circles import Node, Target
 from neod.race.dial import Dialer, Opener
@@ -13,6 +12,7 @@ from neod.race.limits import Descriptors
 from neod.race.listen import Entrance
 from neod.race.loop import Loop
 from neod.race.metrics import Stats
+from neod.race.settings import RaceSettings
 from neod.race.sockets import SockAddr, connecting, listener
 from neod.race.splice import Scratch
 from neod.race.story import Story

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from neod.features.races.settings import RaceSettings
 from neod.race.loop import ERR, HUP, OUT, Loop, Timer
 from neod.race.order import (
     Candidate,
@@ -25,6 +24,7 @@ from neod.race.order import (
     window,
     with_explorer,
 )
+from neod.race.settings import RaceSettings
 from neod.race.sockets import SockAddr, address_of, connecting, will_reset, wishes
 
 LOCAL_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -196,7 +196,7 @@ class Race:
     def on_established(self, attempt: Attempt, mask: int) -> None:
         """The first one wins."""
         dialer, loop = self._dialer, self._dialer.loop
-        now_s = loop.clock.boottime()
+        now_s = loop.boottime_s()
         took_s = now_s - attempt.started_s
         attempt.entrant.score = connected(attempt.entrant.score, took_s, now_s)
         del self._running[attempt]
@@ -230,7 +230,7 @@ class Race:
     def _attempt(self, entrant: Entrant) -> int:
         """Start one; return how many places that took: 0 if it failed at once, many if nothing can start now."""
         dialer = self._dialer
-        started_s = dialer.loop.clock.boottime()
+        started_s = dialer.loop.boottime_s()
         try:
             sock = dialer.open(entrant.family, entrant.local, entrant.remote, dialer.settings.mptcp)
             attempt = Attempt(self, entrant, sock, started_s)

@@ -7,12 +7,12 @@ import errno
 import socket
 from typing import Final, Protocol
 
-from neod.features.races.settings import RaceSettings
 from neod.race.connection import Connection
 from neod.race.dial import Defeat, Dialer, Winner
 from neod.race.limits import Descriptors, Limits
 from neod.race.loop import IN
 from neod.race.metrics import Gauges, Stats, count
+from neod.race.settings import RaceSettings
 from neod.race.sockets import speaks_mptcp, tune, will_reset
 from neod.race.splice import Scratch
 

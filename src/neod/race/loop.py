@@ -9,13 +9,12 @@ Not for: anything that blocks.
 import heapq
 import os
 import select
+import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
 from socket import socket
 from typing import Final
-
-from neod.model.ports import Clock
 
 IN, OUT, ERR, HUP, RDHUP, PRI = (
     select.EPOLLIN,
@@ -39,6 +38,11 @@ Watcher = Callable[[int], None]
 """Gets the epoll event mask."""
 
 
+def boottime_s() -> float:
+    """Return seconds of CLOCK_BOOTTIME."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Timer:
     """A call that is due at ``due_s``, unless it is cancelled before."""
 
@@ -60,10 +64,12 @@ class Loop:
     everything but measuring.
     """
 
-    def __init__(self, clock: Clock, on_bug: Callable[[Exception], None] | None = None) -> None:
-        self.clock, self._on_bug = clock, on_bug
+    def __init__(
+        self, boottime_s: Callable[[], float] = boottime_s, on_bug: Callable[[Exception], None] | None = None
+    ) -> None:
+        self.boottime_s, self._on_bug = boottime_s, on_bug
         self._bugs = 0
-        self.now_s = clock.boottime()
+        self.now_s = boottime_s()
         self.turns = 0
         self._epoll = select.epoll()
         self._watchers: dict[int, Watcher] = {}
@@ -136,7 +142,7 @@ class Loop:
     def turn(self, longest_s: float | None = None) -> None:
         """Wait for something to happen, at most *longest_s*, and do all that is due."""
         events = self._epoll.poll(self._patience_s(longest_s), EVENTS_A_TURN)
-        self.now_s = self.clock.boottime()
+        self.now_s = self.boottime_s()
         self.turns += 1
         watchers = self._watchers
         for fd, mask in events:
@@ -189,7 +195,7 @@ class Loop:
             heapq.heappop(self._timers)
         if not self._timers:
             return longest_s
-        due_s = max(0.0, self._timers[0][0] - self.clock.boottime())
+        due_s = max(0.0, self._timers[0][0] - self.boottime_s())
         return due_s if longest_s is None else min(due_s, longest_s)
 
     def _ring(self) -> None:

@@ -9,16 +9,13 @@ from collections.abc import Callable, Sequence
 from socket import socketpair
 from typing import Final
 
-from neod.config.reader import collect, spawn
-from neod.features.intents import Intents
-from neod.kernel.clock import SystemClock
-from neod.model.errors import ConfigError, ReadingFailed
 from neod.netlink.netns import StuckInNetns
 from neod.observability.logs import Log, configure
 from neod.observability.notify import Notify
 from neod.race.limits import raise_descriptor_limit
 from neod.race.loop import IN, Loop
 from neod.race.service import Service
+from neod.race.settings import ConfigError, RaceConfig, ReadingFailed, read_config
 
 OK, FAILED, USAGE, TIMED_OUT, NO_SUCH, FILE_INVALID = 0, 1, 2, 3, 10, 78
 """Exit statuses, the same as neodctl's."""
@@ -33,11 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run races until told to stop, or join one to standard input and output."""
     options = _options(argv)
     try:
-        intents = collect(spawn(options.config))
+        config = read_config(options.config)
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
         return FAILED if isinstance(error, ReadingFailed) else FILE_INVALID  # after which systemd gives up
-    known = {race.name: race for race in intents.races}
+    known = {race.name: race for race in config.races}
     unknown = [name for name in options.names if name not in known]
     if unknown:
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
@@ -46,10 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.connect:
         from neod.race.connect import connect
 
-        paths = tuple(path.name for path in intents.paths)
-        log = configure(_quiet(intents.daemon.log_level), intents.daemon.log_format)
-        return connect(known[options.names[0]], paths, options.runtime_dir, log)
-    return Program(options, intents).run()
+        log = configure(_quiet(config.log_level), config.log_format)
+        return connect(known[options.names[0]], config.paths, options.runtime_dir, log)
+    return Program(options, config).run()
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -81,16 +77,16 @@ def _quiet(level: str) -> str:
 class Program:
     """The service as a process: signals, service manager, reload."""
 
-    def __init__(self, options: argparse.Namespace, intents: Intents) -> None:
-        self._config: str = options.config
-        self._log: Log = configure(intents.daemon.log_level, intents.daemon.log_format)
-        self._loop = Loop(SystemClock(), self._on_bug)
+    def __init__(self, options: argparse.Namespace, config: RaceConfig) -> None:
+        self._file: str = options.config
+        self._log: Log = configure(config.log_level, config.log_format)
+        self._loop = Loop(on_bug=self._on_bug)
         self._notify = Notify()
         limit = raise_descriptor_limit()
         self._service = Service(self._loop, self._log, limit, options.runtime_dir, options.names)
         self._reading = False
         self._again = False
-        self._use(intents)
+        self._use(config)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT."""
@@ -141,9 +137,9 @@ class Program:
             return
         self._reading = True
         self._notify.reloading()
-        background(self._loop, lambda: collect(spawn(self._config)), self._on_read)
+        background(self._loop, lambda: read_config(self._file), self._on_read)
 
-    def _on_read(self, found: Intents | ConfigError) -> None:
+    def _on_read(self, found: RaceConfig | ConfigError) -> None:
         self._reading = False
         if isinstance(found, ConfigError):
             for problem in found.problems:
@@ -156,10 +152,10 @@ class Program:
             self._again = False
             self._reload()
 
-    def _use(self, intents: Intents) -> None:
-        for warning in intents.warnings:
+    def _use(self, config: RaceConfig) -> None:
+        for warning in config.warnings:
             self._log.warning("file", warning=warning)
-        self._service.apply(intents)
+        self._service.apply(config)
 
     def _beat(self) -> None:
         """Feed the watchdog from the loop itself: a loop that hangs does not."""
@@ -177,11 +173,11 @@ class Program:
             self._loop.later(STATUS_S, self._tell_status)
 
 
-def background(loop: Loop, work: Callable[[], Intents], done: Callable[[Intents | ConfigError], None]) -> None:
+def background(loop: Loop, work: Callable[[], RaceConfig], done: Callable[[RaceConfig | ConfigError], None]) -> None:
     """Do *work*, which may block, in a thread, and hand what came of it to *done* on the loop."""
 
     def run() -> None:
-        found: Intents | ConfigError
+        found: RaceConfig | ConfigError
         try:
             found = work()
         except ConfigError as error:

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from neod.features.intents import Intents
-from neod.features.races.settings import RaceSettings
 from neod.netlink.netns import NetnsEntry
 from neod.observability.logs import Log
 from neod.race.circles import circular
@@ -14,6 +12,7 @@ from neod.race.loop import Loop
 from neod.race.metrics import Gauges, Stats, exposition
 from neod.race.pipes import PipePool
 from neod.race.scrape import Scrapes
+from neod.race.settings import RaceConfig, RaceSettings
 from neod.race.sources import AutoSources
 from neod.race.splice import Scratch
 from neod.race.story import Story
@@ -47,12 +46,12 @@ class Service:
         self._retargeting = False
         self._deadline_s: float | None = None
 
-    def apply(self, intents: Intents) -> None:
-        """Make the races of *intents* those that are on; connections of others go on until they end."""
+    def apply(self, config: RaceConfig) -> None:
+        """Make the races of *config* those that are on; connections of others go on until they end."""
         if self._deadline_s is not None:
             return  # stopping
-        wanted = {race.name: race for race in intents.races if not self._names or race.name in self._names}
-        self._follow_sources(tuple(path.name for path in intents.paths), wanted.values())
+        wanted = {race.name: race for race in config.races if not self._names or race.name in self._names}
+        self._follow_sources(config.paths, wanted.values())
         for name in [name for name in self.contests if name not in wanted]:
             contest = self.contests.pop(name)
             contest.retire()
@@ -66,7 +65,7 @@ class Service:
                 self._log.info("race changed", race=name)
         for contest in self.contests.values():
             contest.listen()
-        self._serve_metrics(intents.daemon.metrics_listen)
+        self._serve_metrics(config.metrics_listen)
         self._retarget()
 
     @property

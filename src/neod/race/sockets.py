@@ -8,7 +8,7 @@ import struct
 import termios
 from typing import Final
 
-from neod.features.races.settings import RaceSettings
+from neod.race.settings import RaceSettings
 
 IPPROTO_MPTCP: Final = 262
 IP_BIND_ADDRESS_NO_PORT: Final = 24

@@ -138,7 +138,7 @@ def test_the_child_limits_its_memory_and_time():
         "limits = [resource.getrlimit(limit)[0] for limit in (resource.RLIMIT_AS, resource.RLIMIT_CPU)];"
         "os.write(told, repr(limits).encode())"
     )
-    memory, processor_s = (int(limit) for limit in run(code, str(SAMPLE)).strip("[]").split(","))
+    memory, processor_s = (int(limit) for limit in run(code, "intents", str(SAMPLE)).strip("[]").split(","))
     assert memory == 1 << 30
     assert 10 <= processor_s < 1000  # more only where the imports alone show that the machine is slow
 

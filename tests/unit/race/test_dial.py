@@ -5,10 +5,10 @@ import socket
 
 import pytest
 
-from neod.features.races.settings import Endpoint, RaceSettings
 from neod.race.dial import Defeat, Dialer, Winner
 from neod.race.loop import Loop
 from neod.race.order import candidates
+from neod.race.settings import HostPort, RaceSettings
 
 
 class Clock:
@@ -19,9 +19,6 @@ class Clock:
 
     def boottime(self):
         return self.now_s
-
-    def wall(self):
-        return 0.0
 
 
 class Ways:
@@ -56,9 +53,9 @@ class Track:
 
     def __init__(self, ways, **settings):
         self.clock, self.ways, self.ended = Clock(), ways, []
-        self.loop = Loop(self.clock)
+        self.loop = Loop(self.clock.boottime)
         hosts = [HOSTS[name] for name in ways.ways]
-        given = RaceSettings("r", Endpoint("127.0.0.1", 1), tuple(Endpoint(h, 1) for h in hosts), **settings)
+        given = RaceSettings("r", HostPort("127.0.0.1", 1), tuple(HostPort(h, 1) for h in hosts), **settings)
         self.dialer = Dialer(self.loop, given, ways.open)
         self.dialer.enter(candidates(None, [(host, 1) for host in hosts]))
 

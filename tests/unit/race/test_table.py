@@ -1,10 +1,14 @@
 """``[races.NAME]``: what may stand there, word for word what is said of what may not, and what it comes to."""
 
+import subprocess
+import sys
+
 import pytest
 
+from neod.config.__main__ import answer
 from neod.config.load import load
-from neod.features.races.settings import Endpoint, RaceSettings
 from neod.model.errors import ConfigError
+from neod.race.settings import HostPort, RaceSettings, decode
 
 GOOD = 'listen = "127.0.0.1:4430"\nupstreams = ["198.51.100.10:443"]\n'
 
@@ -21,6 +25,20 @@ def read(tmp_path):
 
 
 @pytest.fixture
+def races(tmp_path):
+    """What neo-race makes of a file: its own settings, decoded from the reader's answer."""
+    file = tmp_path / "neo.toml"
+
+    def of(text):
+        file.write_text(text)
+        verdict, found = answer(str(file), {}, "races")
+        assert verdict == "ok", found
+        return decode(found).races
+
+    return of
+
+
+@pytest.fixture
 def refused(read):
     def of(text):
         with pytest.raises(ConfigError) as caught:
@@ -30,7 +48,7 @@ def refused(read):
     return of
 
 
-def test_the_example_of_the_contract_is_read(read):
+def test_the_example_of_the_contract_is_read(races):
     text = """
 [races.proxy]
 listen    = "127.0.0.1:4430"
@@ -40,11 +58,11 @@ mptcp     = true
 stagger   = "0ms"
 timeout   = "5s"
 """
-    upstreams = (Endpoint("198.51.100.10", 443), Endpoint("203.0.113.11", 443), Endpoint("203.0.113.12", 443))
-    assert read(text).races == (RaceSettings("proxy", Endpoint("127.0.0.1", 4430), upstreams, None, mptcp=True),)
+    upstreams = (HostPort("198.51.100.10", 443), HostPort("203.0.113.11", 443), HostPort("203.0.113.12", 443))
+    assert races(text) == (RaceSettings("proxy", HostPort("127.0.0.1", 4430), upstreams, None, mptcp=True),)
 
 
-def test_every_key_arrives(read):
+def test_every_key_arrives(races):
     text = """
 [races.r]
 listen = "[::1]:1"
@@ -63,11 +81,11 @@ user_timeout = "0s"
 max_connections = 7
 max_connections_per_client = 2
 """
-    assert read(text).races == (
+    assert races(text) == (
         RaceSettings(
             name="r",
-            listen=Endpoint("::1", 1),
-            upstreams=(Endpoint("proxy.example", 443), Endpoint("2001:db8::1", 443)),
+            listen=HostPort("::1", 1),
+            upstreams=(HostPort("proxy.example", 443), HostPort("2001:db8::1", 443)),
             sources=("10.0.0.1", "2001:db8::9"),
             listen_mptcp=True,
             stagger_s=0.25,
@@ -85,9 +103,9 @@ max_connections_per_client = 2
     )
 
 
-def test_the_defaults_of_the_file_are_those_of_the_settings(read):
-    assert read(f"[races.r]\n{GOOD}").races == (
-        RaceSettings("r", Endpoint("127.0.0.1", 4430), (Endpoint("198.51.100.10", 443),)),
+def test_the_defaults_of_the_file_are_those_of_the_settings(races):
+    assert races(f"[races.r]\n{GOOD}") == (
+        RaceSettings("r", HostPort("127.0.0.1", 4430), (HostPort("198.51.100.10", 443),)),
     )
 
 
@@ -159,3 +177,17 @@ def test_an_upstream_that_no_source_can_reach_is_a_warning(read):
     first, second = read(f"[races.r]\n{keys}").warnings
     assert "no source has the address family of [2001:db8::1]:443" in first
     assert "[fd00::1]:1" in second
+
+
+def test_reading_the_file_loads_nothing_of_neod_but_the_reader(tmp_path):
+    file = tmp_path / "neo.toml"
+    file.write_text(f'[races.r]\n{GOOD}[uplinks.eth0]\nipv4 = "follow"\ntable = 33\n')
+    code = (
+        "import sys; from neod.race.service import Service; from neod.race.settings import read_config;"
+        "print(read_config(sys.argv[1]).paths, sorted(n for n in sys.modules if n.startswith('neod.')"
+        " and n.split('.')[1] not in ('race', 'netlink', 'control', 'observability', 'wire')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "('eth0',) ['neod.config', 'neod.config.reader', 'neod.model', 'neod.model.errors']\n", (
+        done.stderr
+    )

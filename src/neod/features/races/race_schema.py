@@ -3,14 +3,13 @@
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field
 
 from neod.features import checks
 from neod.features.checks import EnvText, Wrong
 from neod.features.fields import Checked, Section, duration_s, text, whole
-from neod.features.races.settings import IDLE_TIMEOUT_S, USER_TIMEOUT_S, Endpoint
 from neod.features.text import show
 
 RACE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
@@ -23,6 +22,23 @@ MOST_UPSTREAMS: Final = 64
 MOST_SOURCES: Final = 4000
 MOST_CONNECTIONS: Final = 1_000_000
 
+IDLE_TIMEOUT_S: Final = 2 * 3600.0 + 4 * 60.0
+"""No NAT may forget an established connection sooner (RFC 5382, REQ-5); neither do we."""
+
+USER_TIMEOUT_S: Final = 300.0
+"""Linux counts a receiver that has closed its window as unacknowledged, too (since 5.11): a reader that
+pauses longer than this loses its connection. Hence minutes, not seconds."""
+
+
+class RaceEndpoint(NamedTuple):
+    """An address or a name, and a port."""
+
+    host: str  # without brackets
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 def race_name(value: object) -> str:
     """Return the name of a race, as the command line and metrics give it."""
@@ -34,7 +50,7 @@ def race_name(value: object) -> str:
     return name
 
 
-def endpoint(value: object) -> Endpoint:
+def endpoint(value: object) -> RaceEndpoint:
     """Return a numeric address, in brackets if it is IPv6, and a port."""
     told = checks.text(value)
     match = ENDPOINT.fullmatch(told)
@@ -44,7 +60,7 @@ def endpoint(value: object) -> Endpoint:
         host = str(ip_address(match[1] or match[2]))
     except ValueError:
         raise Wrong(f"{show(match[1] or match[2])} is not an IP address") from None
-    return Endpoint(host, _port(match[3], 0))
+    return RaceEndpoint(host, _port(match[3], 0))
 
 
 def is_address(host: str) -> bool:
@@ -56,7 +72,7 @@ def is_address(host: str) -> bool:
     return True
 
 
-def upstream(value: object) -> Endpoint:
+def upstream(value: object) -> RaceEndpoint:
     """Return an address or a name, and a port; only an IPv6 address stands in brackets."""
     told = checks.text(value)
     match = ENDPOINT.fullmatch(told)
@@ -69,10 +85,10 @@ def upstream(value: object) -> Endpoint:
     except ValueError:
         if match[1] or re.fullmatch(r"[0-9.]+", host) or not HOST_NAME.fullmatch(host):
             raise Wrong(f"{show(host)} is neither an IP address nor the name of a host") from None
-        return Endpoint(host.lower(), port)
+        return RaceEndpoint(host.lower(), port)
     if found.is_unspecified or found.is_multicast:
         raise Wrong(f"nothing can be connected to {found}", "write the address of a host")
-    return Endpoint(str(found), port)
+    return RaceEndpoint(str(found), port)
 
 
 def _port(digits: str, least: int) -> int:
@@ -81,7 +97,7 @@ def _port(digits: str, least: int) -> int:
     return int(digits)
 
 
-def upstreams(value: object) -> tuple[Endpoint, ...]:
+def upstreams(value: object) -> tuple[RaceEndpoint, ...]:
     """Return a list of different upstreams."""
     if not isinstance(value, list | tuple) or not value:
         raise Wrong(f"{'an empty list' if value == [] else show(value)} is not a list of upstreams")
@@ -165,12 +181,12 @@ class Race(Section):
     """One race: where connections come in, and the ways between which each is decided."""
 
     listen: Annotated[
-        Endpoint,
+        RaceEndpoint,
         Checked(endpoint, ENDPOINT_SCHEMA),
         Field(description="Address and port where connections come in.", examples=["127.0.0.1:4430"]),
     ]
     upstreams: Annotated[
-        tuple[Endpoint, ...],
+        tuple[RaceEndpoint, ...],
         Upstreams,
         Field(
             description="Where to connect: addresses or names, each with a port. All addresses of a name take part.",

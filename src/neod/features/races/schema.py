@@ -6,8 +6,7 @@ from neod.features import checks
 from neod.features.context import Context
 from neod.features.fields import Checked
 from neod.features.intents import Intents
-from neod.features.races.race_schema import RACE_NAME, Race, is_address, race_name
-from neod.features.races.settings import Endpoint, RaceSettings
+from neod.features.races.race_schema import RACE_NAME, Race, RaceEndpoint, is_address, race_name
 from neod.features.table import Table
 from neod.features.text import Path, natural, path_text
 
@@ -38,31 +37,32 @@ def _check(race: Race, place: Path, context: Context) -> None:
             context.warn((*place, "upstreams", index), f"no source has the address family of {upstream}")
 
 
-def _is_itself(listen: Endpoint, upstream: Endpoint) -> bool:
+def _is_itself(listen: RaceEndpoint, upstream: RaceEndpoint) -> bool:
     anywhere = listen.host in ("0.0.0.0", "::") and upstream.host in ("127.0.0.1", "::1", "localhost")
     return listen.port == upstream.port and (listen.host == upstream.host or anywhere)
 
 
-def _settings(name: str, race: Race) -> RaceSettings:
-    return RaceSettings(
-        name=name,
-        listen=race.listen,
-        upstreams=race.upstreams,
-        sources=race.sources,
-        mptcp=race.mptcp,
-        listen_mptcp=race.listen_mptcp,
-        stagger_s=_seconds(race.stagger),
-        timeout_s=_seconds(race.timeout),
-        max_attempts=race.max_attempts,
-        netns=race.netns,
-        listen_netns=race.listen_netns,
-        first_byte_timeout_s=_seconds(race.first_byte_timeout),
-        idle_timeout_s=_seconds(race.idle_timeout),
-        keepalive_s=_seconds(race.keepalive),
-        user_timeout_s=_seconds(race.user_timeout),
-        max_connections=race.max_connections,
-        max_connections_per_client=race.max_connections_per_client,
-    )
+def _settings(name: str, race: Race) -> dict[str, object]:
+    """Return the settings of a race as plain values, which neo-race decodes: it shares no class with us."""
+    return {
+        "name": name,
+        "listen": tuple(race.listen),
+        "upstreams": tuple(map(tuple, race.upstreams)),
+        "sources": race.sources,
+        "mptcp": race.mptcp,
+        "listen_mptcp": race.listen_mptcp,
+        "stagger_s": _seconds(race.stagger),
+        "timeout_s": _seconds(race.timeout),
+        "max_attempts": race.max_attempts,
+        "netns": race.netns,
+        "listen_netns": race.listen_netns,
+        "first_byte_timeout_s": _seconds(race.first_byte_timeout),
+        "idle_timeout_s": _seconds(race.idle_timeout),
+        "keepalive_s": _seconds(race.keepalive),
+        "user_timeout_s": _seconds(race.user_timeout),
+        "max_connections": race.max_connections,
+        "max_connections_per_client": race.max_connections_per_client,
+    }
 
 
 def _seconds(value: float | str) -> float:

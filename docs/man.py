@@ -17,8 +17,8 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final
 
-from neod.cli.main import command_of, parser_of
-from neod.cli.registry import REGISTRY
+from neod.cli.main import parser_of
+from neod.cli.registry import command_of, names, summary
 from neod.config.load import json_schema
 from neod.daemon.main import parser as neod_parser
 from neod.race.main import main as race_main
@@ -127,8 +127,7 @@ def said_by(main: Callable[[list[str]], int]) -> str:
 
 def neodctl() -> Iterator[str]:
     """Yield neodctl(1)."""
-    names = [name for name, _, _ in REGISTRY]
-    parser = parser_of(names)
+    parser = parser_of(names())
     yield from head("neodctl", 1, "ask and direct neod")
     yield from (".SH SYNOPSIS", "neodctl [\\-\\-json] [\\-\\-runtime\\-dir DIR] COMMAND [ARGUMENT ...]", ".SH OPTIONS")
     for term, text in terms(parser):
@@ -136,10 +135,10 @@ def neodctl() -> Iterator[str]:
     yield ".SH COMMANDS"
     common = {term for term, _ in terms(parser)}
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    for name, module, about in REGISTRY:
+    for name in names():
         sub = commands.choices[name]
         yield f".SS {escaped(synopsis(sub).replace(' [-h] [--json] [--runtime-dir DIR]', ''))}"
-        yield escaped(cleandoc(command_of(module, name).run.__doc__ or about))
+        yield escaped(cleandoc(command_of(name).run.__doc__ or summary(name)))
         for term, text in terms(sub):
             if term not in common:
                 yield from entry(term, text)

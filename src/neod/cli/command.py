@@ -1,37 +1,31 @@
 """What one command of ``neodctl`` is made of, and what it is given to run."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, TypeVar
 
-from neod.cli.exits import ASKS
+from neod.cli.exits import ASKS, FINE, INTERNAL, OF_ERROR, USAGE
 from neod.cli.text import Screen, page
-from neod.control.codec import decode
+from neod.control.codec import Reply
+from neod.control.verb import verb_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from neod.control.client import ControlClient
 
-T = TypeVar("T")
-View = Callable[[T, Screen], Iterable[str]]
+P = ParamSpec("P")
+R = TypeVar("R")
+View = Callable[[R, Screen], Iterable[str]]
 
 PATIENCE_S = 30.0  # a question; the daemon answers these from memory
 WRITE_PATIENCE_S = 600.0  # a pass over everything
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """One reply, as it came and as it is understood."""
-
-    raw: dict[str, Any]
-    reply: T
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
+class Invocation:
     """What a command works with."""
 
     args: "Namespace"
@@ -46,20 +40,23 @@ class Context:
         with ControlClient(self.args.runtime_dir) as client:
             yield client
 
-    def ask(
-        self, cls: Callable[..., T], method: str, within_s: float | None = PATIENCE_S, **parameters: object
-    ) -> Answer[T]:
-        """Return the daemon's reply to one call."""
-        with self.client() as client:
-            raw = client.call(method, within_s, **parameters)
-        return Answer(raw, decode(cls, raw))
+    def ask(self, verb: Callable[Concatenate[Any, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> Reply[R]:
+        """Return the daemon's reply to one call that it answers from memory."""
+        return self.ask_within(PATIENCE_S, verb, *args, **kwargs)
 
-    def show(self, answer: Answer[T], view: View[T]) -> None:
+    def ask_within(
+        self, patience_s: float, verb: Callable[Concatenate[Any, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Reply[R]:
+        """Return the daemon's reply to one call, which may take *patience_s* seconds."""
+        with self.client() as client:
+            return client.ask(verb, patience_s, *args, **kwargs)
+
+    def show(self, reply: Reply[R], view: View[R]) -> None:
         """Print the reply: unchanged with ``--json``, else as *view* puts it."""
         if self.args.json:
-            self.print_json(answer.raw)
+            self.print_json(reply.raw)
         else:
-            self.out.write(page(view, answer.reply, self.screen))
+            self.out.write(page(view, reply.value, self.screen))
 
     def print_json(self, value: object) -> None:
         """Print *value* as indented JSON, in ASCII: nothing in it can steer a terminal."""
@@ -68,8 +65,16 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its arguments, its deed, and the statuses it may exit with."""
+    """One command: its deed, its arguments, the verb it calls, and the statuses it may exit with."""
 
-    run: Callable[[Context], int]  # its docstring is the help text
+    run: Callable[[Invocation], int]  # its docstring is the help text
     arguments: Callable[["ArgumentParser"], object] | None = None
-    exits: tuple[int, ...] = ASKS
+    verb: Callable[..., object] | None = None  # None: it needs no daemon
+    also: tuple[int, ...] = ()  # beside those of every command, and of the errors of the verb
+
+    @property
+    def exits(self) -> frozenset[int]:
+        """Return the statuses it may exit with."""
+        if self.verb is None:
+            return frozenset({FINE, USAGE, INTERNAL, *self.also})
+        return frozenset({*ASKS, *(OF_ERROR[error.__name__] for error in verb_of(self.verb).errors), *self.also})

@@ -1,7 +1,10 @@
 """Exit statuses of ``neodctl``; scripts depend on them."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from neod.control.verbs.plan import ApplyReply, PlanReply
 
 FINE: Final = 0
 DIFFERS: Final = 1
@@ -49,6 +52,18 @@ OF_ERROR: Final = {
     "Foreign": INTERNAL,
 }
 """Exit status by the name of the error."""
+
+
+def of_plan(reply: "PlanReply") -> int:
+    """Return the exit status of a command that shows a plan."""
+    return DIFFERS if reply.changes or reply.blocked or reply.conflicts else FINE
+
+
+def of_pass(reply: "ApplyReply") -> int:
+    """Return the exit status of a command that waited for a pass."""
+    if any(outcome.result != "done" for outcome in reply.outcomes):
+        return APPLY_FAILED
+    return FINE if reply.converged else DIFFERS
 
 
 def epilog(statuses: Iterable[int]) -> str:

@@ -6,13 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from inspect import cleandoc
 from typing import Final, NoReturn
 
-from neod.cli.command import Command, Context
+from neod.cli.command import Invocation
 from neod.cli.exits import INTERNAL, OF_ERROR, READER_GONE, epilog
-from neod.cli.registry import REGISTRY
+from neod.cli.registry import command_of, names, summary
 from neod.cli.text import clean, screen_of
 from neod.control.errors import ControlError
 
@@ -43,14 +42,8 @@ def _version() -> str:
         return "(not installed)"
 
 
-def command_of(module: str, name: str) -> Command:
-    """Return one command; imports its module."""
-    commands: dict[str, Command] = import_module(module).COMMANDS
-    return commands[name]
-
-
-def parser_of(names: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser, with the arguments of those commands that are in *names*; the others stay unread."""
+def parser_of(chosen: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser, with the arguments of those commands that are in *chosen*; the others stay unread."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, formatter_class=_Help)
     common.add_argument("--json", action="store_true", help="print the reply as JSON")
     common.add_argument("--runtime-dir", metavar="DIR", help=f"of the daemon (default {RUNTIME_DIR})")
@@ -63,14 +56,14 @@ def parser_of(names: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, prog="neodctl")
-    for name, module, help_ in REGISTRY:
-        if name not in names:
-            commands.add_parser(name, help=help_, add_help=False, formatter_class=_Help)
+    for name in names():
+        if name not in chosen:
+            commands.add_parser(name, help=summary(name), add_help=False, formatter_class=_Help)
             continue
-        command = command_of(module, name)
+        command = command_of(name)
         sub = commands.add_parser(
             name,
-            help=help_,
+            help=summary(name),
             parents=[common],
             allow_abbrev=False,
             description=cleandoc(command.run.__doc__ or ""),
@@ -111,7 +104,7 @@ def _run(given: Sequence[str]) -> int:
     args.json = getattr(args, "json", False)
     args.runtime_dir = getattr(args, "runtime_dir", RUNTIME_DIR)
     try:
-        status = int(args.run(Context(args, screen_of(sys.stdout, os.environ), sys.stdout)))
+        status = int(args.run(Invocation(args, screen_of(sys.stdout, os.environ), sys.stdout)))
     except ControlError as exc:
         status = _refused(exc, args.json)
     sys.stdout.flush()

@@ -1,30 +1,33 @@
-"""All commands of ``neodctl``, one line each: name, module, help.
+"""The commands of ``neodctl``: the modules of ``neod.cli.commands``, listed without being imported.
 
-The module has ``COMMANDS``, a mapping from name to ``Command``, and is only
-imported when the command is run.
+pathlib is left out: importing it takes 3 of the 48 ms of ``neodctl status``.
 """
 
-from typing import Final
+import os
+from importlib import import_module
+from keyword import iskeyword
 
-REGISTRY: Final[tuple[tuple[str, str, str], ...]] = (
-    ("status", "neod.cli.status", "paths, forwards and namespaces, and every drift"),
-    ("diff", "neod.cli.plan", "what separates the kernel from the file, field by field"),
-    ("plan", "neod.cli.plan", "what a pass would do now, or with FILE; changes nothing"),
-    ("apply", "neod.cli.apply", "one full pass now, and wait for it"),
-    ("reload", "neod.cli.reload", "read the file again, and print the plan that led to"),
-    ("confirm", "neod.cli.reload", "keep what reload --confirm brought"),
-    ("validate", "neod.cli.validate", "errors and warnings of a file; needs no daemon"),
-    ("show", "neod.cli.show", "the desired or the observed resources"),
-    ("paths", "neod.cli.paths", "every MPTCP connection with its subflows; --watch for a live view"),
-    ("leases", "neod.cli.show", "every DHCP lease"),
-    ("why", "neod.cli.why", "the line of the file, the lease and the last actions on an object"),
-    ("events", "neod.cli.events", "what changed, who did it, what neod did, how long it took"),
-    ("wait", "neod.cli.wait", "wait until everything is converged"),
-    ("pause", "neod.cli.pause", "observe and report, change nothing"),
-    ("resume", "neod.cli.pause", "end a pause"),
-    ("down", "neod.cli.apply", "remove everything neod owns"),
-    ("import", "neod.cli.import_ifupdown", "the neo.toml that replaces macvlans of an interfaces file"),
-    ("doctor", "neod.cli.doctor", "probes of kernel and host, each with evidence and remedy"),
-    ("schema", "neod.cli.validate", "JSON Schema of the file"),
-    ("completion", "neod.cli.completion", "completion script for a shell"),
-)
+from neod.cli import commands
+from neod.cli.command import Command
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all commands, sorted."""
+    stems = (file.removesuffix(".py") for file in os.listdir(commands.__path__[0]) if file.endswith(".py"))  # noqa: PTH208
+    return tuple(sorted(stem.rstrip("_") for stem in stems if stem != "__init__"))
+
+
+def summary(name: str) -> str:
+    """Return the line of a command in the list of commands: the first of its module."""
+    with open(f"{commands.__path__[0]}/{_module(name)}.py", encoding="utf-8") as file:  # noqa: PTH123
+        return file.readline().strip().strip('"')
+
+
+def command_of(name: str) -> Command:
+    """Return one command; imports its module."""
+    command: Command = import_module(f"{commands.__name__}.{_module(name)}").COMMAND
+    return command
+
+
+def _module(name: str) -> str:
+    return f"{name}_" if iskeyword(name) else name

@@ -12,12 +12,11 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from neod.control import errors
 from neod.control.address import SOCKET, bindable
-from neod.control.codec import decode
+from neod.control.codec import Reply, decode
 from neod.control.verb import verb_of
 
 PREFIX: Final = "org.neo.Control1."
@@ -41,14 +40,6 @@ class NoAnswer(errors.ControlError):
 
 class Foreign(errors.ControlError):
     """An error that is not of our interface: the daemon is of another version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply(Generic[R]):
-    """One reply: as it came, which may hold more than we know, and decoded."""
-
-    raw: dict[str, Any]
-    value: R
 
 
 class ControlClient:

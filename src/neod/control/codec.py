@@ -8,14 +8,22 @@ with the types of the interface.
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from operator import attrgetter
 from types import UnionType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """One reply: as it came, which may hold more than we know, and decoded."""
+
+    raw: dict[str, Any]
+    value: T
 
 
 @cache

@@ -1,13 +1,13 @@
-"""``neodctl wait``."""
+"""wait until everything is converged"""
 
 from argparse import ArgumentParser
 from typing import Final
 
-from neod.cli.command import PATIENCE_S, Command, Context
+from neod.cli.command import PATIENCE_S, Command, Invocation
 from neod.cli.duration import duration_s
-from neod.cli.exits import ASKS, FINE
+from neod.cli.exits import FINE
 from neod.cli.render_facts import wait as view
-from neod.control.verbs.mode import WaitReply
+from neod.control.verbs.mode import ModeVerbs
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -15,12 +15,13 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--timeout", metavar="TIME", type=duration_s, default=120.0, help="give up after (120s)")
 
 
-def _wait(context: Context) -> int:
+def _wait(invocation: Invocation) -> int:
     """Wait until everything is converged. For neo-wait-online.service and scripts."""
-    timeout_s = context.args.timeout
-    answer = context.ask(WaitReply, "Wait", timeout_s + PATIENCE_S, any=context.args.any, timeout_s=timeout_s)
-    context.show(answer, view)
+    any_path, timeout_s = invocation.args.any, invocation.args.timeout
+    invocation.show(
+        invocation.ask_within(timeout_s + PATIENCE_S, ModeVerbs.wait, any=any_path, timeout_s=timeout_s), view
+    )
     return FINE
 
 
-COMMANDS: Final = {"wait": Command(_wait, _arguments, ASKS)}
+COMMAND: Final = Command(_wait, _arguments, ModeVerbs.wait)

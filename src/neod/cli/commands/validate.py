@@ -1,4 +1,4 @@
-"""``neodctl validate`` and ``neodctl schema``: about the file alone, without a daemon."""
+"""errors and warnings of a file; needs no daemon"""
 
 import os
 from argparse import ArgumentParser
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from neod.cli.command import Answer, Command, Context
-from neod.cli.exits import FILE_INVALID, FINE, INTERNAL, USAGE
+from neod.cli.command import Command, Invocation
+from neod.cli.exits import FILE_INVALID, FINE
 from neod.cli.text import Screen, count
-from neod.control.codec import as_mapping
+from neod.control.codec import Reply, as_mapping
 from neod.model.errors import ConfigError
 
 DEFAULT_FILE: Final = "/etc/neo/neo.toml"
@@ -30,16 +30,16 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", default=DEFAULT_FILE, help=f"(default {DEFAULT_FILE})")
 
 
-def _validate(context: Context) -> int:
+def _validate(invocation: Invocation) -> int:
     """Show every error and warning in the file, with line, column and what would be right. Needs no daemon."""
     from neod.config.load import load  # pydantic: only those who validate pay for it
 
-    file = context.args.file
+    file = invocation.args.file
     try:
         reply = ValidateReply(file, True, warnings=load(Path(file), os.environ).warnings)
     except ConfigError as exc:
         reply = ValidateReply(file, False, problems=exc.problems)
-    context.show(Answer(as_mapping(reply), reply), _view)
+    invocation.show(Reply(as_mapping(reply), reply), _view)
     return FINE if reply.valid else FILE_INVALID
 
 
@@ -54,15 +54,4 @@ def _view(reply: ValidateReply, screen: Screen) -> Iterator[str]:
         yield f"{reply.file} is invalid: {count(len(reply.problems), 'error')}."
 
 
-def _schema(context: Context) -> int:
-    """Print the JSON Schema of the file, for editors: `#:schema FILE` in its first line."""
-    from neod.config.load import json_schema
-
-    context.print_json(json_schema())
-    return FINE
-
-
-COMMANDS: Final = {
-    "validate": Command(_validate, _arguments, (FINE, USAGE, INTERNAL, FILE_INVALID)),
-    "schema": Command(_schema, None, (FINE, USAGE, INTERNAL)),
-}
+COMMAND: Final = Command(_validate, _arguments, also=(FILE_INVALID,))

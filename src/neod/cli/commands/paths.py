@@ -1,19 +1,18 @@
-"""``neodctl paths``."""
+"""every MPTCP connection with its subflows; --watch for a live view"""
 
 import json
 import time
 from argparse import ArgumentParser
 from typing import Final
 
-from neod.cli.command import PATIENCE_S, Command, Context
+from neod.cli.command import PATIENCE_S, Command, Invocation
 from neod.cli.duration import positive_s
-from neod.cli.exits import ASKS, FINE
+from neod.cli.exits import FINE
 from neod.cli.render_paths import paths as view
 from neod.cli.render_paths import rated
 from neod.cli.text import page
 from neod.control.client import ControlClient
-from neod.control.codec import decode
-from neod.control.verbs.paths import PathsReply
+from neod.control.verbs.paths import PathsReply, PathVerbs
 
 GLANCE_S: Final = 0.4
 """Between the two looks that a rate needs, when the view is not a live one."""
@@ -28,46 +27,46 @@ def _arguments(parser: ArgumentParser) -> None:
     )
 
 
-def _paths(context: Context) -> int:
+def _paths(invocation: Invocation) -> int:
     """Show every MPTCP connection with its subflows: source, RTT, bytes, rate and state.
 
-    With --json, the reply as it came; with --watch --json, one a line, for ever.
+    With --json, the reply as it came; with --watch --json, one a line, until interrupted.
     """
-    if context.args.json and not context.args.watch:
-        context.show(context.ask(PathsReply, "Paths"), view)
+    if invocation.args.json and not invocation.args.watch:
+        invocation.show(invocation.ask(PathVerbs.paths), view)
         return FINE
-    with context.client() as client:
-        if context.args.watch:
-            _watch(context, client)
+    with invocation.client() as client:
+        if invocation.args.watch:
+            _watch(invocation, client)
         before = _look(client)
         if before.connections:
             _pause(GLANCE_S)
-        context.out.write(page(view, rated(before, _look(client)), context.screen))
+        invocation.out.write(page(view, rated(before, _look(client)), invocation.screen))
     return FINE
 
 
-def _watch(context: Context, client: ControlClient) -> None:
+def _watch(invocation: Invocation, client: ControlClient) -> None:
     """Show a new picture at every interval, in place of the last one on a terminal."""
-    clear = HOME_AND_CLEAR if context.out.isatty() else ""
+    clear = HOME_AND_CLEAR if invocation.out.isatty() else ""
     before: PathsReply | None = None
     while True:
-        raw = client.call("Paths", PATIENCE_S)
-        if context.args.json:
-            context.out.write(json.dumps(raw) + "\n")
+        reply = client.ask(PathVerbs.paths, PATIENCE_S)
+        if invocation.args.json:
+            invocation.out.write(json.dumps(reply.raw) + "\n")
         else:
-            now = decode(PathsReply, raw)
-            context.out.write(clear + page(view, rated(before or now, now), context.screen))
+            now = reply.value
+            invocation.out.write(clear + page(view, rated(before or now, now), invocation.screen))
             before = now
-        context.out.flush()
-        _pause(context.args.interval)
+        invocation.out.flush()
+        _pause(invocation.args.interval)
 
 
 def _look(client: ControlClient) -> PathsReply:
-    return decode(PathsReply, client.call("Paths", PATIENCE_S))
+    return client.ask(PathVerbs.paths, PATIENCE_S).value
 
 
 def _pause(seconds: float) -> None:
     time.sleep(seconds)  # noqa: TID251  a client has no loop to block
 
 
-COMMANDS: Final = {"paths": Command(_paths, _arguments, ASKS)}
+COMMAND: Final = Command(_paths, _arguments, PathVerbs.paths)

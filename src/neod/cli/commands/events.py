@@ -1,16 +1,15 @@
-"""``neodctl events``."""
+"""what changed, who did it, what neod did, how long it took"""
 
 import json
 from argparse import ArgumentParser
 from typing import Final
 
-from neod.cli.command import Command, Context
+from neod.cli.command import Command, Invocation
 from neod.cli.duration import instant
-from neod.cli.exits import ASKS, FINE
+from neod.cli.exits import FINE
 from neod.cli.render_facts import event
 from neod.cli.text import Screen, page
-from neod.control.codec import decode
-from neod.control.verbs.events import EventRecord, EventsReply
+from neod.control.verbs.events import EventRecord, EventsReply, EventVerbs
 from neod.kernel.clock import SystemClock
 
 
@@ -25,30 +24,30 @@ def _arguments(parser: ArgumentParser) -> None:
     )
 
 
-def _events(context: Context) -> int:
+def _events(invocation: Invocation) -> int:
     """Show what changed, who did it, what neod did, and how long it took.
 
     With --json, one line of JSON an event.
     """
     day = ""
-    with context.client() as client:
-        for raw in client.stream("Events", since=context.args.since, follow=context.args.follow):
-            if context.args.json:
-                context.out.write("".join(json.dumps(record) + "\n" for record in raw.get("events", ())))
+    with invocation.client() as client:
+        for reply in client.follow(EventVerbs.events, invocation.args.since, invocation.args.follow):
+            if invocation.args.json:
+                invocation.out.write("".join(json.dumps(record) + "\n" for record in reply.raw.get("events", ())))
             else:
-                day = _print(context, decode(EventsReply, raw), day)
-            context.out.flush()  # for whoever reads us through a pipe
+                day = _print(invocation, reply.value, day)
+            invocation.out.flush()  # for whoever reads us through a pipe
     return FINE
 
 
-def _print(context: Context, reply: EventsReply, day: str) -> str:
+def _print(invocation: Invocation, reply: EventsReply, day: str) -> str:
     """Print the events, with a heading where the date changes; return the last date."""
     for record in reply.events:
         date = record.time.partition("T")[0]
         if day not in ("", date):
-            context.out.write(page(_heading, record, context.screen))
+            invocation.out.write(page(_heading, record, invocation.screen))
         day = date
-        context.out.write(page(event, record, context.screen))
+        invocation.out.write(page(event, record, invocation.screen))
     return day
 
 
@@ -56,4 +55,4 @@ def _heading(record: EventRecord, screen: Screen) -> list[str]:
     return [screen.paint(record.time.partition("T")[0], "bold")]
 
 
-COMMANDS: Final = {"events": Command(_events, _arguments, ASKS)}
+COMMAND: Final = Command(_events, _arguments, EventVerbs.events)

@@ -1,6 +1,7 @@
-"""``neodctl completion``: static scripts, written from the parser itself.
+"""completion script for a shell
 
-shtab would do it too, but takes a dependency for three templates.
+Static, written from the parser itself. shtab would do it too, but takes a
+dependency for three templates.
 """
 
 import argparse
@@ -9,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from neod.cli.command import Command, Context
-from neod.cli.exits import FINE, INTERNAL, USAGE
-from neod.cli.registry import REGISTRY
+from neod.cli.command import Command, Invocation
+from neod.cli.exits import FINE
+from neod.cli.registry import names, summary
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Completions:
     """What may follow one command."""
 
     name: str
@@ -29,32 +30,30 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("shell", choices=tuple(SCRIPTS))
 
 
-def _completion(context: Context) -> int:
+def _completion(invocation: Invocation) -> int:
     """Print a completion script. For bash: `eval "$(neodctl completion bash)"`."""
-    script = "\n".join(SCRIPTS[context.args.shell](tuple(_words()))) + "\n"
-    if context.args.json:
-        context.print_json({"shell": context.args.shell, "script": script})
+    script = "\n".join(SCRIPTS[invocation.args.shell](tuple(_completions()))) + "\n"
+    if invocation.args.json:
+        invocation.print_json({"shell": invocation.args.shell, "script": script})
     else:
-        context.out.write(script)
+        invocation.out.write(script)
     return FINE
 
 
-def _words() -> Iterator[Words]:
+def _completions() -> Iterator[Completions]:
     from neod.cli.main import parser_of
 
-    names = [name for name, _, _ in REGISTRY]
-    parser = parser_of(names)
-    helps = {name: help_ for name, _, help_ in REGISTRY}
+    parser = parser_of(names())
     for action in parser._actions:  # argparse has no public way to ask what it parses
         if isinstance(action, argparse._SubParsersAction):
             for name, sub in action.choices.items():
-                yield _of(name, helps[name], sub)
+                yield _of(name, summary(name), sub)
 
 
-def _of(name: str, help_: str, parser: ArgumentParser) -> Words:
+def _of(name: str, help_: str, parser: ArgumentParser) -> Completions:
     options = [(action.option_strings, action.help or "") for action in parser._actions if action.option_strings]
     positional = [action for action in parser._actions if not action.option_strings]
-    return Words(
+    return Completions(
         name,
         help_,
         tuple((option, text) for strings, text in options for option in strings if option.startswith("--")),
@@ -63,7 +62,7 @@ def _of(name: str, help_: str, parser: ArgumentParser) -> Words:
     )
 
 
-def _bash(commands: tuple[Words, ...]) -> Iterator[str]:
+def _bash(commands: tuple[Completions, ...]) -> Iterator[str]:
     yield "_neodctl() {"
     yield "    local word=${COMP_WORDS[COMP_CWORD]} command= i"
     yield "    COMPREPLY=()"
@@ -75,14 +74,14 @@ def _bash(commands: tuple[Words, ...]) -> Iterator[str]:
         line = " ".join((*words.choices, *(option for option, _ in words.options)))
         files = " -f" if words.files else ""
         yield f"    {words.name}) COMPREPLY=($(compgen{files} -W '{line}' -- \"$word\")) ;;"
-    names = " ".join(words.name for words in commands)
-    yield f"    '') COMPREPLY=($(compgen -W '{names} --json --runtime-dir --version --help' -- \"$word\")) ;;"
+    all_names = " ".join(words.name for words in commands)
+    yield f"    '') COMPREPLY=($(compgen -W '{all_names} --json --runtime-dir --version --help' -- \"$word\")) ;;"
     yield "    esac"
     yield "}"
     yield "complete -F _neodctl neodctl"
 
 
-def _zsh(commands: tuple[Words, ...]) -> Iterator[str]:
+def _zsh(commands: tuple[Completions, ...]) -> Iterator[str]:
     yield "#compdef neodctl"
     yield "_neodctl() {"
     yield "    local -a commands=("
@@ -102,7 +101,7 @@ def _zsh(commands: tuple[Words, ...]) -> Iterator[str]:
     yield '[ "$funcstack[1]" = _neodctl ] && _neodctl "$@" || compdef _neodctl neodctl'
 
 
-def _fish(commands: tuple[Words, ...]) -> Iterator[str]:
+def _fish(commands: tuple[Completions, ...]) -> Iterator[str]:
     yield "complete -c neodctl -f"
     yield "complete -c neodctl -l json -d 'print the reply as JSON'"
     yield "complete -c neodctl -l runtime-dir -x -a '(__fish_complete_directories)'"
@@ -125,6 +124,11 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-SCRIPTS: Final[dict[str, Callable[[tuple[Words, ...]], Iterator[str]]]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+Script = Callable[[tuple[Completions, ...]], Iterator[str]]
+SCRIPTS: Final[dict[str, Script]] = {
+    "bash": _bash,
+    "zsh": _zsh,
+    "fish": _fish,
+}
 
-COMMANDS: Final = {"completion": Command(_completion, _arguments, (FINE, USAGE, INTERNAL))}
+COMMAND: Final = Command(_completion, _arguments)

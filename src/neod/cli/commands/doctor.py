@@ -1,14 +1,14 @@
-"""``neodctl doctor``: probes of kernel and host."""
+"""probes of kernel and host, each with evidence and remedy"""
 
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import Final
 
-from neod.cli.command import PATIENCE_S, WRITE_PATIENCE_S, Command, Context
-from neod.cli.exits import ASKS, DIFFERS, FINE
+from neod.cli.command import PATIENCE_S, WRITE_PATIENCE_S, Command, Invocation
+from neod.cli.exits import DIFFERS, FINE
 from neod.cli.text import Screen, count
-from neod.control.verbs.doctor import DoctorReply
+from neod.control.verb import address_and_port
+from neod.control.verbs.doctor import DoctorReply, DoctorVerbs
 
 COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -20,22 +20,19 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _place(text: str) -> str:
     """Return an address and a port as they came; names are not looked up, since each has many answers."""
-    host, _, port = text.rpartition(":")
     try:
-        ip_address(host.removeprefix("[").removesuffix("]"))
-        if not 0 < int(port) < 1 << 16:
-            raise ValueError
+        address_and_port(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, like 192.0.2.1:443 or [2001:db8::1]:443") from None
     return text
 
 
-def _doctor(context: Context) -> int:
+def _doctor(invocation: Invocation) -> int:
     """Show what kernel and host allow, with evidence and remedy."""
-    server = {"server": context.args.server} if context.args.server else {}
-    answer = context.ask(DoctorReply, "Doctor", WRITE_PATIENCE_S if server else PATIENCE_S, **server)
-    context.show(answer, view)
-    return FINE if answer.reply.healthy else DIFFERS
+    server = invocation.args.server
+    reply = invocation.ask_within(WRITE_PATIENCE_S if server else PATIENCE_S, DoctorVerbs.doctor, server=server)
+    invocation.show(reply, view)
+    return FINE if reply.value.healthy else DIFFERS
 
 
 def view(reply: DoctorReply, screen: Screen) -> Iterator[str]:
@@ -49,4 +46,4 @@ def view(reply: DoctorReply, screen: Screen) -> Iterator[str]:
     yield f"{count(wrong, 'problem')}, {count(odd, 'warning')}."
 
 
-COMMANDS: Final = {"doctor": Command(_doctor, _arguments, (*ASKS, DIFFERS))}
+COMMAND: Final = Command(_doctor, _arguments, DoctorVerbs.doctor, (DIFFERS,))

@@ -1,4 +1,4 @@
-"""``neodctl import ifupdown``: the neo.toml that replaces macvlan stanzas of an interfaces file."""
+"""the neo.toml that replaces macvlans of an interfaces file"""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from neod.cli.command import Answer, Command, Context
-from neod.cli.exits import FILE_INVALID, FINE, INTERNAL, USAGE
+from neod.cli.command import Command, Invocation
+from neod.cli.exits import FILE_INVALID, FINE
 from neod.cli.text import Screen
-from neod.control.codec import as_mapping
+from neod.control.codec import Reply, as_mapping
 
 DEFAULT_FILE: Final = "/etc/network/interfaces"
 HOOKS: Final = ("if-up.d", "if-post-down.d")
@@ -28,7 +28,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", default=DEFAULT_FILE, help=f"(default {DEFAULT_FILE})")
 
 
-def _import(context: Context) -> int:
+def _import(invocation: Invocation) -> int:
     """Print the neo.toml that replaces the macvlans of an interfaces file, and the hooks in if-up.d beside it.
 
     What has no place in it is named in comments at its end. Nothing is changed. Needs no daemon.
@@ -38,23 +38,23 @@ def _import(context: Context) -> int:
     from neod.cli.ifupdown_paths import understand
     from neod.cli.ifupdown_toml import toml
 
-    file = Path(context.args.file)
+    file = Path(invocation.args.file)
     try:
         interfaces = parse(file.read_text(errors="replace"), str(file), lambda word, what: _sourced(file, word, what))
     except OSError as error:
-        return _refuse(context, f"{file}: {error.strerror}")
+        return _refuse(invocation, f"{file}: {error.strerror}")
     imported = understand(interfaces, hook_rule(_texts(file)))
     if not imported.macvlans:
-        return _refuse(context, "\n".join((f"{file}: no macvlan in it that neo could keep", *imported.left_out)))
+        return _refuse(invocation, "\n".join((f"{file}: no macvlan in it that neo could keep", *imported.left_out)))
     reply = ImportReply(tuple(toml(imported, str(file)).splitlines()), tuple(imported.left_out))
-    context.show(Answer(as_mapping(reply), reply), _view)
+    invocation.show(Reply(as_mapping(reply), reply), _view)
     return FINE
 
 
-def _refuse(context: Context, why: str) -> int:
+def _refuse(invocation: Invocation, why: str) -> int:
     """Say why there is nothing to print."""
-    if context.args.json:
-        context.print_json({"error": "NothingToImport", "parameters": {"reason": why}})
+    if invocation.args.json:
+        invocation.print_json({"error": "NothingToImport", "parameters": {"reason": why}})
     else:
         import sys
 
@@ -98,4 +98,4 @@ def _text(path: Path) -> Iterator[tuple[str, str]]:
         return
 
 
-COMMANDS: Final = {"import": Command(_import, _arguments, (FINE, USAGE, INTERNAL, FILE_INVALID))}
+COMMAND: Final = Command(_import, _arguments, also=(FILE_INVALID,))

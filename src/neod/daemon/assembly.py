@@ -26,10 +26,9 @@ from neod.features.mptcp.compile import STALE
 from neod.kernel.clock import SystemClock
 from neod.kernel.machine import machine_id
 from neod.kinds import REGISTRY
-from neod.kinds.nat import NatKey
 from neod.model.change import Actor
 from neod.model.facts import Host, Lease
-from neod.model.key import NetnsKey
+from neod.model.kind import Source
 from neod.model.want import Fact, FactKey
 from neod.observability import logs
 from neod.observability.notify import Notify
@@ -65,12 +64,10 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     def heard(netns: str, type_: int, payload: memoryview, actor: Actor | None) -> None:
         listener[0].on_message(netns, type_, payload, actor)
 
-    handlers = EventHandlers(
-        heard,
-        lambda netns, actor: queue.hint(NatKey(netns), "nftables event", actor),
-        lambda: queue.hint_kind(("", NetnsKey.kind), "mount event"),
-        queue.lost,
-    )
+    def changed(source: Source, netns: str, actor: Actor | None) -> None:
+        listener[0].on_change(source, netns, actor)
+
+    handlers = EventHandlers(heard, changed, queue.lost)
     namespaces = NamespaceRegistry(REGISTRY, clock, state_dir, runtime_dir, handlers)
     dhcp = DhcpService(clock, LeaseStore(state_dir, clock), leased, log=said)
     controller = Controller(

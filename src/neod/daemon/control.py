@@ -99,7 +99,7 @@ class DaemonControl:
             self._controller.scrapes.note if self._controller.scrapes else "",
             *(f"not read: {e}" for e in self._controller.reconciler.unread),
         ]
-        notes += roles.nat_notes(self._controller)
+        notes += roles.driver_notes(self._controller)
         if self._controller.mptcp:
             notes += self._controller.mptcp.notes()
         if not self._controller.ready:
@@ -120,7 +120,7 @@ class DaemonControl:
             if namespace.name == name:
                 belonging = roles.namespace_keys(controller, name, namespace.links)
         if any(forward.name == name for forward in controller.intents.forwards) and belonging is None:
-            belonging = [key for key in controller.reconciler.specs if key.kind == roles.NAT]
+            belonging = roles.translation_keys(controller)
         if belonging is not None:
             return belonging
         if f"link:{name}" in known:
@@ -186,7 +186,8 @@ class DaemonControl:
         if not keys:
             raise NoSuchObject(object)
         out_of_sync = reconciler.status.out_of_sync
-        key = next((k for k in keys if k in out_of_sync), next((k for k in keys if k.kind == "link"), keys[0]))
+        leading = next((k for k in keys if controller.kinds[k.kind].leads_path), keys[0])
+        key = next((k for k in keys if k in out_of_sync), leading)
         want, seen, status = reconciler.desire.wants.get(key), reconciler.observed.get(key), out_of_sync.get(key)
         now = controller.clock.boottime()
         spec = want.spec if want else seen.spec if seen else None

@@ -174,13 +174,12 @@ class Controller:
         self.event_log.report(report, hints, self.reconciler.drifts, actors, stale)
         self.event_log.forget_resolved_conflicts(self.reconciler.status)
 
-    @staticmethod
-    def _links_of(report: Report, hints: Hints) -> set[str] | None:
-        """Return the names of the links that a pass looked at; None for all."""
-        if hints.everything or any(kind == "link" for _, kind in hints.kinds):
+    def _links_of(self, report: Report, hints: Hints) -> set[str] | None:
+        """Return the names of the links that a pass looked at something of; None for all."""
+        if hints.everything:
             return None
         keys = [*hints.keys, *(change.key for change in report.plan.changes)]
-        return {key.name for key in keys if isinstance(key, LinkKey)}
+        return {self.kinds[key.kind].path(key, None, {}) for key in keys}
 
     def _next_due(self) -> float:
         retry = self.reconciler.status.next_due()

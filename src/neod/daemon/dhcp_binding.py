@@ -62,6 +62,6 @@ def _held_addresses(observed: Observed) -> dict[str, IPv4Address]:
     """Return the leased address that each link carries already, from before a restart."""
     return {
         key.link: key.ip
-        for key, seen in observed.of(("", "address")).items()
-        if isinstance(key, AddressKey) and seen.owned and isinstance(key.ip, IPv4Address)
+        for key, seen in observed.named_by(AddressKey, "").items()
+        if seen.owned and isinstance(key.ip, IPv4Address)
     }

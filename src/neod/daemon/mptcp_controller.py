@@ -11,6 +11,8 @@ from neod.daemon.netns import NamespaceContext, NamespaceRegistry
 from neod.features.intents import Candidate, Intents, PathManagement
 from neod.features.mptcp.compile import address_of, best_first
 from neod.kernel.mptcp import PathEvents, dump_connections
+from neod.kinds import REGISTRY
+from neod.kinds.mptcp import EndpointKey
 from neod.model.change import Report
 from neod.model.errors import KernelError
 from neod.model.facts import Host, Lease, Multipath
@@ -28,8 +30,7 @@ TRY_AGAIN_S: Final = 60.0
 REMEMBERED: Final = 8192
 """Addresses that links of ours had, the newest: a connection seldom outlives that many leases."""
 
-MOVES: Final = frozenset({"address", "link", "netns"})
-"""Kinds whose changes can change the addresses that subflows may use."""
+KINDS: Final = {entry.kind.name: entry.kind for entry in REGISTRY}
 
 
 class OwnAddresses:
@@ -106,10 +107,10 @@ class MptcpController:
         able = isinstance(host, Host) and not {"path_manager", "pm_type"}.isdisjoint(host.mptcp)
         changed: dict[FactKey, Fact] = {}
         for netns in {**self._candidates, **self._wanted}:
-            seen = observed.of((netns, "endpoint"))
-            foreign = sorted((getattr(key, "ip", None) for key, one in seen.items() if not one.owned), key=str)
+            seen = observed.named_by(EndpointKey, netns)
+            foreign = sorted((key.ip for key, one in seen.items() if not one.owned), key=str)
             why = self._impossible.get(netns, "") if able else "this kernel has no userspace path manager"
-            fact = Multipath(netns, tuple(ip for ip in foreign if ip is not None), why if netns in self._wanted else "")
+            fact = Multipath(netns, tuple(foreign), why if netns in self._wanted else "")
             if facts.get(FactKey("mptcp", netns), Multipath(netns)) != fact:
                 changed[FactKey("mptcp", netns)] = fact
         return changed
@@ -120,7 +121,7 @@ class MptcpController:
             return
         self._changed.set()
         keys = (*hints.keys, *(outcome.change.key for outcome in report.outcomes))
-        if not (self._stale or hints.everything or any(key.kind in MOVES for key in keys)):
+        if not (self._stale or hints.everything or any(KINDS[key.kind].moves_addresses for key in keys)):
             return
         self._stale = False
         for netns, settings in self._wanted.items():
@@ -129,7 +130,7 @@ class MptcpController:
                 self.managed[netns].manager.want(self._policies[netns], settings.max_total)
 
     def _policy(self, netns: str, settings: PathManagement, observed: Observed, facts: Facts) -> Policy:
-        keys = [key for key in observed.of((netns, "address")) if isinstance(key, AddressKey)]
+        keys = list(observed.named_by(AddressKey, netns))
         here = frozenset(key.ip for key in keys)
         ours = here if netns else self._ours.take([key.ip for key in keys if key.link in self._known_links], here)
         return Policy(tuple(self._paths(netns, observed, facts)), ours, here, settings.exclude, settings.max_subflows)

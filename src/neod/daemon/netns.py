@@ -22,7 +22,7 @@ from neod.kernel.rtnl import NetlinkRtnl
 from neod.kernel.sysctls import NetnsSysctls, ProcSysctls
 from neod.model.change import Actor
 from neod.model.errors import KernelError
-from neod.model.kind import Driver, Entry
+from neod.model.kind import Driver, Entry, Source
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Clock, NoNamespaces, Ports
 from neod.netlink.netns import NAMED, opener_in
@@ -37,8 +37,7 @@ class EventHandlers:
     """Who is told what happened. Nothing told is believed: it says where to look."""
 
     on_rtnetlink: Taker  # a message of rtnetlink
-    on_nft_change: Callable[[str, Actor | None], None]  # somebody touched our table of nftables there
-    on_mount_change: Callable[[], None]  # perhaps a namespace came or went
+    on_change: Callable[[Source, str, Actor | None], None]  # of something that a source notifies of, in a namespace
     on_overrun: Callable[[], None]
 
 
@@ -82,7 +81,7 @@ class NamespaceRegistry:
         self._groups = sorted({group for entry in registry for group in entry.kind.groups})
         self._verbs = {type_: verb for entry in registry for type_, verb in entry.kind.verbs.items()}
         self._marks, self._handlers = runtime_dir / "netns", handlers
-        self._mounts = MountEvents(handlers.on_mount_change)
+        self._mounts = MountEvents(functools.partial(handlers.on_change, Source.MOUNT, "", None))
         self._open: dict[str, NamespaceContext] = {"": self._make("", None)}
 
     def _make(self, netns: str, identity: tuple[int, int] | None) -> NamespaceContext:
@@ -112,7 +111,7 @@ class NamespaceRegistry:
         )
 
     def _nft_events(self, netns: str, opener: Opener) -> NftEvents | None:
-        take = functools.partial(self._handlers.on_nft_change, netns)
+        take = functools.partial(self._handlers.on_change, Source.NFTABLES, netns)
         try:
             return NftEvents(take, self._handlers.on_overrun, opener)
         except KernelError:

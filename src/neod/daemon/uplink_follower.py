@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Final
 
+from neod.kinds import REGISTRY
 from neod.kinds.route import RTA_OIF, RTA_TABLE, from_wire
 from neod.model.errors import KernelError
 from neod.model.facts import Followed
@@ -13,7 +14,9 @@ from neod.netlink.attributes import attr_u32, family_of
 from neod.netlink.rtnetlink import RTM_GETROUTE, RTMSG
 from neod.reconcile.observed import Observed
 
+KINDS: Final = {entry.kind.name: entry.kind for entry in REGISTRY}
 MAIN_TABLE: Final = 254
+IN_MAIN_TABLE: Final = {MAIN_TABLE: "main table"}  # no link can have a name with a space
 
 
 class UplinkFollower:
@@ -31,14 +34,11 @@ class UplinkFollower:
         self.dirty = True
 
     def concerns(self, key: Key) -> bool:
-        """Whether *key* is part of what is followed: an address of an uplink, the uplink, a default route."""
-        if key.kind == "address" and isinstance(key, AddressKey):
-            return key.link in self._links
-        if key.kind == "link":
-            return getattr(key, "name", "") in self._links
-        if key.kind == "route":
-            return getattr(key, "table", 0) == MAIN_TABLE and bool(self._links)
-        return False
+        """Whether *key* is part of what is followed: an uplink, what belongs to it, or a route of the main table."""
+        if key.netns:
+            return False
+        name = KINDS[key.kind].path(key, None, IN_MAIN_TABLE)
+        return name in self._links or (name == IN_MAIN_TABLE[MAIN_TABLE] and bool(self._links))
 
     async def refresh(self, observed: Observed) -> Mapping[str, Followed]:
         """Return the facts that changed since the last call, by uplink."""
@@ -53,12 +53,8 @@ class UplinkFollower:
     async def _look(self, link: str, observed: Observed) -> Followed:
         addresses = sorted(
             (key.ip, key.prefix_length)
-            for key, seen in observed.of(("", "address")).items()
-            if isinstance(key, AddressKey)
-            and key.link == link
-            and not seen.owned
-            and isinstance(key.ip, IPv4Address)
-            and not key.ip.is_link_local
+            for key, seen in observed.named_by(AddressKey, "").items()
+            if key.link == link and not seen.owned and isinstance(key.ip, IPv4Address) and not key.ip.is_link_local
         )
         return Followed(link, tuple(addresses), await self._gateway(link) if addresses else None)
 

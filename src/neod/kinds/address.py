@@ -10,7 +10,7 @@ from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
 from neod.model.key import AddressKey, Key, LinkKey, LocalKey
-from neod.model.kind import Kind, Names
+from neod.model.kind import Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr, attr_u32, attrs, family_of, ip, u32
@@ -69,6 +69,7 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
     deletions: ClassVar[tuple[int, ...]] = (RTM_DELADDR,)
     verbs: ClassVar[Mapping[int, str]] = {RTM_NEWADDR: "addr add", RTM_DELADDR: "addr del", RTM_GETADDR: "addr get"}
     create_fails_if_exists: ClassVar[bool] = True
+    moves_addresses: ClassVar[bool] = True
 
     def matches(self, have: AddressSpec, want: AddressSpec) -> bool:
         """Whether flags are equal and the lifetime is, within what the kernel can tell."""
@@ -95,10 +96,19 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
         """An address belongs to the path of its link."""
         return key.link
 
-    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
-        """Return the address that an event is about."""
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
+        """Return the address; with one that is gone, the kernel deletes routes of its link without a message."""
         reading = from_wire(netns, payload, names, 0.0)
-        return ((reading[0], reading[1].owned),) if reading else ()
+        if reading is None:
+            return ()
+        key, seen = reading
+        if message != RTM_DELADDR:
+            return (Mention(key, seen.owned),)
+        return (Mention(key, seen.owned, (key, LinkKey(netns, key.link))),)
+
+    def columns(self, key: AddressKey, seen: Seen[AddressSpec] | None) -> Mapping[str, object]:
+        """The address with its prefix length, also while it is not there."""
+        return {"address": f"{key.ip}/{key.prefix_length}"}
 
 
 def to_wire(key: AddressKey, spec: AddressSpec, index: int, now: float) -> bytes:

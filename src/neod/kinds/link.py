@@ -11,7 +11,7 @@ from neod.kinds.link_pair import Pairs
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key, LinkKey, NetnsKey
-from neod.model.kind import Kind, Names
+from neod.model.kind import Kind, LinkNews, Mention, Names
 from neod.model.marks import DOOMED_GROUP, LINK_GROUP
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, mac_bytes, mac_text, nest, text, u32
@@ -23,7 +23,7 @@ __all__ = ["LinkDriver", "LinkKey", "LinkKind", "LinkSpec"]
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO = 1, 3, 4, 5, 18
 IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK = 20, 27, 29
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_MACVLAN_MODE = 1, 2, 1
-IFF_UP: Final = 1
+IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 ATTRIBUTE: Final = Struct("=HH")
 SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
 MODES: Final = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
@@ -58,6 +58,8 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
     verbs: ClassVar[Mapping[int, str]] = {RTM_NEWLINK: "link set", RTM_DELLINK: "link del", RTM_GETLINK: "link get"}
     delete_before_create: ClassVar[bool] = True  # a name and, on one parent, a MAC can be held once
     create_fails_if_exists: ClassVar[bool] = True
+    moves_addresses: ClassVar[bool] = True
+    leads_path: ClassVar[bool] = True
 
     def matches(self, have: LinkSpec, want: LinkSpec) -> bool:
         """Whether all that *want* names is so."""
@@ -81,13 +83,31 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
         """A link is its path's."""
         return key.name
 
-    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
-        """Return the link by the name it has and by the name it had."""
-        _, _, index, _, _ = IFINFO.unpack_from(payload)
-        found = attrs(payload, IFINFO.size)
-        candidates = {names(index), text(found[IFLA_IFNAME]) if IFLA_IFNAME in found else None}
-        owned = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
-        return [(LinkKey(netns, name), owned) for name in sorted(filter(None, candidates))]
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
+        """Return the link by the name it has and by the name it had.
+
+        One that is down, or gone, has lost its routes. A new link sends
+        several messages, and its carrier more: of one that is up, all are
+        alike, and show it whole.
+        """
+        _, _, index, flags, _ = IFINFO.unpack_from(payload)
+        reading = from_wire(payload, attrs(payload, IFINFO.size), names)
+        name, before, owned = reading.seen.spec.name, names(index), reading.seen.owned
+        down = message == RTM_DELLINK or not flags & IFF_UP
+        keys = [LinkKey(netns, one) for one in dict.fromkeys((name, before)) if one is not None]
+        deep, shows = (keys, None) if down else ([], reading.seen)
+        first, *others = (Mention(key, owned, tuple(deep)) for key in keys)
+        return replace(first, shows=shows, same=before == name), *others
+
+    def link_of_event(self, message: int, payload: memoryview) -> LinkNews | None:
+        """Return index, name and carrier; a link that is gone has none."""
+        _, _, index, flags, _ = IFINFO.unpack_from(payload)
+        gone = message == RTM_DELLINK
+        return LinkNews(index, name_in(payload), not gone and bool(flags & IFF_LOWER_UP), gone)
+
+    def loses_dependents(self, before: Seen[LinkSpec] | None, after: Seen[LinkSpec] | None) -> bool:
+        """The kernel drops addresses and routes with a link, and routes when it is set down."""
+        return (before and before.spec.up) != (after and after.spec.up)
 
 
 def _far(have: LinkSpec, want: LinkSpec) -> tuple[str | None, str | None]:

@@ -113,6 +113,10 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
         """An endpoint belongs to the path of its link; one that is stale to none."""
         return spec.link if spec is not None and not key.ghost else ""
 
+    def columns(self, key: EndpointKey, seen: Seen[EndpointSpec] | None) -> Mapping[str, object]:
+        """The id of an endpoint that is there."""
+        return {"mptcp_id": seen.spec.id if seen else None}
+
 
 def refusal(spec: EndpointSpec, release: tuple[int, int]) -> KernelError | None:
     """Return why a kernel of that release does not do what the flags say; older ones take any bit and say nothing."""

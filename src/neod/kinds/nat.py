@@ -50,6 +50,7 @@ class NatKind(Kind[NatKey, NatSpec]):
 
     name: ClassVar[str] = "nat"
     source: ClassVar[Source | None] = Source.NFTABLES
+    translates: ClassVar[bool] = True
     poll: ClassVar[Poll | None] = Poll(0.2, cheap=True)  # the legacy tables tell nobody what happens to them
 
     def normalize(self, key: NatKey, spec: NatSpec) -> tuple[NatKey, NatSpec]:

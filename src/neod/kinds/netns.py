@@ -24,8 +24,9 @@ class NetnsKind(Kind[NetnsKey, NetnsSpec]):
     """The pure half."""
 
     name: ClassVar[str] = "netns"
-    source: ClassVar[Source | None] = Source.MOUNTS
+    source: ClassVar[Source | None] = Source.MOUNT
     only_in_main: ClassVar[bool] = True
+    moves_addresses: ClassVar[bool] = True
     poll: ClassVar[Poll | None] = Poll(1.0)
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, LocalKey, TableKey, within
-from neod.model.kind import Kind, Names
+from neod.model.kind import Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr, attr_u32, attrs, family_of, ip, nest, u32
@@ -77,6 +77,7 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
         RTM_GETROUTE: "route get",
     }
     create_fails_if_exists: ClassVar[bool] = True
+    reads_foreign: ClassVar[bool] = False
 
     def normalize(self, key: RouteKey, spec: RouteSpec) -> tuple[RouteKey, RouteSpec]:
         """Return the pair the way the kernel will report it back.
@@ -102,10 +103,10 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
         """A table is one path's."""
         return tables.get(key.table, "")
 
-    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the route that an event is about."""
         reading = from_wire(netns, payload, names)
-        return ((reading[0], reading[1].owned),) if reading else ()
+        return (Mention(reading[0], reading[1].owned),) if reading else ()
 
 
 def name_of(key: RouteKey, scope: int, flags: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, SourceKey, TableKey, within
-from neod.model.kind import Kind, Names
+from neod.model.kind import Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr, attr_u32, attrs, family_of, u32
@@ -70,10 +70,14 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
         """A table is one path's."""
         return tables.get(key.table, "")
 
-    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
+    def columns(self, key: RuleKey, seen: Seen[RuleSpec] | None) -> Mapping[str, object]:
+        """The priority of a rule that is there."""
+        return {"rule_priority": key.priority if seen else None}
+
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the rule that an event is about."""
         reading = from_wire(netns, payload)
-        return ((reading[0], reading[1].owned),) if reading else ()
+        return (Mention(reading[0], reading[1].owned),) if reading else ()
 
 
 def to_wire(key: RuleKey) -> bytes:

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, within
-from neod.model.kind import Kind, Names, Poll
+from neod.model.kind import Kind, Mention, Names, Poll
 from neod.model.ports import Ports
 from neod.netlink.attributes import attrs, u32
 from neod.netlink.rtnetlink import RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF
@@ -78,7 +78,7 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
         parts = key.path.split("/")
         return parts[3] if len(parts) == 5 else ""
 
-    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the sysctls that an RTM_NEWNETCONF message is about: only three of them send one.
 
         Source: net/ipv4/devinet.c, devinet_conf_proc.
@@ -89,7 +89,7 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
             return ()
         family = "ipv4" if payload[0] == 2 else "ipv6"
         return [
-            (SysctlKey(netns, f"net/{family}/conf/{link}/{name}"), False)
+            Mention(SysctlKey(netns, f"net/{family}/conf/{link}/{name}"), False)
             for number, name in NETCONF_NAMES.items()
             if number in found
         ]

@@ -18,6 +18,27 @@ Names = Callable[[int], str | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Mention:
+    """One object that a message of the kernel is about."""
+
+    key: Key
+    owned: bool  # bears our mark
+    deep: tuple[Key, ...] = ()  # what depends on these may have gone along, without messages of its own
+    shows: Seen[Any] | None = None  # the object, where the message has all of it: if that is known, nothing is read
+    same: bool = True  # it is the object last read under this key, and not its successor
+
+
+@dataclass(frozen=True, slots=True)
+class LinkNews:
+    """What a message says of a link for everyone whose messages name it by index."""
+
+    index: int
+    name: str
+    carrier: bool
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Poll:
     """How to look for changes that send no event."""
 
@@ -27,11 +48,15 @@ class Poll:
 
 
 class Source(StrEnum):
-    """Where word of changes of a kind comes from; a kind with none of these is polled."""
+    """What notifies of changes of a kind; a kind without one is polled.
+
+    A message of rtnetlink names objects, see ``keys_of_event``. The others
+    say no more than that something of the kind changed in a namespace.
+    """
 
     RTNETLINK = "rtnetlink"
     NFTABLES = "nftables"
-    MOUNTS = "mounts"
+    MOUNT = "mount"
 
 
 class Kind(Generic[K, S]):
@@ -55,8 +80,20 @@ class Kind(Generic[K, S]):
     only_in_main: ClassVar[bool] = False
     """Exists in neod's own namespace alone."""
 
+    reads_foreign: ClassVar[bool] = True
+    """``observe_all`` returns the objects of others too; False where these may be a million."""
+
+    moves_addresses: ClassVar[bool] = False
+    """A change can change which addresses the host has, and so those that MPTCP subflows may use."""
+
+    translates: ClassVar[bool] = False
+    """Forwards and namespaces depend on it as a whole: their rows in ``status`` show its state."""
+
+    leads_path: ClassVar[bool] = False
+    """Of a path in sync, ``why`` explains this object."""
+
     poll: ClassVar[Poll | None] = None
-    """How to look for changes without events; None where events tell all."""
+    """How to look for changes without events; None where events are enough."""
 
     source: ClassVar[Source | None] = Source.RTNETLINK
     groups: ClassVar[tuple[int, ...]] = ()
@@ -66,7 +103,7 @@ class Kind(Generic[K, S]):
     """Types of the messages that ``keys_of_event`` reads."""
 
     deletions: ClassVar[tuple[int, ...]] = ()
-    """Types of the messages that say an object is gone, and are news: a second look would cost more than a refusal."""
+    """Types of the messages after which an owned object counts as gone without being read again."""
 
     verbs: ClassVar[Mapping[int, str]] = {}
     """What its requests are called in error texts, by message type: the words of ``ip``."""
@@ -95,15 +132,30 @@ class Kind(Generic[K, S]):
         """Return the name of the path that the object belongs to; empty for none. *tables*: paths by routing table."""
         return ""
 
-    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[tuple[Key, bool]]:
-        """Return the keys that a message says to look at, and whether each has our mark."""
+    def columns(self, key: K, seen: Seen[S] | None) -> Mapping[str, object]:
+        """Return the fields of its path's row in ``status`` that show the object; *seen* is None if it does not exist.
+
+        See ``neod.control.reply_status.PathRow``.
+        """
+        return {}
+
+    def loses_dependents(self, before: Seen[S] | None, after: Seen[S] | None) -> bool:
+        """Whether what depends on the object may have gone with this change, without messages of its own."""
+        return False
+
+    def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
+        """Return the objects that a message is about."""
         return ()
+
+    def link_of_event(self, message: int, payload: memoryview) -> LinkNews | None:
+        """Return the link that a message is about; None from every kind but links."""
+        return None
 
 
 class Driver(Protocol[K, S]):
     """What neo does to that family in one namespace. Every call may be repeated safely.
 
-    All calls take many objects at once: the port sends a whole step in one go.
+    All calls take many objects: the port sends a whole step in one batch.
     """
 
     async def observe(self, keys: Collection[K]) -> Mapping[K, Seen[S]]:
@@ -133,7 +185,7 @@ class Driver(Protocol[K, S]):
 
 @runtime_checkable
 class CheapChangeProbe(Protocol):
-    """A driver that can tell, far more cheaply than it can read, that nothing changed."""
+    """A driver with a cheap change check, a generation counter for instance."""
 
     def maybe_changed(self) -> bool:
         """Whether anything may have changed since the last ``observe``, as far as no event tells."""

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from neod.model.change import Seen
 from neod.model.key import Key
 from neod.reconcile.diff import Kinds
 
 Place = tuple[str, str]
+K = TypeVar("K", bound=Key)
 
 
 class Observed(Mapping[Key, Seen[Any]]):
@@ -40,6 +41,10 @@ class Observed(Mapping[Key, Seen[Any]]):
     def of(self, place: Place) -> Mapping[Key, Seen[Any]]:
         """Return what was seen of one kind in one namespace."""
         return self._places.get(place, {})
+
+    def named_by(self, key_type: type[K], netns: str) -> Mapping[K, Seen[Any]]:
+        """Return what was seen in a namespace under keys of one type."""
+        return cast("Mapping[K, Seen[Any]]", self.of((netns, key_type.kind)))
 
     def present(self, key: Key) -> bool:
         """Whether the object, or something that provides it, was seen."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from neod.model.change import Actor, Change, Op, Outcome, Plan, Report, Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key, LinkKey, NetnsKey
+from neod.model.key import Key, NetnsKey
 from neod.model.kind import Driver, Kind, needs_of
 from neod.model.ports import Clock
 from neod.model.status import DriftKind, Phase
@@ -180,9 +180,9 @@ class Reconciler:
         opened = {netns for netns, _ in self._namespaces.places()}
         for netns in sorted(self.desire.namespaces() - opened):
             if self._present(NetnsKey("", netns)):
-                for kind in self._kinds:
-                    if kind != NetnsKey.kind:
-                        scope |= await self._look_at_all((netns, kind))
+                for name, kind in self._kinds.items():
+                    if not kind.only_in_main:
+                        scope |= await self._look_at_all((netns, name))
             else:
                 self.observed.forget(netns)
                 scope |= self._wanted_in(netns)
@@ -226,7 +226,7 @@ class Reconciler:
 
     async def _read(self, place: Place, keys: set[Key]) -> tuple[set[Key], set[Key]]:
         """Return the keys that were read, and those that must be read because of them."""
-        before = {key: self.observed.get(key) for key in keys if isinstance(key, LinkKey)}
+        kind, before = self._kinds[place[1]], {key: self.observed.get(key) for key in keys}
         if place[0] and not self._present(NetnsKey("", place[0])):
             self.observed.forget(place[0])
             return set(), set()
@@ -239,8 +239,7 @@ class Reconciler:
         self.observed.update(keys, seen)
         also: set[Key] = set()
         for key, old in before.items():
-            new: Seen[Any] | None = self.observed.get(key)
-            if (old and old.spec.up) != (new and new.spec.up) or (old is None) != (new is None):
+            if kind.loses_dependents(old, self.observed.get(key)):
                 also.update(dependent for dependent, _ in self.desire.dependents_of(key))
         return set(seen), also
 

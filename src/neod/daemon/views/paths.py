@@ -43,8 +43,7 @@ async def paths_reply(controller: Controller) -> PathsReply:
 
 def _links(controller: Controller, netns: str) -> dict[Ip, str]:
     """Return the link of every address of a namespace."""
-    keys = controller.reconciler.observed.of((netns, AddressKey.kind))
-    return {key.ip: key.link for key in keys if isinstance(key, AddressKey)}
+    return {key.ip: key.link for key in controller.reconciler.observed.named_by(AddressKey, netns)}
 
 
 def _row(netns: str, seen: ConnectionSeen, links: Mapping[Ip, str]) -> ConnectionRow:
@@ -98,8 +97,8 @@ def scene(controller: Controller, server: tuple[str, int] | None) -> Scene:
     """Return what the probes of MPTCP look at: the addresses that are to be paths, and what the kernel holds."""
     parents = {path.name: path.parent for path in controller.intents.paths}
     told = [(one.name, address_of(one, controller.facts)) for one in controller.intents.candidates if not one.netns]
-    seen = controller.reconciler.observed.of(("", EndpointKey.kind))
-    endpoints = [(str(key.ip), one.spec.id, one.owned) for key, one in seen.items() if isinstance(key, EndpointKey)]
+    seen = controller.reconciler.observed.named_by(EndpointKey, "")
+    endpoints = [(str(key.ip), one.spec.id, one.owned) for key, one in seen.items()]
     known = controller.facts.get(FactKey("mptcp", ""))
     return Scene(
         paths=tuple(PathSeen(name, str(found[0]), parents.get(name, "")) for name, found in told if found),

@@ -1,20 +1,16 @@
 """Rows of ``status`` for the relay's and the proxy server's roles. Pure, over the daemon's state."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from neod.control.verbs.status import ForwardRow, NamespaceRow
 from neod.daemon.controller import Controller
 from neod.model.key import Key, NetnsKey
 from neod.model.status import SEVERITY, Phase
 
-NAT = "nat"
-
 
 def forward_rows(controller: Controller) -> tuple[ForwardRow, ...]:
     """Return a row for each forward: all share one resource, and its state."""
-    state, detail = _worst(
-        controller, [key for key in controller.reconciler.specs if key.kind == NAT and not key.netns]
-    )
+    state, detail = _worst(controller, [key for key in translation_keys(controller) if not key.netns])
     return tuple(
         ForwardRow(one.name, one.protocol, one.ports, one.to, one.snat, state, detail)
         for one in controller.intents.forwards
@@ -41,11 +37,20 @@ def namespace_keys(controller: Controller, name: str, links: Iterable[str]) -> l
     outside = set(links)
     return [
         key
-        for key in controller.reconciler.specs
-        if name == key.netns
-        or key == NetnsKey("", name)
-        or (not key.netns and (key.kind == NAT or getattr(key, "link", getattr(key, "name", "")) in outside))
+        for key, spec in controller.reconciler.specs.items()
+        if name == key.netns or key == NetnsKey("", name) or (not key.netns and _serves(controller, key, spec, outside))
     ]
+
+
+def _serves(controller: Controller, key: Key, spec: object, links: Collection[str]) -> bool:
+    """Whether an object outside belongs to one of *links*, or translates."""
+    kind = controller.kinds[key.kind]
+    return kind.translates or kind.path(key, spec, {}) in links
+
+
+def translation_keys(controller: Controller) -> list[Key]:
+    """Return what forwards depend on as a whole."""
+    return [key for key in controller.reconciler.specs if controller.kinds[key.kind].translates]
 
 
 def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
@@ -61,10 +66,9 @@ def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
     return str(status.phase), f"{key}: {status.error or waits}".rstrip(": ")
 
 
-def nat_notes(controller: Controller) -> tuple[str, ...]:
-    """Return which backend keeps the translation and why, and what stands in the way of forwarded packets."""
+def driver_notes(controller: Controller) -> tuple[str, ...]:
+    """Return what drivers say for people: the NAT backend and why, and what blocks forwarded packets."""
     notes: list[str] = []
     for place in controller.namespaces.places():
-        if place[1] == NAT:
-            notes += getattr(controller.namespaces.driver(place), "notes", ())
+        notes += getattr(controller.namespaces.driver(place), "notes", ())
     return tuple(notes)

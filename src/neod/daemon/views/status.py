@@ -1,7 +1,7 @@
 """Replies of the control socket, made from the daemon's state. Pure reading; decides and changes nothing."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from neod.control.verbs.objects import LeaseRow, Resource
@@ -10,11 +10,9 @@ from neod.control.verbs.status import Drift, ObjectRow, PassSummary, PathRow
 from neod.daemon.controller import Controller
 from neod.daemon.views.describe import differing, flat, iso
 from neod.features.intents import PathInfo
-from neod.kinds.mptcp import EndpointKey
-from neod.kinds.rule import RuleKey
 from neod.model.change import Change, Op, Outcome, Plan, Report
 from neod.model.facts import FOREVER, Lease
-from neod.model.key import AddressKey, Key, LinkKey
+from neod.model.key import Key, LinkKey
 from neod.model.status import SEVERITY, ObjectStatus, Phase
 from neod.model.want import FactKey
 
@@ -162,16 +160,22 @@ def path_keys(controller: Controller) -> dict[str, list[Key]]:
     return found
 
 
-def endpoint_of(controller: Controller, path: PathInfo, keys: list[Key], address: str) -> tuple[int | None, str]:
-    """Return the id of the endpoint of a path, and how it stands with MPTCP."""
-    key = next((key for key in keys if isinstance(key, EndpointKey)), None)
-    seen = None if key is None else controller.reconciler.observed.get(key)
-    if seen is not None:
-        return seen.spec.id, "endpoint"
-    if not path.mptcp or not address or key is not None:
-        return None, ""
-    managing = controller.mptcp is not None and "" in controller.mptcp.managed
-    return None, "neod" if managing else "waiting"
+def columns_of(controller: Controller, keys: Iterable[Key]) -> dict[str, Any]:
+    """Return the fields of a path's row that its objects fill; of two that fill the same one, the first counts."""
+    found: dict[str, Any] = {}
+    for key in keys:
+        for name, value in controller.kinds[key.kind].columns(key, controller.reconciler.observed.get(key)).items():
+            found.setdefault(name, value)
+    return found
+
+
+def mptcp_state(controller: Controller, path: PathInfo, columns: Mapping[str, Any], address: str) -> str:
+    """Return how a path stands with MPTCP."""
+    if "mptcp_id" in columns:
+        return "" if columns["mptcp_id"] is None else "endpoint"
+    if not path.mptcp or not address:
+        return ""
+    return "neod" if controller.mptcp is not None and "" in controller.mptcp.managed else "waiting"
 
 
 def path_in(unit: str) -> str:
@@ -199,16 +203,16 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
     if controller.reconciler.down:
         state, detail = "down", "neodctl resume brings it back"
     lease = controller.facts.get(FactKey("lease", path.name))
-    address = next((f"{k.ip}/{k.prefix_length}" for k in keys if isinstance(k, AddressKey)), "")
-    rule = next((k for k in keys if isinstance(k, RuleKey)), None)
+    columns = columns_of(controller, keys)
+    address = columns.get("address", "")
     followed = controller.facts.get(FactKey("followed", path.name))
     if not address and followed is not None:
         address = next((f"{ip}/{length}" for ip, length in getattr(followed, "addresses", ())), "")
     left = None
     if isinstance(lease, Lease) and lease.expires_at != FOREVER:
         left = round(lease.expires_at - controller.clock.boottime(), 1)
-    priority = rule.priority if rule and controller.reconciler.observed.present(rule) else None
-    number, mptcp = endpoint_of(controller, path, keys, address)
+    priority, number = columns.get("rule_priority"), columns.get("mptcp_id")
+    mptcp = mptcp_state(controller, path, columns, address)
     return PathRow(
         path.name, path.parent, path.ipv4, address, left, path.table, priority, path.mptcp, number, state, detail, mptcp
     )

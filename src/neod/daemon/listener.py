@@ -10,8 +10,6 @@ from neod.kinds import REGISTRY
 from neod.model.change import Actor
 from neod.model.kind import Kind, Mention, Source
 from neod.model.ports import Rtnl
-from neod.netlink.attributes import attrs
-from neod.netlink.rtnetlink import IFINFO, RTM_DELADDR, RTM_DELLINK, RTM_NEWLINK
 from neod.reconcile.queue import HintQueue
 from neod.reconcile.reconciler import Reconciler
 

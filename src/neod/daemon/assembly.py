@@ -6,8 +6,6 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from neod import __version__
 from neod.control.feed import Feed
 from neod.daemon.config_store import ConfigStore
@@ -47,8 +45,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
     """
     gc.freeze()  # what was imported stays: no need to look through it again and again
     gc.set_threshold(20_000, 50, 50)
-    logs.configure("info", "auto")
-    log = structlog.get_logger("neod")
+    log = logs.configure("info", "auto")
     clock = SystemClock()
     queue = HintQueue(clock)
     event_log = EventLog(clock, Feed(), log)

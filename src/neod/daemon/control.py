@@ -96,7 +96,7 @@ class DaemonControl:
         notes = [
             self._file.degraded,
             self._controller.dhcp.degraded,
-            self._controller.scrapes.note if self._controller.scrapes else "",
+            self._metrics_note(),
             *(f"not read: {e}" for e in self._controller.reconciler.unread),
         ]
         notes += roles.driver_notes(self._controller)
@@ -105,6 +105,12 @@ class DaemonControl:
         if not self._controller.ready:
             notes.append("the first pass is not over yet")
         return tuple(note for note in notes if note)
+
+    def _metrics_note(self) -> str:
+        server = self._controller.metrics_server
+        if server is not None and server.error:
+            return f"metrics: cannot listen on {server.error}; tried again"
+        return f"metrics: http://{server.address}/metrics" if server is not None and server.address else ""
 
     def _keys_of(self, name: str) -> list[Key]:
         """Return the keys that *name* means: one key's text, or all that belong to a path or a unit."""

@@ -26,7 +26,7 @@ from neod.reconcile.queue import HintQueue, Hints
 from neod.reconcile.reconciler import Drivers, Reconciler
 
 if TYPE_CHECKING:
-    from neod.daemon.scrape import Scrapes
+    from neod.observability.metrics_server import MetricsServer
 
 
 class Controller:
@@ -59,7 +59,7 @@ class Controller:
         self._polls = Polls(self.kinds, namespaces, self.reconciler)
         self._next_resync = 0.0
         self.mptcp: MptcpController | None = None
-        self.scrapes: Scrapes | None = None  # once the file asks for metrics
+        self.metrics_server: MetricsServer | None = None  # once the file asks for metrics
 
     # ------------------------------------------------------------ desired state
 

@@ -1,7 +1,7 @@
 """What happened, told once to the event feed and once to the log. Steady state is silent."""
 
 from collections.abc import Collection
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from neod.control.feed import Feed
 from neod.control.verbs.events import EventRecord
@@ -10,20 +10,12 @@ from neod.daemon.views.describe import WHAT, in_words, iso
 from neod.model.change import Actor, Outcome, Report
 from neod.model.ports import Clock
 from neod.model.status import DriftKind, Phase
+from neod.observability.logs import Log
 from neod.reconcile.queue import Hints
 from neod.reconcile.status import StatusTable
 
 MANY: Final = 32
 """A pass with more changes than this is one line in the log; each is still in the event feed."""
-
-
-class Log(Protocol):
-    """What is used of a structlog logger."""
-
-    def debug(self, event: str, **fields: Any) -> Any: ...
-    def info(self, event: str, **fields: Any) -> Any: ...
-    def warning(self, event: str, **fields: Any) -> Any: ...
-    def error(self, event: str, **fields: Any) -> Any: ...
 
 
 class EventLog:

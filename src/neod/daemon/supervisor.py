@@ -3,16 +3,17 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from neod.control.errors import Busy, FileInvalid
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
 from neod.daemon.controller import Controller
-from neod.daemon.event_log import Log
 from neod.daemon.netns import NamespaceRegistry
 from neod.model.errors import NeoError
 from neod.model.marks import PROTOCOL
+from neod.observability.logs import Log
 from neod.observability.notify import Notify
 
 if TYPE_CHECKING:
@@ -123,10 +124,15 @@ class Supervisor:
         async with controller.passed:
             await controller.passed.wait_for(lambda: controller.reconciler.number > 0 and wanted())
         from neod.daemon.metrics import metrics
-        from neod.daemon.scrape import Scrapes
+        from neod.observability.metrics_server import MetricsServer
 
-        controller.scrapes = Scrapes(lambda: metrics(controller, self._file), wanted, self._log)
-        await controller.scrapes.run(controller.passed)
+        loop = asyncio.get_running_loop()
+        controller.metrics_server = server = MetricsServer(loop, lambda: metrics(controller, self._file), self._log)
+        with closing(server):
+            while True:
+                server.serve_at(wanted())
+                async with controller.passed:
+                    await controller.passed.wait_for(lambda: wanted() != server.requested)
 
     def _notify_systemd(self) -> None:
         controller = self._controller

@@ -3,14 +3,22 @@
 import logging
 import os
 import sys
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
-Log = structlog.typing.FilteringBoundLogger
+
+class Log(Protocol):
+    """The part of a structlog logger that neo uses."""
+
+    def bind(self, **fields: Any) -> "Log": ...
+    def debug(self, event: str, **fields: Any) -> Any: ...
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
+    def error(self, event: str, **fields: Any) -> Any: ...
 
 
 def journal_line(_: Any, __: str, fields: Any) -> str:
@@ -19,8 +27,8 @@ def journal_line(_: Any, __: str, fields: Any) -> str:
     event = fields.pop("event", "")
     fields.pop("timestamp", None)
     trace = fields.pop("exception", "")
-    told = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
-    line = f"<{priority}>{_quoted(event, words=True)} {told}".rstrip()
+    text = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
+    line = f"<{priority}>{_quoted(event, words=True)} {text}".rstrip()
     return "\n".join([line, *(f"<{priority}>  {_printable(part)}" for part in str(trace).splitlines())])
 
 

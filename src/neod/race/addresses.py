@@ -88,7 +88,7 @@ class AddressWatch:
 
     def close(self) -> None:
         """Stop watching."""
-        self._loop.bury(self._events.sock)
+        self._loop.close_later(self._events.sock)
 
     def _take(self, messages: Iterator[Message]) -> None:
         """Read everything off the socket; whatever it is, it is a change."""
@@ -98,7 +98,7 @@ class AddressWatch:
     def _settle(self) -> None:
         if not self._settling:
             self._settling = True
-            self._loop.later(SETTLE_S, self._settled)
+            self._loop.call_later(SETTLE_S, self._settled)
 
     def _settled(self) -> None:
         self._settling = False

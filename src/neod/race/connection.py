@@ -119,12 +119,12 @@ class Connection:
             return
         self.closed = True
         loop = self._owner.loop
-        loop.bury(self.client)
+        loop.close_later(self.client)
         if self._race is not None:
             self._race.cancel()
             self._race = None
         if self.up is not None and self.down is not None:
-            loop.bury(self.up.sink)
+            loop.close_later(self.up.sink)
             self.up.drop()
             self.down.drop()
         self._doom = None
@@ -149,8 +149,8 @@ class Connection:
         self.up = Flow(client, upstream, owner.scratch, exact=client.proto == IPPROTO_MPTCP)
         self.down = Flow(upstream, client, owner.scratch, exact=upstream.proto == IPPROTO_MPTCP)
         self.since_s = owner.loop.now_s
-        owner.loop.hand_over(client.fileno(), self._on_client)
-        owner.loop.hand_over(upstream.fileno(), self._on_upstream)
+        owner.loop.transfer(client.fileno(), self._on_client)
+        owner.loop.transfer(upstream.fileno(), self._on_upstream)
         owner.on_won(self, winner)
         self.up.writable = True
         self._on_client(self._seen)
@@ -190,7 +190,7 @@ class Connection:
         elif reads.done and writes.done:
             self._close("finished")
         elif again:
-            self._owner.loop.soon(self._resume)
+            self._owner.loop.call_soon(self._resume)
 
     def _resume(self) -> None:
         """Go on where the turn's share was used up."""
@@ -204,7 +204,7 @@ class Connection:
         if self.up.done and self.down.done:
             self._close("finished")
         elif again_up or again_down:
-            self._owner.loop.soon(self._resume)
+            self._owner.loop.call_soon(self._resume)
 
     # ── a side is gone ──────────────────────────────────────────────────────────────────────────
 
@@ -222,7 +222,7 @@ class Connection:
         self._doom = Doom(flow, f"{side}_{'lost' if code in GONE else 'reset'}", loop.now_s + GRACE_S)
         flow.done = flow.exact = flow.readable = True  # done: no FIN, a reset will follow
         loop.forget(flow.source.fileno())
-        loop.hand_over(flow.sink.fileno(), self._on_survivor)
+        loop.transfer(flow.sink.fileno(), self._on_survivor)
         self._work_off()
 
     def _on_survivor(self, mask: int) -> None:
@@ -244,7 +244,7 @@ class Connection:
         if settled or loop.now_s >= doom.until_s:
             self.abort(doom.how)
             return
-        loop.later(doom.look_s, self._work_off)
+        loop.call_later(doom.look_s, self._work_off)
         doom.look_s = min(2 * doom.look_s, LONGEST_LOOK_S)
 
     def _deliver(self, doom: Doom) -> bool:

@@ -103,7 +103,7 @@ class Contest:
             if why != self.error:
                 self._log.error("cannot listen", why=why)
             self.error = why
-            self._house.loop.later(self._retry_s, self.listen)
+            self._house.loop.call_later(self._retry_s, self.listen)
             self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
             return
         self.error, self._retry_s = "", FIRST_RETRY_S

@@ -179,7 +179,7 @@ class Race:
         self._running: dict[Attempt, None] = {}  # oldest first
         self._losers: list[str] = []
         self._next: Timer | None = None
-        self._deadline = dialer.loop.later(dialer.settings.timeout_s, self._time_out)
+        self._deadline = dialer.loop.call_later(dialer.settings.timeout_s, self._time_out)
 
     def begin(self) -> None:
         """Start the first attempts."""
@@ -213,7 +213,7 @@ class Race:
     def on_failure(self, attempt: Attempt, code: int) -> None:
         """One is out; the next in the queue takes its place at once (RFC 8305, 5)."""
         del self._running[attempt]
-        self._dialer.loop.bury(attempt.sock)
+        self._dialer.loop.close_later(attempt.sock)
         self._out(attempt.entrant, code)
         self._start(1)
 
@@ -225,7 +225,7 @@ class Race:
         if self._queue:
             self._schedule()
         elif not self._running:
-            self._next = self._dialer.loop.later(0.0, self._last_hope)
+            self._next = self._dialer.loop.call_later(0.0, self._last_hope)
 
     def _attempt(self, entrant: Entrant) -> int:
         """Start one; return how many places that took: 0 if it failed at once, many if nothing can start now."""
@@ -250,9 +250,9 @@ class Race:
             self._next.cancel()
         settings, loop = self._dialer.settings, self._dialer.loop
         if len(self._running) >= settings.max_attempts:
-            self._next = loop.later(MAKE_ROOM_S, self._make_room)
+            self._next = loop.call_later(MAKE_ROOM_S, self._make_room)
         else:
-            self._next = loop.later(settings.stagger_s or SHORTAGE_PAUSE_S, self._step)
+            self._next = loop.call_later(settings.stagger_s or SHORTAGE_PAUSE_S, self._step)
 
     def _step(self) -> None:
         self._start(1 if self._dialer.settings.stagger_s else self._dialer.settings.max_attempts)
@@ -293,7 +293,7 @@ class Race:
         """Reset whoever is still on the way, and never ring again."""
         for attempt in self._running:
             will_reset(attempt.sock)
-            self._dialer.loop.bury(attempt.sock)
+            self._dialer.loop.close_later(attempt.sock)
         self._running.clear()
         self._queue.clear()
         self._deadline.cancel()

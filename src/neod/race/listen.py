@@ -53,7 +53,7 @@ class Entrance:
         self._descriptors, self._listener = descriptors, listener
         self._sock: socket.socket | None = None
         self._paused = False
-        self.loop.later(_sweep_every_s(self.settings), self._sweep)
+        self.loop.call_later(_sweep_every_s(self.settings), self._sweep)
 
     @property
     def settings(self) -> RaceSettings:
@@ -135,13 +135,13 @@ class Entrance:
         if self._sock is not None and not self._paused:
             self._paused = True
             self.loop.change(self._sock.fileno(), 0)
-            self.loop.later(PAUSE_S, self._go_on)
+            self.loop.call_later(PAUSE_S, self._go_on)
 
     def _go_on(self) -> None:
         if self._sock is None or not self._paused:
             return
         if self.limits.full or self._descriptors.scarce_now():
-            self.loop.later(PAUSE_S, self._go_on)
+            self.loop.call_later(PAUSE_S, self._go_on)
             return
         self._paused = False
         self.loop.change(self._sock.fileno(), IN)
@@ -152,7 +152,7 @@ class Entrance:
         for connection, how in [(c, how) for c in self.connections if (how := c.overdue(now_s))]:
             connection.abort(how)
         self._endure([c for c in self.connections if not c.endures])
-        self.loop.later(_sweep_every_s(self.settings), self._sweep)
+        self.loop.call_later(_sweep_every_s(self.settings), self._sweep)
 
     def _endure(self, fresh: list[Connection]) -> None:
         """Let a batch of connections endure, and the rest in later turns: each is seven system calls."""
@@ -160,7 +160,7 @@ class Entrance:
             connection.endure()
         del fresh[-BATCH:]
         if fresh:
-            self.loop.soon(lambda: self._endure(fresh))
+            self.loop.call_soon(lambda: self._endure(fresh))
 
     # ── what connections report ─────────────────────────────────────────────────────────────────
 

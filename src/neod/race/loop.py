@@ -34,7 +34,7 @@ WEED_AT: Final = 4096
 BUGS: Final = 100
 """After so many exceptions that nobody expected, the process had better start anew."""
 
-Watcher = Callable[[int], None]
+Watcher = Callable[[int], object]
 """Gets the epoll event mask."""
 
 
@@ -48,9 +48,9 @@ class Timer:
 
     __slots__ = ("call", "due_s")
 
-    def __init__(self, due_s: float, call: Callable[[], None]) -> None:
+    def __init__(self, due_s: float, call: Callable[[], object]) -> None:
         self.due_s = due_s
-        self.call: Callable[[], None] | None = call
+        self.call: Callable[[], object] | None = call
 
     def cancel(self) -> None:
         """Never call; what the call held on to is let go at once."""
@@ -76,10 +76,10 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._weed_at = WEED_AT
         self._serial = count()
-        self._soon: list[Callable[[], None]] = []
+        self._soon: list[Callable[[], object]] = []
         self._graves: list[socket] = []
         self._running = False
-        self._posted: deque[Callable[[], None]] = deque()
+        self._posted: deque[Callable[[], object]] = deque()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.watch(self._bell, self._on_bell, IN)
 
@@ -92,7 +92,7 @@ class Loop:
         self._epoll.register(fd, mask)
         self._watchers[fd] = watcher
 
-    def hand_over(self, fd: int, watcher: Watcher) -> None:
+    def transfer(self, fd: int, watcher: Watcher) -> None:
         """Call *watcher* from now on for *fd*, which is watched already; costs no system call."""
         self._watchers[fd] = watcher
 
@@ -105,7 +105,21 @@ class Loop:
         if self._watchers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
-    def bury(self, sock: socket) -> None:
+    def add_reader(self, fd: int, call: Callable[[], object], /) -> None:
+        """Call as long as *fd* is readable."""
+        self.watch(fd, lambda _: call(), IN)
+
+    def add_writer(self, fd: int, call: Callable[[], object], /) -> None:
+        """Call as long as *fd* is writable; it must have no reader."""
+        self.watch(fd, lambda _: call(), OUT)
+
+    def remove_reader(self, fd: int, /) -> None:
+        """Watch *fd* no longer."""
+        self.forget(fd)
+
+    remove_writer = remove_reader
+
+    def close_later(self, sock: socket) -> None:
         """Watch *sock* no longer and close it when this turn ends.
 
         Not sooner: its number could be given to a new connection, and what
@@ -114,16 +128,16 @@ class Loop:
         self._watchers.pop(sock.fileno(), None)
         self._graves.append(sock)
 
-    def soon(self, call: Callable[[], None]) -> None:
-        """Call in the next turn, which then does not wait."""
+    def call_soon(self, call: Callable[[], object], /) -> None:
+        """Call after the events of this turn, or else in the next turn, which then does not wait."""
         self._soon.append(call)
 
-    def post(self, call: Callable[[], None]) -> None:
+    def call_soon_threadsafe(self, call: Callable[[], object]) -> None:
         """Call in the next turn; the only method that another thread may use."""
         self._posted.append(call)
         os.eventfd_write(self._bell, 1)
 
-    def later(self, delay_s: float, call: Callable[[], None]) -> Timer:
+    def call_later(self, delay_s: float, call: Callable[[], object], /) -> Timer:
         """Call after *delay_s*, counted from the start of this turn."""
         timer = Timer(self.now_s + delay_s, call)
         heapq.heappush(self._timers, (timer.due_s, next(self._serial), timer))
@@ -163,7 +177,7 @@ class Loop:
             for sock in graves:
                 sock.close()
 
-    def _do(self, call: Callable[[], None]) -> None:
+    def _do(self, call: Callable[[], object]) -> None:
         try:
             call()
         except Exception as error:

@@ -161,7 +161,7 @@ class Program:
         """Feed the watchdog from the loop itself: a loop that hangs does not."""
         if self._notify.watchdog_s is not None:
             self._notify.alive()
-            self._loop.later(self._notify.watchdog_s, self._beat)
+            self._loop.call_later(self._notify.watchdog_s, self._beat)
 
     def _tell_ready(self) -> None:
         self._notify.status(self._service.status())
@@ -170,7 +170,7 @@ class Program:
     def _tell_status(self) -> None:
         if self._notify.listening:
             self._notify.status(self._service.status())
-            self._loop.later(STATUS_S, self._tell_status)
+            self._loop.call_later(STATUS_S, self._tell_status)
 
 
 def background(loop: Loop, work: Callable[[], RaceConfig], done: Callable[[RaceConfig | ConfigError], None]) -> None:
@@ -182,7 +182,7 @@ def background(loop: Loop, work: Callable[[], RaceConfig], done: Callable[[RaceC
             found = work()
         except ConfigError as error:
             found = error
-        loop.post(lambda: done(found))
+        loop.call_soon_threadsafe(lambda: done(found))
 
     threading.Thread(target=run, name="read file", daemon=True).start()
 

@@ -49,7 +49,7 @@ class Call:
         self._loop, self._replied, self._ended = loop, replied, ended
         self._heard = bytearray()
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._timer: Timer | None = None if request.get("more") else loop.later(ANSWER_S, self._end)
+        self._timer: Timer | None = None if request.get("more") else loop.call_later(ANSWER_S, self._end)
         self._over = False
         try:
             with bindable(path) as name:
@@ -57,7 +57,7 @@ class Call:
             self._sock.send(json.dumps(request).encode() + b"\0")  # smaller than any socket buffer
         except OSError:
             self._sock.close()
-            self._timer = loop.later(0.0, self._end)
+            self._timer = loop.call_later(0.0, self._end)
             return
         loop.watch(self._sock.fileno(), self._on_event, IN | RDHUP)
 
@@ -67,7 +67,7 @@ class Call:
         if self._timer is not None:
             self._timer.cancel()
         if self._sock.fileno() >= 0:
-            self._loop.bury(self._sock)
+            self._loop.close_later(self._sock)
 
     def _end(self) -> None:
         if not self._over:
@@ -122,7 +122,7 @@ class Neod:
         """Ask for the state soon; many wishes are one question."""
         if not self._settling and not self._closed:
             self._settling = True
-            self._loop.later(SETTLE_S, self._ask)
+            self._loop.call_later(SETTLE_S, self._ask)
 
     def close(self) -> None:
         """Hang up."""
@@ -144,7 +144,7 @@ class Neod:
     def _on_silence(self) -> None:
         """neod went away or was never there: what it said last stands until it is back."""
         self._following = None
-        self._loop.later(self._retry_s, self._follow)
+        self._loop.call_later(self._retry_s, self._follow)
         self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
 
     def _ask(self) -> None:

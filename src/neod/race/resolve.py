@@ -121,7 +121,7 @@ class Name:
 
     def _run(self) -> None:
         answer = self._ask(self.name)
-        self._loop.post(lambda: self._take(answer))
+        self._loop.call_soon_threadsafe(lambda: self._take(answer))
 
     def _take(self, answer: Answer) -> None:
         if self._closed:
@@ -129,9 +129,9 @@ class Name:
         before = self.answer
         if answer.addresses:
             self._retry_s = FIRST_RETRY_S
-            self._loop.later(answer.ttl_s, self._start)
+            self._loop.call_later(answer.ttl_s, self._start)
         else:
-            self._loop.later(self._retry_s, self._start)
+            self._loop.call_later(self._retry_s, self._start)
             self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
         self.answer = Answer(answer.addresses or before.addresses, answer.ttl_s, answer.problem)
         if (set(self.answer.addresses), self.answer.problem) != (set(before.addresses), before.problem):

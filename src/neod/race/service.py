@@ -5,13 +5,13 @@ from typing import Final
 
 from neod.netlink.netns import NetnsEntry
 from neod.observability.logs import Log
+from neod.observability.metrics_server import MetricsServer
 from neod.race.circles import circular
 from neod.race.contest import Contest
 from neod.race.limits import Descriptors
 from neod.race.loop import Loop
 from neod.race.metrics import Gauges, Stats, exposition
 from neod.race.pipes import PipePool
-from neod.race.scrape import Scrapes
 from neod.race.settings import RaceConfig, RaceSettings
 from neod.race.sources import AutoSources
 from neod.race.splice import Scratch
@@ -24,8 +24,6 @@ DRAIN_S: Final = 5.0
 """How long a stop waits for open connections to end by themselves. systemd's own patience is longer."""
 
 LOOK_S: Final = 0.05
-
-METRICS_RETRY_S: Final = 5.0
 
 
 class Service:
@@ -41,8 +39,7 @@ class Service:
         self._netns: dict[str, NetnsEntry] = {}
         self._auto: AutoSources | None = None
         self._paths: tuple[str, ...] = ()
-        self._scrapes: Scrapes | None = None
-        self._metrics_listen = self._metrics_error = ""
+        self._metrics = MetricsServer(loop, self.page, log)
         self._retargeting = False
         self._deadline_s: float | None = None
 
@@ -65,7 +62,7 @@ class Service:
                 self._log.info("race changed", race=name)
         for contest in self.contests.values():
             contest.listen()
-        self._serve_metrics(config.metrics_listen)
+        self._metrics.serve_at(beside(config.metrics_listen))
         self._retarget()
 
     @property
@@ -76,7 +73,7 @@ class Service:
     def status(self) -> str:
         """Return one line for ``systemctl status``."""
         broken = [f"{name}: {c.error}" for name, c in sorted(self.contests.items()) if c.error]
-        broken += [f"metrics: {self._metrics_error}"] if self._metrics_error else []
+        broken += [f"metrics: {self._metrics.error}"] if self._metrics.error else []
         return "; ".join((f"{len(self.contests)} races, {self.connections} connections", *broken))
 
     def stop(self, stopped: Callable[[], None]) -> None:
@@ -97,7 +94,7 @@ class Service:
                 for connection in list(contest.entrance.connections):
                     connection.abort("stopped")
         if self.connections:
-            self.loop.later(LOOK_S, lambda: self._drain(stopped))
+            self.loop.call_later(LOOK_S, lambda: self._drain(stopped))
         else:
             stopped()
 
@@ -117,7 +114,7 @@ class Service:
         """Look at all candidates again, in the next turn: several reasons are one look."""
         if not self._retargeting:
             self._retargeting = True
-            self.loop.soon(self._retarget)
+            self.loop.call_soon(self._retarget)
 
     def _retarget(self) -> None:
         self._retargeting = False
@@ -147,39 +144,17 @@ class Service:
         if self._paths:
             self._log.info("sources", addresses=", ".join(self.sources()) or "left to the kernel")
 
-    # ── metrics ─────────────────────────────────────────────────────────────────────────────────
-
-    def _serve_metrics(self, listen: str) -> None:
-        if listen == self._metrics_listen:
-            return
-        self._metrics_listen, self._metrics_error = listen, ""
-        if self._scrapes is not None:
-            self._scrapes.close()
-            self._scrapes = None
-        self._listen_for_scrapes(listen)
-
-    def _listen_for_scrapes(self, listen: str) -> None:
-        """Serve next to neod's own page; a port that is taken is asked for again."""
-        if not listen or listen != self._metrics_listen or self._deadline_s is not None:
-            return
-        host, _, port = listen.rpartition(":")
-        number = (int(port) + 1) % (1 << 16) if int(port) else 0
-        try:
-            self._scrapes = Scrapes(self.loop, host.strip("[]"), number, self.page)
-        except OSError as error:
-            why = f"{host}:{number}: {error.strerror or error}"
-            if why != self._metrics_error:
-                self._log.warning("cannot serve metrics", why=why)
-            self._metrics_error = why
-            self.loop.later(METRICS_RETRY_S, lambda: self._listen_for_scrapes(listen))
-            return
-        self._metrics_error = ""
-        at = self._scrapes.address
-        self._log.info("serving metrics", address=f"[{at[0]}]:{at[1]}" if ":" in at[0] else f"{at[0]}:{at[1]}")
-
     def page(self) -> str:
         """Return what Prometheus reads."""
         shown: dict[str, tuple[Stats, Gauges]] = {}
         for name, contest in self.contests.items():
             shown[name] = (contest.stats, contest.entrance.gauges())
         return exposition(shown)
+
+
+def beside(listen: str) -> str:
+    """Return the ADDRESS:PORT next to neod's own page; any free port where neod takes any."""
+    if not listen:
+        return ""
+    host, _, port = listen.rpartition(":")
+    return f"{host}:{(int(port) + 1) % (1 << 16) if int(port) else 0}"

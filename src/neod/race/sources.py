@@ -58,7 +58,7 @@ class AutoSources:
         try:
             self.local = addresses.read()
         except OSError:
-            self._loop.later(RETRY_S, self._look)
+            self._loop.call_later(RETRY_S, self._look)
             return False
         return self._weigh()
 

@@ -50,7 +50,7 @@ class Story:
             self._second, self._told = now_s, 0
         self._told += 1
         if self._told == LINES_A_SECOND + 1:
-            self._loop.later(1.0, self._sum_up)
+            self._loop.call_later(1.0, self._sum_up)
         return self._told <= LINES_A_SECOND
 
     def _sum_up(self) -> None:

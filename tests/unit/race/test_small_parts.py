@@ -112,7 +112,7 @@ class Later:
     def __init__(self):
         self.due = []
 
-    def later(self, delay_s, call):
+    def call_later(self, delay_s, call):
         self.due.append((delay_s, call))
 
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from neod.observability.http import REQUEST_BYTES, TooLong, answer
+from neod.observability.http import REQUEST_BYTES, RequestTooLong, response
 
 
 def page() -> str:
     return "ä 1\n"
 
 
-@pytest.mark.parametrize("heard", [b"", b"GET /metrics", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"])
-def test_an_unfinished_request_is_waited_for(heard):
-    assert answer(heard, page) == b""
+@pytest.mark.parametrize("received", [b"", b"GET /metrics", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"])
+def test_an_unfinished_request_is_waited_for(received):
+    assert response(received, page) == b""
 
 
 @pytest.mark.parametrize(
@@ -26,17 +26,17 @@ def test_an_unfinished_request_is_waited_for(heard):
     ],
 )
 def test_a_request_has_its_answer(first, status, body):
-    head, _, got = answer(first + b"\r\nHost: x\r\n\r\n", page).partition(b"\r\n\r\n")
+    head, _, got = response(first + b"\r\nHost: x\r\n\r\n", page).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 " + status + b"\r\n")
     assert got.decode() == body
 
 
 def test_an_answer_says_how_many_bytes_follow():
-    head, _, body = answer(b"GET /metrics HTTP/1.1\r\n\r\n", page).partition(b"\r\n\r\n")
+    head, _, body = response(b"GET /metrics HTTP/1.1\r\n\r\n", page).partition(b"\r\n\r\n")
     assert b"Content-Length: %d" % len(body) in head
     assert len(body) == 5
 
 
 def test_a_request_without_an_end_is_given_up():
-    with pytest.raises(TooLong):
-        answer(b"GET /metrics HTTP/1.1\r\nX: " + b"x" * REQUEST_BYTES, page)
+    with pytest.raises(RequestTooLong):
+        response(b"GET /metrics HTTP/1.1\r\nX: " + b"x" * REQUEST_BYTES, page)

@@ -27,7 +27,10 @@ SEE_ALSO: Final = ("neod(8)", "neodctl(1)", "neo.toml(5)", "neo-race(8)", "ip-mp
 FILES: Final = (
     ("/etc/neo/neo.toml", "what is to be true on this host"),
     ("/etc/neo/neo.schema.json", "its JSON Schema, for editors"),
-    ("/run/neo/neod.sock", "the control socket (Varlink); root and members of the group neo may use it"),
+    (
+        "/run/neo/neod.sock",
+        "the control socket (Varlink), for root and members of the group neo; those of neo-read may only ask",
+    ),
     ("/var/lib/neo", "leases, the last good file, and what sysctls were before"),
 )
 SIGNALS: Final = (

@@ -9,12 +9,15 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from neod.control import errors
+from neod.control.access import Groups
 from neod.control.feed import Feed
 from neod.control.server import ControlServer
 from neod.control.stream import ClientLimits
+from neod.control.verbs.doctor import DoctorReply
 from neod.control.verbs.events import EventsReply
 from neod.control.verbs.mode import ModeReply, WaitReply
 from neod.control.verbs.objects import LeasesReply, ShowReply, WhyReply
+from neod.control.verbs.paths import PathsReply
 from neod.control.verbs.plan import ApplyReply, ConfirmReply, PlanReply, ReloadReply
 from neod.control.verbs.status import FileState, PathRow, StatusReply
 
@@ -43,6 +46,8 @@ class FakeControl:
             "confirm": ConfirmReply("/etc/neo/neo.toml"),
             "show": ShowReply("desired"),
             "leases": LeasesReply(),
+            "paths": PathsReply(12.5),
+            "doctor": DoctorReply(True),
             "why": WhyReply("link:neo1", "in-sync"),
             "wait": WaitReply(True, 0.0),
             "pause": ModeReply("paused"),
@@ -92,6 +97,9 @@ class FakeControl:
     async def leases(self):
         return await self._answer("leases")
 
+    async def paths(self):
+        return await self._answer("paths")
+
     async def doctor(self, server):
         return await self._answer("doctor", server)
 
@@ -121,10 +129,10 @@ class FakeControl:
 
 @asynccontextmanager
 async def serving(
-    control: FakeControl, directory: Path, limits: ClientLimits | None = None
+    control: FakeControl, directory: Path, limits: ClientLimits | None = None, groups: Groups | None = None
 ) -> AsyncIterator[ControlServer]:
     """Serve *control* in *directory* for the length of the block; its log goes to ``control.log``."""
-    server = ControlServer(control, directory, "0.1.0", limits)
+    server = ControlServer(control, directory, "0.1.0", limits, groups)
     server.bind()
     with capture_logs() as control.log:
         task = asyncio.create_task(server.run())

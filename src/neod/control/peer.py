@@ -29,7 +29,7 @@ class Peer:
         return self.uid in (0, os.geteuid())
 
     def may(self, right: Right, writers: int | None) -> bool:
-        """Whether it has *right*; *writers* is the gid of the writers' group. Whoever could connect may read."""
+        """Whether it has *right*; *writers* is the gid of the writers' group. A peer that could connect may read."""
         return right is Right.READ or self.trusted() or (writers is not None and writers in self.gids)
 
 

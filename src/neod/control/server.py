@@ -5,7 +5,6 @@ import os
 import socket
 import stat
 from collections import Counter
-from grp import getgrnam
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ import structlog
 from asyncvarlink import VarlinkInterfaceRegistry
 from asyncvarlink.serviceinterface import VarlinkServiceInterface
 
+from neod.control.access import Groups, admit, groups_of_host
 from neod.control.address import SOCKET, bindable
 from neod.control.codec import encode
 from neod.control.connection import ClientConnection
@@ -23,7 +23,6 @@ from neod.control.stream import ClientLimits, Stream
 from neod.control.varlink import NAME, VarlinkAdapter
 from neod.model.errors import NeoError
 
-GROUP: Final = "neo"  # may connect, and may write
 BACKLOG: Final = 64
 ACCEPT_AT_ONCE: Final = 4  # connections in one turn of the loop; asyncio takes its backlog for that
 COMPLAIN_EVERY_S: Final = 10.0  # about refused connections: whoever floods us shall not flood the log
@@ -39,14 +38,19 @@ class ControlServer:
     """Serves a ``ControlService`` on ``neod.sock`` in the runtime directory, to clients it does not trust."""
 
     def __init__(
-        self, service: ControlService, runtime_dir: Path, version: str, limits: ClientLimits | None = None
+        self,
+        service: ControlService,
+        runtime_dir: Path,
+        version: str,
+        limits: ClientLimits | None = None,
+        groups: Groups | None = None,
     ) -> None:
         self.path = runtime_dir / SOCKET
         self._limits = limits or ClientLimits()
         self._registry = VarlinkInterfaceRegistry()
         self._registry.register_interface(VarlinkServiceInterface("neo", "neod", version, "", self._registry))
         self._registry.register_interface(VarlinkAdapter(service))
-        self._writers = _gid(GROUP)
+        self.groups = groups or groups_of_host()
         self._open: Counter[int] = Counter()  # connections by uid
         self._refused, self._complained = 0, float("-inf")
         self._socket: socket.socket | None = None
@@ -66,9 +70,8 @@ class ControlServer:
             os.fchmod(sock.fileno(), 0o600)  # the file is born with this mode: no moment when all may connect
             with bindable(str(self.path)) as name:
                 sock.bind(name)
-            if self._writers is not None and os.geteuid() == 0:
-                os.chown(self.path, -1, self._writers)
-                self.path.chmod(0o660)
+            if os.geteuid() == 0:
+                admit(self.path, self.groups)
             sock.listen(BACKLOG)
         except BaseException:
             sock.close()
@@ -127,18 +130,11 @@ class ControlServer:
     async def _serve(self, stream: Stream, peer: Peer) -> None:
         self._open[peer.uid] += 1
         try:
-            await ClientConnection(stream, peer, self._registry, self._writers, self._turn).run()
+            await ClientConnection(stream, peer, self._registry, self.groups.writers, self._turn).run()
         finally:
             self._open[peer.uid] -= 1
             if not self._open[peer.uid]:
                 del self._open[peer.uid]
-
-
-def _gid(group: str) -> int | None:
-    try:
-        return getgrnam(group).gr_gid
-    except KeyError:
-        return None
 
 
 def _clear(path: Path) -> None:

@@ -63,6 +63,7 @@ install uninstall:
 # What people read of the file's keys is written from the model that reads it; a test demands that it is up to date.
 docs: venv
 	$(BIN)/python docs/man.py build/man --file docs/file.md
+	$(BIN)/python tools/verb_table.py docs/control.md
 	$(BIN)/python docs/pictures.py docs/pictures
 
 # The Debian package, with the virtual environment in it: build/deb/neo_*.deb.

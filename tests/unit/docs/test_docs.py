@@ -10,6 +10,7 @@ import pytest
 
 from neod.cli.registry import names
 from neod.config.load import json_schema
+from neod.control.varlink import VERBS
 
 TOP = Path(__file__).resolve().parents[3]
 PAGES = {"neod.8", "neodctl.1", "neo.toml.5", "neo-race.8"}
@@ -27,6 +28,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_keys_of_the_file_are_documented_as_they_are(written: Path) -> None:
     fresh, kept = (written / "file.md").read_text(), (TOP / "docs/file.md").read_text()
     assert fresh == kept, "the model has changed: run `make docs` and commit docs/file.md"
+
+
+def test_the_verbs_of_the_control_socket_are_documented_as_they_are(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, str(TOP / "tools/verb_table.py"), str(tmp_path / "control.md")], check=True)
+    fresh, kept = (tmp_path / "control.md").read_text(), (TOP / "docs/control.md").read_text()
+    assert fresh == kept, "a verb has changed: run `make docs` and commit docs/control.md"
+    assert [name for name in VERBS if f"| `{name}(" not in kept] == []
 
 
 def test_every_page_is_there_and_has_every_command_table_and_key(written: Path) -> None:

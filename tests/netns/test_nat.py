@@ -47,7 +47,7 @@ def wanted(port, backend):
 
 
 def driver(netfilter):
-    return NatDriver(Ports("", SystemClock(), None, None, None, netfilter=netfilter))
+    return NatDriver(Ports("", SystemClock(), None, None, None, None, netfilter, None))
 
 
 async def put(keeper, spec):

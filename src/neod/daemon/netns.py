@@ -24,7 +24,7 @@ from neod.model.change import Actor
 from neod.model.errors import KernelError
 from neod.model.kind import Driver, Entry, Source
 from neod.model.marks import PROTOCOL
-from neod.model.ports import Clock, NoNamespaces, Ports
+from neod.model.ports import Clock, Ports
 from neod.netlink.netns import NAMED, opener_in
 from neod.netlink.socket import Opener
 
@@ -95,7 +95,7 @@ class NamespaceRegistry:
         sysctls = NetnsSysctls(NAMED / netns, store) if netns else ProcSysctls(store)
         mptcp = NetlinkMptcp(opener)
         netfilter = KernelNetfilter(path, self._clock)
-        namespaces = NoNamespaces() if netns else NamedNamespaces(self._marks)
+        namespaces = None if netns else NamedNamespaces(self._marks)
         ports = Ports(netns, self._clock, rtnl, sysctls, NamedStrays(), mptcp, netfilter, namespaces)
         kinds = [entry for entry in self._registry if not netns or not entry.kind.only_in_main]
         return NamespaceContext(

@@ -1,5 +1,6 @@
 """Pairs of links, one end in another namespace: veth."""
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -25,7 +26,7 @@ ELSEWHERE: Final = "?"
 class Pairs:
     """Where the other ends are. The kernel numbers the namespaces that links of one lead to."""
 
-    def __init__(self, rtnl: Rtnl, port: Namespaces) -> None:
+    def __init__(self, rtnl: Rtnl, port: Namespaces | None) -> None:
         self._rtnl, self._port = rtnl, port
 
     async def namespaces(self, payloads: Sequence[memoryview]) -> Mapping[int, str]:
@@ -35,14 +36,15 @@ class Pairs:
             found = attrs(payload, IFINFO.size)
             if IFLA_LINK_NETNSID in found and IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP:
                 numbers[IFINFO.unpack_from(payload)[2]] = u32(found[IFLA_LINK_NETNSID])
-        if not numbers or not self._port.names():
+        made = self._port.names() if numbers and self._port else ()
+        if not made:
             return {}
-        names = {number: name for name in self._port.names() if (number := await self._number_of(name)) is not None}
+        names = {number: name for name in made if (number := await self._number_of(name)) is not None}
         return {index: names.get(number, ELSEWHERE) for index, number in numbers.items()}
 
     async def _number_of(self, name: str) -> int | None:
         try:
-            descriptor = self._port.open(name)
+            descriptor = self._open(name)
         except KernelError:
             return None
         try:
@@ -55,6 +57,11 @@ class Pairs:
         found = attrs(answer[1], RTGENMSG.size)
         return u32(found[NETNSA_NSID]) if NETNSA_NSID in found else None
 
+    def _open(self, netns: str) -> int:
+        if self._port is None:
+            raise KernelError("netns", errno.EOPNOTSUPP, "namespaces are made from neod's own")
+        return self._port.open(netns)
+
     def other_end(self, peer: LinkKey, until: ExitStack) -> bytes:
         """Return the attribute that makes *peer* together with the link, marked as well; good until *until* ends.
 
@@ -63,7 +70,7 @@ class Pairs:
         Raises:
             KernelError: the namespace of the other end is not there.
         """
-        descriptor = self._port.open(peer.netns)
+        descriptor = self._open(peer.netns)
         until.callback(os.close, descriptor)
         parts = [
             IFINFO.pack(0, 0, 0, 0, 0),

@@ -50,6 +50,7 @@ class NetnsDriver:
     """Namespaces, made from neod's own."""
 
     def __init__(self, ports: Ports) -> None:
+        assert ports.namespaces is not None, "a kind that exists in neod's own namespace alone"
         self._port = ports.namespaces
 
     async def observe(self, keys: Collection[NetnsKey]) -> Mapping[NetnsKey, Seen[NetnsSpec]]:

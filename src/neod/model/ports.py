@@ -1,15 +1,14 @@
 """What neo needs from the outside, as Protocols. Nothing here touches the system."""
 
-import errno
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from neod.model.errors import KernelError
 
 
 class Clock(Protocol):
-    """The only source of time. Both never jump backwards but ``wall``."""
+    """The only source of time. ``boottime()`` and ``cpu()`` are monotonic; ``wall()`` may jump."""
 
     def boottime(self) -> float:
         """Return seconds of CLOCK_BOOTTIME, which runs on while the machine sleeps."""
@@ -35,7 +34,7 @@ class Rtnl(Protocol):
         """Return ``(type, payload)`` of every object of a dump that was consistent.
 
         Raises:
-            KernelError: refused, or still interrupted after several tries (EINTR).
+            KernelError: the kernel returned an error (errno in ``code``), or interrupted every try (EINTR).
         """
         ...
 
@@ -75,7 +74,7 @@ class Sysctls(Protocol):
         """Set the value.
 
         Raises:
-            KernelError: refused; ENOENT where there is no such sysctl.
+            KernelError: the kernel returned an error; ENOENT where there is no such sysctl.
         """
         ...
 
@@ -116,7 +115,7 @@ class Mptcp(Protocol):
         """Return the attributes of every object of a dump.
 
         Raises:
-            KernelError: refused; EOPNOTSUPP where this kernel has no MPTCP.
+            KernelError: the kernel returned an error; EOPNOTSUPP where this kernel has no MPTCP.
         """
         ...
 
@@ -124,28 +123,9 @@ class Mptcp(Protocol):
         """Return the attributes of the one answer to *command*.
 
         Raises:
-            KernelError: refused; EOPNOTSUPP where this kernel has no MPTCP.
+            KernelError: the kernel returned an error; EOPNOTSUPP where this kernel has no MPTCP.
         """
         ...
-
-
-class NoMptcp:
-    """The port ``Mptcp`` where there is none: every request is refused."""
-
-    release: Final = (0, 0)
-    _refusal: Final = KernelError("mptcp", errno.EOPNOTSUPP, "this kernel has no MPTCP")
-
-    async def send(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[KernelError | None]:
-        """Refuse every request."""
-        return [self._refusal] * len(requests)
-
-    async def dump(self, command: int) -> Sequence[memoryview]:
-        """Refuse."""
-        raise self._refusal
-
-    async def get(self, command: int) -> memoryview:
-        """Refuse."""
-        raise self._refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +162,7 @@ class Netfilter(Protocol):
         """Fill the table anew with the commands of *script*, all or nothing; others cannot write in it afterwards.
 
         Raises:
-            KernelError: refused; what was there stands.
+            KernelError: the kernel returned an error; what was there stands.
         """
         ...
 
@@ -190,7 +170,7 @@ class Netfilter(Protocol):
         """Delete the table; already gone counts as done.
 
         Raises:
-            KernelError: refused.
+            KernelError: the kernel returned an error.
         """
         ...
 
@@ -226,53 +206,9 @@ class Netfilter(Protocol):
         """Make the ``NEO-*`` chains of a table exactly *chains*, in one transaction; nothing of others is lost.
 
         Raises:
-            KernelError: refused, or the lock stayed taken; what was there stands.
+            KernelError: the kernel returned an error, or the lock stayed taken; what was there stands.
         """
         ...
-
-
-class NoNetfilter:
-    """The port ``Netfilter`` where nothing is translated."""
-
-    _refusal: Final = KernelError("nat", errno.EOPNOTSUPP, "there is no packet filter here")
-
-    async def nft_read(self) -> Sequence[Mapping[str, Any]] | None:
-        """Return nothing."""
-        return None
-
-    async def nft_replace(self, script: str) -> None:
-        """Refuse."""
-        raise self._refusal
-
-    async def nft_remove(self) -> None:
-        """Do nothing."""
-
-    def nft_tables(self) -> Sequence[str]:
-        """Return nothing."""
-        return ()
-
-    def nft_forward_drops(self) -> Sequence[str]:
-        """Return nothing."""
-        return ()
-
-    def legacy_names(self, version: int) -> Sequence[str]:
-        """Return nothing."""
-        return ()
-
-    def legacy_read(self, version: int, table: str) -> LegacyTable | None:
-        """Return nothing."""
-        return None
-
-    def legacy_forward_drops(self) -> bool:
-        """Return no."""
-        return False
-
-    async def legacy_warm(self) -> None:
-        """Do nothing."""
-
-    async def legacy_write(self, version: int, table: str, chains: Mapping[str, Mapping[str, Any]]) -> None:
-        """Refuse."""
-        raise self._refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +239,7 @@ class Namespaces(Protocol):
         """Make the namespace, or take over the one that has its name now.
 
         Raises:
-            KernelError: refused; EEXIST where something else has the name.
+            KernelError: the kernel returned an error; EEXIST where something else has the name.
         """
         ...
 
@@ -311,7 +247,7 @@ class Namespaces(Protocol):
         """Take the name away, and with it all that lives only there; already gone counts as done.
 
         Raises:
-            KernelError: refused.
+            KernelError: the kernel returned an error.
         """
         ...
 
@@ -324,32 +260,6 @@ class Namespaces(Protocol):
         ...
 
 
-class NoNamespaces:
-    """The port ``Namespaces`` inside of one: namespaces are made from neod's own."""
-
-    _refusal: Final = KernelError("netns", errno.EOPNOTSUPP, "namespaces are made from neod's own")
-
-    def names(self) -> Sequence[str]:
-        """Return nothing."""
-        return ()
-
-    async def look(self, name: str) -> NetnsSeen | None:
-        """Return nothing."""
-        return None
-
-    async def make(self, name: str) -> None:
-        """Refuse."""
-        raise self._refusal
-
-    async def remove(self, name: str) -> None:
-        """Refuse."""
-        raise self._refusal
-
-    def open(self, name: str) -> int:
-        """Refuse."""
-        raise self._refusal
-
-
 @dataclass(frozen=True, slots=True)
 class Ports:
     """One namespace, as drivers see it."""
@@ -359,6 +269,6 @@ class Ports:
     rtnl: Rtnl
     sysctls: Sysctls
     strays: Strays
-    mptcp: Mptcp = field(default_factory=NoMptcp)
-    netfilter: Netfilter = field(default_factory=NoNetfilter)
-    namespaces: Namespaces = field(default_factory=NoNamespaces)
+    mptcp: Mptcp
+    netfilter: Netfilter
+    namespaces: Namespaces | None  # None inside of one: namespaces are made from neod's own

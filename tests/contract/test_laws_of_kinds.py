@@ -9,13 +9,12 @@ from tests.doubles import builders
 from tests.doubles.kernel import FakeKernel
 
 from neod.kernel.clock import SystemClock
-from neod.kinds import REGISTRY
+from neod.kinds import KINDS
 from neod.model.nat import SnatFrom, SnatTo
 from neod.model.want import Origin, Want
 from neod.reconcile.queue import HintQueue, Hints
 from neod.reconcile.reconciler import Reconciler
 
-KINDS = {entry.kind.name: entry.kind for entry in REGISTRY}
 LINK = builders.macvlan("neo1", 1)
 ADDRESS = builders.address("neo1", "10.9.0.2", 16)
 ADDRESS6 = builders.address("neo1", "fd00:9::2", 64)

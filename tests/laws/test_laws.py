@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.doubles import builders
 from tests.doubles.kernel import FakeClock, FakeKernel
 
-from neod.kinds import REGISTRY
+from neod.kinds import KINDS
 from neod.model.change import Op
 from neod.model.want import Origin, Want
 from neod.reconcile.queue import HintQueue, Hints
@@ -48,7 +48,7 @@ class Host:
 
     @staticmethod
     def _kernel():
-        kernel = FakeKernel(entry.kind for entry in REGISTRY)
+        kernel = FakeKernel(KINDS.values())
         kernel.add_foreign(*PARENT)
         return kernel
 
@@ -73,7 +73,7 @@ class Host:
 
 def possible(pairs):
     """Return what of *pairs* can exist: what needs something not asked for stays blocked."""
-    kinds = {entry.kind.name: entry.kind for entry in REGISTRY}
+    kinds = KINDS
     found, grown = {PARENT[0]}, True
     while grown:
         have = found | {p for key in found for p in kinds[key.kind].provides(key)}

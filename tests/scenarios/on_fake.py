@@ -28,7 +28,7 @@ from neod.daemon.control import DaemonControl
 from neod.daemon.controller import Controller
 from neod.daemon.event_log import EventLog
 from neod.kernel.clock import SystemClock
-from neod.kinds import REGISTRY
+from neod.kinds import KINDS
 from neod.kinds.link import LinkSpec
 from neod.model.change import Actor
 from neod.model.facts import FOREVER, DhcpClient, Host, Lease
@@ -196,7 +196,7 @@ class OnFake:
 
     def __init__(self, server: str = "dnsmasq") -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="neo-scenario-"))
-        self._kernel = FakeKernel(entry.kind for entry in REGISTRY)
+        self._kernel = FakeKernel(KINDS.values())
         self._dhcp, self._log = Dhcp(), Log()
         self._dhcp.mute = server == "none"
         self._daemon: Daemon | None = None

@@ -14,7 +14,7 @@ from neod.daemon.uplink_follower import UplinkFollower
 from neod.dhcp.runner import DhcpService
 from neod.features.desired import Desired
 from neod.features.intents import Intents
-from neod.kinds import REGISTRY
+from neod.kinds import KINDS
 from neod.model.change import Report
 from neod.model.facts import FOREVER, Lease, Nic
 from neod.model.key import AddressKey, Key, LinkKey
@@ -45,7 +45,7 @@ class Controller:
         self.clock, self.queue, self.event_log, self.dhcp = clock, queue, event_log, dhcp
         self.facts, self.namespaces = facts, namespaces
         self.ports: Ports | None = None  # of neod's own namespace, for probes; set by who builds us
-        self.kinds = {entry.kind.name: entry.kind for entry in REGISTRY}
+        self.kinds = KINDS
         self.reconciler = Reconciler(self.kinds, namespaces, clock, queue)
         self.reconciler.learn = self._learn
         self.reconciler.prune_guard = self._awaiting_lease

@@ -11,7 +11,7 @@ from neod.daemon.netns import NamespaceContext, NamespaceRegistry
 from neod.features.intents import Candidate, Intents, PathManagement
 from neod.features.mptcp.compile import address_of, best_first
 from neod.kernel.mptcp import PathEvents, dump_connections
-from neod.kinds import REGISTRY
+from neod.kinds import KINDS
 from neod.kinds.mptcp import EndpointKey
 from neod.model.change import Report
 from neod.model.errors import KernelError
@@ -29,8 +29,6 @@ from neod.reconcile.queue import HintQueue, Hints
 TRY_AGAIN_S: Final = 60.0
 REMEMBERED: Final = 8192
 """Addresses that links of ours had, the newest: a connection seldom outlives that many leases."""
-
-KINDS: Final = {entry.kind.name: entry.kind for entry in REGISTRY}
 
 
 class OwnAddresses:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Final
 
-from neod.kinds import REGISTRY
+from neod.kinds import KINDS
 from neod.kinds.route import RTA_OIF, RTA_TABLE, from_wire
 from neod.model.errors import KernelError
 from neod.model.facts import Followed
@@ -14,7 +14,6 @@ from neod.netlink.attributes import attr_u32, family_of
 from neod.netlink.rtnetlink import RTM_GETROUTE, RTMSG
 from neod.reconcile.observed import Observed
 
-KINDS: Final = {entry.kind.name: entry.kind for entry in REGISTRY}
 MAIN_TABLE: Final = 254
 IN_MAIN_TABLE: Final = {MAIN_TABLE: "main table"}  # no link can have a name with a space
 

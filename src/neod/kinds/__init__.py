@@ -1,18 +1,25 @@
-"""The families of kernel objects that neo keeps, one line each."""
+"""The families of kernel objects that neo keeps, a module each. To add one, see docs/architecture.md."""
 
-from typing import Final
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
 
-from neod.kinds import address, link, mptcp, nat, netns, route, rule, sysctl
-from neod.model.kind import Entry
+from neod.model.kind import Entry, Kind
 
-REGISTRY: Final = (
-    Entry(netns.NetnsKind(), netns.NetnsDriver),
-    Entry(link.LinkKind(), link.LinkDriver),
-    Entry(address.AddressKind(), address.AddressDriver),
-    Entry(route.RouteKind(), route.RouteDriver),
-    Entry(rule.RuleKind(), rule.RuleDriver),
-    Entry(sysctl.SysctlKind(), sysctl.SysctlDriver),
-    Entry(mptcp.EndpointKind(), mptcp.EndpointDriver),
-    Entry(mptcp.LimitsKind(), mptcp.LimitsDriver),
-    Entry(nat.NatKind(), nat.NatDriver),
+NAMES: Final = (
+    "netns",
+    "link",
+    "address",
+    "route",
+    "rule",
+    "sysctl",
+    "mptcp",
+    "nat",
 )
+"""The modules, in the order in which kinds are read: links before what names them by index."""
+
+REGISTRY: Final[tuple[Entry, ...]] = tuple(
+    entry for name in NAMES for entry in import_module(f"{__name__}.{name}").ENTRIES
+)
+KINDS: Final[Mapping[str, Kind[Any, Any]]] = {entry.kind.name: entry.kind for entry in REGISTRY}
+"""The kinds by name."""

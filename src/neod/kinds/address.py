@@ -10,7 +10,7 @@ from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
 from neod.model.key import AddressKey, Key, LinkKey, LocalKey
-from neod.model.kind import Kind, Mention, Names
+from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr, attr_u32, attrs, family_of, ip, u32
@@ -196,3 +196,6 @@ class AddressDriver:
         requests = [(RTM_DELADDR, 0, name_of(key, self._rtnl.index_of(key.link) or 0)) for key in keys]
         gone = (errno.EADDRNOTAVAIL, errno.ENODEV)
         return [None if e and e.code in gone else e for e in await self._rtnl.send(requests)]
+
+
+ENTRIES: Final = (Entry(AddressKind(), AddressDriver),)

@@ -11,7 +11,7 @@ from neod.kinds.link_pair import Pairs
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key, LinkKey, NetnsKey
-from neod.model.kind import Kind, LinkNews, Mention, Names
+from neod.model.kind import Entry, Kind, LinkNews, Mention, Names
 from neod.model.marks import DOOMED_GROUP, LINK_GROUP
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, mac_bytes, mac_text, nest, text, u32
@@ -373,3 +373,6 @@ class LinkDriver:
     def _target(self, key: LinkKey) -> bytes:
         index = self._indexes.get(key)
         return IFINFO.pack(0, 0, index, 0, 0) if index else named(key.name)
+
+
+ENTRIES: Final = (Entry(LinkKind(), LinkDriver),)

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, LocalKey, SourceKey, TableKey, within
-from neod.model.kind import Kind, Poll, Source
+from neod.model.kind import Entry, Kind, Poll, Source
 from neod.model.marks import ENDPOINT_IDS
 from neod.model.ports import Ports
 from neod.netlink.attributes import Ip, attr, attrs, family_of
@@ -316,3 +316,6 @@ class LimitsDriver:
                 return [error] * len(keys)
             return [None] * len(keys)
         return [answer] * len(keys)
+
+
+ENTRIES: Final = (Entry(EndpointKind(), EndpointDriver), Entry(LimitsKind(), LimitsDriver))

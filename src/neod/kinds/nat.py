@@ -15,7 +15,7 @@ from neod.kinds.nat_nft import NftNat
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed
-from neod.model.kind import Kind, Poll, Source
+from neod.model.kind import Entry, Kind, Poll, Source
 from neod.model.nat import Ruleset
 from neod.model.ports import LegacyTable, Ports
 
@@ -157,3 +157,6 @@ class NatDriver:
         if preferred == backend:
             self.notes = (f"{self.notes[0]} ({why})",)
         self.notes += await self._backends[backend].obstacles()
+
+
+ENTRIES: Final = (Entry(NatKind(), NatDriver),)

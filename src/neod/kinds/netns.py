@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import NetnsKey
-from neod.model.kind import Kind, Poll, Source
+from neod.model.kind import Entry, Kind, Poll, Source
 from neod.model.ports import NetnsSeen, Ports
 
 __all__ = ["NetnsDriver", "NetnsKey", "NetnsKind", "NetnsSpec"]
@@ -77,3 +77,6 @@ class NetnsDriver:
         except KernelError as error:
             return error
         return None
+
+
+ENTRIES: Final = (Entry(NetnsKind(), NetnsDriver),)

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, LocalKey, TableKey, within
-from neod.model.kind import Kind, Mention, Names
+from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr, attr_u32, attrs, family_of, ip, nest, u32
@@ -204,3 +204,6 @@ class RouteDriver:
         requests = [(RTM_DELROUTE, 0, name_of(key, SCOPE_NOWHERE, 0)) for key in keys]
         gone = (errno.ESRCH, errno.ENOENT, errno.ENODEV)
         return [None if e and e.code in gone else e for e in await self._rtnl.send(requests)]
+
+
+ENTRIES: Final = (Entry(RouteKind(), RouteDriver),)

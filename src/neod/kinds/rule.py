@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, SourceKey, TableKey, within
-from neod.model.kind import Kind, Mention, Names
+from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr, attr_u32, attrs, family_of, u32
@@ -159,3 +159,6 @@ class RuleDriver:
         """Delete every rule; already gone counts as done."""
         answers = await self._rtnl.send([(RTM_DELRULE, 0, to_wire(key)) for key in keys])
         return [None if e and e.code in (errno.ENOENT, errno.ESRCH) else e for e in answers]
+
+
+ENTRIES: Final = (Entry(RuleKind(), RuleDriver),)

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, within
-from neod.model.kind import Kind, Mention, Names, Poll
+from neod.model.kind import Entry, Kind, Mention, Names, Poll
 from neod.model.ports import Ports
 from neod.netlink.attributes import attrs, u32
 from neod.netlink.rtnetlink import RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF
@@ -144,3 +144,6 @@ class SysctlDriver:
         except KernelError as error:
             return [error if answer is None else answer for answer in answers]
         return answers
+
+
+ENTRIES: Final = (Entry(SysctlKind(), SysctlDriver),)

@@ -81,7 +81,7 @@ def connect(server):
 
 def read_all(on, *socks):
     """Turn the loop until all sockets have ended; return what each has sent."""
-    found, open_ = {sock: b"" for sock in socks}, set(socks)
+    found, open_ = dict.fromkeys(socks, b""), set(socks)
     while open_:
         on.turn()
         for sock in list(open_):

@@ -3,13 +3,12 @@
 import pytest
 from tests.doubles import builders
 
-from neod.kinds import REGISTRY
+from neod.kinds import KINDS
 from neod.kinds.link import LinkSpec
 from neod.model.change import Op, Seen
 from neod.model.key import LinkKey
 from neod.reconcile.diff import diff
 
-KINDS = {entry.kind.name: entry.kind for entry in REGISTRY}
 KEY, WANT = builders.macvlan("neo1")
 OTHER_MTU = LinkSpec("macvlan", "neo1", "up0", "private", "02:4e:65:6f:00:01", 1400)
 WANT_MTU = LinkSpec("macvlan", "neo1", "up0", "private", "02:4e:65:6f:00:01", 1500)

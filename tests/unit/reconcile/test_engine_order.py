@@ -5,13 +5,12 @@ import itertools
 import pytest
 from tests.doubles import builders
 
-from neod.kinds import REGISTRY
+from neod.kinds import KINDS
 from neod.model.change import Op, Seen
 from neod.model.key import LinkKey
 from neod.reconcile.diff import diff
 from neod.reconcile.order import World, order
 
-KINDS = {entry.kind.name: entry.kind for entry in REGISTRY}
 PARENT = LinkKey("", "up0")
 
 

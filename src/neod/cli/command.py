@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, TypeVar
 
-from neod.cli.exits import ASKS, FINE, INTERNAL, OF_ERROR, USAGE
+from neod.cli.exits import FINE, INTERNAL, OF_EVERY_CALL, STATUS_OF_ERROR, USAGE
 from neod.cli.text import Screen, page
 from neod.control.codec import Reply
 from neod.control.verb import verb_of
@@ -20,8 +20,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 View = Callable[[R, Screen], Iterable[str]]
 
-PATIENCE_S = 30.0  # a question; the daemon answers these from memory
-WRITE_PATIENCE_S = 600.0  # a pass over everything
+REPLY_TIMEOUT_S = 30.0  # of what the daemon answers from memory
+PASS_TIMEOUT_S = 600.0  # of a full pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ class Invocation:
         with ControlClient(self.args.runtime_dir) as client:
             yield client
 
-    def ask(self, verb: Callable[Concatenate[Any, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> Reply[R]:
+    def ask(self, verb: Callable[Concatenate[Any, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> Reply[R]:
         """Return the daemon's reply to one call that it answers from memory."""
-        return self.ask_within(PATIENCE_S, verb, *args, **kwargs)
+        return self.ask_within(REPLY_TIMEOUT_S, verb, *args, **kwargs)
 
     def ask_within(
-        self, patience_s: float, verb: Callable[Concatenate[Any, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+        self, within_s: float, verb: Callable[Concatenate[Any, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Reply[R]:
-        """Return the daemon's reply to one call, which may take *patience_s* seconds."""
+        """Return the daemon's reply to one call, which may take *within_s* seconds."""
         with self.client() as client:
-            return client.ask(verb, patience_s, *args, **kwargs)
+            return client.ask(verb, within_s, *args, **kwargs)
 
     def show(self, reply: Reply[R], view: View[R]) -> None:
         """Print the reply: unchanged with ``--json``, else as *view* puts it."""
@@ -65,7 +65,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its deed, its arguments, the verb it calls, and the statuses it may exit with."""
+    """One command: what it runs, its arguments, the verb it calls, and its exit statuses."""
 
     run: Callable[[Invocation], int]  # its docstring is the help text
     arguments: Callable[["ArgumentParser"], object] | None = None
@@ -77,4 +77,5 @@ class Command:
         """Return the statuses it may exit with."""
         if self.verb is None:
             return frozenset({FINE, USAGE, INTERNAL, *self.also})
-        return frozenset({*ASKS, *(OF_ERROR[error.__name__] for error in verb_of(self.verb).errors), *self.also})
+        errors = (STATUS_OF_ERROR[error.__name__] for error in verb_of(self.verb).errors)
+        return frozenset({*OF_EVERY_CALL, *errors, *self.also})

@@ -16,7 +16,7 @@ NO_OBJECT: Final = 10
 INTERNAL: Final = 70  # EX_SOFTWARE
 NOT_ALLOWED: Final = 77  # EX_NOPERM
 FILE_INVALID: Final = 78  # EX_CONFIG
-READER_GONE: Final = 141  # as the shell says it of SIGPIPE
+BROKEN_PIPE: Final = 141  # as a shell reports SIGPIPE
 
 MEANING: Final = {
     FINE: "fine",
@@ -31,10 +31,10 @@ MEANING: Final = {
     FILE_INVALID: "the file is invalid",
 }
 
-ASKS: Final = (FINE, USAGE, TIMED_OUT, NO_DAEMON, INTERNAL, NOT_ALLOWED)
-"""Of every command that asks the daemon."""
+OF_EVERY_CALL: Final = (FINE, USAGE, TIMED_OUT, NO_DAEMON, INTERNAL, NOT_ALLOWED)
+"""Of every command that calls the daemon."""
 
-OF_ERROR: Final = {
+STATUS_OF_ERROR: Final = {
     "NoSuchObject": NO_OBJECT,
     "FileInvalid": FILE_INVALID,
     "NotAllowed": NOT_ALLOWED,

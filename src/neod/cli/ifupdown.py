@@ -1,7 +1,7 @@
 """Reading ``/etc/network/interfaces``, as far as interfaces(5) is needed to replace it. Pure.
 
 It keeps every line that it does not understand, with its place, so that
-nothing is dropped without a word. What the lines mean for neo is not known
+nothing is dropped silently. What the lines mean for neo is not known
 here: see ``ifupdown_paths``.
 """
 
@@ -13,7 +13,7 @@ Sources = Callable[[str, str], Iterable[tuple[str, str]]]
 """Given the keyword (``source``, ``source-directory``) and its pattern: the files meant, by name, with their text."""
 
 MOST_NESTED: Final = 16
-"""Files that source each other in a circle end here; ifupdown itself reads until it dies."""
+"""Limit for files that source each other in a circle; ifupdown itself reads until it runs out of memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def understand(interfaces: Interfaces, rule: HookRule) -> Imported:
         if name != "lo":
             _add(name, stanzas, rule, found)
     found.left_out += [f"{line.place}: {line.word} {line.rest}" for line in interfaces.others]
-    _drop_nics_that_nobody_needs(found)
+    _drop_unused_nics(found)
     _part_tables(found)
     return found
 
@@ -158,7 +158,7 @@ def _table_by_rule(path: Path, rule: HookRule) -> int | None:
     return rule.base + path.number if rule.by_number and path.number >= 0 else None
 
 
-def _drop_nics_that_nobody_needs(found: Imported) -> None:
+def _drop_unused_nics(found: Imported) -> None:
     """Leave out NICs without a table: ifupdown configures them as before, and neo has no part in that."""
     parents = {path.link.parent for path in found.macvlans if path.link}
     for nic in found.nics:

@@ -10,7 +10,7 @@ from inspect import cleandoc
 from typing import Final, NoReturn
 
 from neod.cli.command import Invocation
-from neod.cli.exits import INTERNAL, OF_ERROR, READER_GONE, epilog
+from neod.cli.exits import BROKEN_PIPE, INTERNAL, STATUS_OF_ERROR, epilog
 from neod.cli.registry import command_of, names, summary
 from neod.cli.text import clean, screen_of
 from neod.control.errors import ControlError
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(given)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
-        return READER_GONE
+        return BROKEN_PIPE
     except Exception as exc:  # the top of a program whose users do not read Python
         _complain(_bug(exc))
         return INTERNAL
@@ -120,7 +120,7 @@ def _refused(error: ControlError, as_json: bool) -> int:
         print(json.dumps({"error": name, "parameters": as_mapping(error) or {"reason": str(error)}}, indent=2))
     for line in str(error).splitlines():
         _complain(line)
-    return OF_ERROR[name]
+    return STATUS_OF_ERROR[name]
 
 
 def _complain(line: str) -> None:

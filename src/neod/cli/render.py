@@ -73,15 +73,15 @@ def status(reply: StatusReply, screen: Screen) -> Iterator[str]:
 
 
 def _heading(reply: StatusReply, screen: Screen) -> str:
-    word, colour = _word(reply)
-    parts = [f"neod {word}", count(len(reply.paths), "path"), count(len(reply.drifts), "drift")]
+    overall, colour = _overall(reply)
+    parts = [f"neod {overall}", count(len(reply.paths), "path"), count(len(reply.drifts), "drift")]
     line = cut(" · ".join([*parts, f"file {reply.file.path}"]), screen.width - 2)
-    head = f"neod {word}"
+    head = f"neod {overall}"
     return f"{screen.paint('●', colour)} {screen.paint(line[: len(head)], 'bold')}{line[len(head) :]}"
 
 
-def _word(reply: StatusReply) -> tuple[str, str]:
-    """Return the one word for everything, and its colour: that of the worst."""
+def _overall(reply: StatusReply) -> tuple[str, str]:
+    """Return the overall state and its colour: those of the worst object."""
     if reply.mode != "running":
         return reply.mode, "yellow"
     if reply.converged:
@@ -93,7 +93,7 @@ def _word(reply: StatusReply) -> tuple[str, str]:
 
 
 def _attention(reply: StatusReply, screen: Screen) -> Iterator[str]:
-    """What a person has to know before the tables make sense."""
+    """What must be known to read the tables."""
     if reply.mode == "paused":
         until = f"until {clock(reply.until)}" if reply.until else "until neodctl resume"
         yield f"  changes nothing {until}"

@@ -26,7 +26,7 @@ EVENT_COLOUR: Final = {"repaired": "yellow", "failed": "red", "conflict": "red",
 
 
 def show(reply: ShowReply, screen: Screen) -> Iterator[str]:
-    """One line a resource; what is observed says whose it is."""
+    """One line a resource; an observed one shows whether it is owned."""
     columns: tuple[Column, ...] = SHOW_COLUMNS
     rows: list[tuple[str, ...]] = [(item.object, pairs(item.spec) or "-") for item in reply.resources]
     if reply.which == "observed":

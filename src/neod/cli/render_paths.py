@@ -32,7 +32,7 @@ Key = tuple[str, int, str, int, str, int]
 
 
 def rated(before: PathsReply, after: PathsReply) -> PathsReply:
-    """Return *after* with the rates between the two; a subflow that is new keeps what the kernel says."""
+    """Return *after* with the rates between the two; a new subflow keeps the kernel's rate."""
     elapsed_s = after.at_s - before.at_s
     old = {_key(row, flow): flow for row in before.connections for flow in row.subflows}
     if elapsed_s <= 0:
@@ -78,9 +78,9 @@ def _connection(row: ConnectionRow, fastest: float, screen: Screen) -> Iterator[
     arrow = {"client": "→", "server": "←"}.get(row.side, "–")
     rate = sum(flow.rate_bytes_s for flow in row.subflows)
     where = f"{row.netns}: " if row.netns else ""
-    told = f"{where}{row.local} {arrow} {row.remote}"
+    ends = f"{where}{row.local} {arrow} {row.remote}"
     parts = [count(len(row.subflows), "subflow"), mbit(rate), *([row.state] if row.state != "established" else [])]
-    line = cut(f"{told}  {' · '.join(parts)}", screen.width)
+    line = cut(f"{ends}  {' · '.join(parts)}", screen.width)
     yield screen.paint(line, "red" if row.state == "fallback" else "bold")
     if row.state == "fallback":
         yield "  something on the way does not let MPTCP through: this is one TCP connection"

@@ -1,7 +1,7 @@
 """Plans and what came of them as text. Pure.
 
 The signs are those of ``plan`` everywhere: what will happen to the kernel.
-netplan and git read the other way round, so every page says its direction.
+netplan and git read the other way round, so every page states its direction.
 """
 
 from collections import Counter

@@ -40,7 +40,7 @@ def screen_of(out: TextIO, environ: Mapping[str, str]) -> Screen:
 def clean(text: str) -> str:
     """Return *text* with all that could steer a terminal made visible: ``\\x1b``, ``\\u202e``.
 
-    Names and words reach us from the network and the kernel. What is not
+    Names and texts come from the network and the kernel. What is not
     printable is a control, a format character, a surrogate or unassigned.
     """
     if text.isprintable():

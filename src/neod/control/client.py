@@ -72,6 +72,7 @@ class ControlClient:
         self,
         verb: Callable[Concatenate[Any, P], Awaitable[R]],
         within_s: float | None,
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Reply[R]:
@@ -81,7 +82,7 @@ class ControlClient:
         return Reply(raw, decode(declared.reply, raw))
 
     def follow(
-        self, verb: Callable[Concatenate[Any, P], AsyncIterator[R]], *args: P.args, **kwargs: P.kwargs
+        self, verb: Callable[Concatenate[Any, P], AsyncIterator[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Iterator[Reply[R]]:
         """Yield the replies of a verb that streams; raises as ``call`` does."""
         declared = verb_of(verb)
@@ -125,7 +126,7 @@ class ControlClient:
         except OSError as exc:
             if exc.errno not in (errno.EPIPE, errno.ECONNRESET):
                 raise
-            # Turned away before we asked: the reason stands in what it sent.
+            # Refused before we sent the call: the reason is in what we receive.
 
     def _frame(self) -> bytes:
         searched = 0
@@ -152,5 +153,5 @@ def _error(name: str, parameters: dict[str, Any]) -> errors.ControlError:
         if cls is not None:
             return decode(cls, parameters)
     except TypeError:
-        pass  # an error we know by name only
+        pass  # its fields are those of another version
     return Foreign(f"neod refused the call: {name} {json.dumps(parameters)}")

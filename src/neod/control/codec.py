@@ -2,7 +2,7 @@
 
 asyncvarlink can convert dataclasses too, but walks every field through a
 context manager: 54 ms for the status of 1000 paths, on the daemon's loop.
-This takes 10 ms. Not for: checking what a stranger sent; the server does that
+This takes 10 ms. Not for: validating what a client sent; the server does that
 with the types of the interface.
 """
 
@@ -20,7 +20,7 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[T]):
-    """One reply: as it came, which may hold more than we know, and decoded."""
+    """One reply: as received, possibly with unknown fields, and decoded."""
 
     raw: dict[str, Any]
     value: T
@@ -52,7 +52,7 @@ def encode(value: object) -> bytes:
     """Return *value* as compact JSON, pure ASCII.
 
     Raises:
-        ValueError: a number is not finite; JSON has no word for that.
+        ValueError: a number is not finite; JSON cannot express that.
     """
     return _ENCODER.encode(value).encode("ascii")
 
@@ -76,7 +76,7 @@ def _converter(kind: Any) -> Convert | None:
 
 
 def decode(cls: Callable[..., T], value: dict[str, Any]) -> T:
-    """Return the *cls* that *value* was encoded from; fields it does not know are left out.
+    """Return the *cls* that *value* was encoded from; unknown fields are left out.
 
     Raises:
         TypeError, AttributeError: *value* is something else.

@@ -45,7 +45,7 @@ def parse(frame: bytes) -> VarlinkMethodCall:
 
 
 class ClientConnection:
-    """Answers one client until it leaves or breaks a limit. asyncvarlink knows the methods and their types."""
+    """Answers one client until it disconnects or exceeds a limit. asyncvarlink looks up methods and checks types."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """The last events, kept once for all readers.
 
 A reader holds a position, not a queue: a slow one costs nothing, and when the
-events it has not read are overwritten it is told how many it missed.
+events it has not read are overwritten, it gets ``Lagged`` with their number.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The control socket of the daemon: its file, who is let in, and how many."""
+"""The control socket of the daemon: its file, and admission of connections."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from neod.model.errors import NeoError
 
 BACKLOG: Final = 64
 ACCEPT_AT_ONCE: Final = 4  # connections in one turn of the loop; asyncio takes its backlog for that
-COMPLAIN_EVERY_S: Final = 10.0  # about refused connections: whoever floods us shall not flood the log
+REFUSAL_LOG_INTERVAL_S: Final = 10.0  # one line for all refused connections: a flood of them must not flood the log
 
 log = structlog.get_logger("neod.control")
 
@@ -35,7 +35,7 @@ class AlreadyServed(NeoError):
 
 
 class ControlServer:
-    """Serves a ``ControlService`` on ``neod.sock`` in the runtime directory, to clients it does not trust."""
+    """Serves a ``ControlService`` on ``neod.sock`` in the runtime directory, to untrusted clients."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ControlServer:
         self._registry.register_interface(VarlinkAdapter(service))
         self.groups = groups or groups_of_host()
         self._open: Counter[int] = Counter()  # connections by uid
-        self._refused, self._complained = 0, float("-inf")
+        self._refused, self._refusal_logged = 0, float("-inf")
         self._socket: socket.socket | None = None
         self._group: asyncio.TaskGroup | None = None
         self._turn = asyncio.Lock()
@@ -61,7 +61,7 @@ class ControlServer:
         """Make the socket file; clients that connect from now on wait for ``run``.
 
         Raises:
-            AlreadyServed: somebody listens there.
+            AlreadyServed: another process listens there.
             OSError: the file cannot be made.
         """
         _clear(self.path)
@@ -79,7 +79,7 @@ class ControlServer:
         self._socket = sock
 
     async def run(self) -> None:
-        """Serve for ever; on cancellation hang up on everybody and remove the socket file."""
+        """Serve until cancelled; then close all connections and remove the socket file."""
         if self._socket is None:
             self.bind()
         assert self._socket is not None
@@ -97,7 +97,7 @@ class ControlServer:
             _remove(self.path, born)
 
     def _admit(self, stream: Stream) -> None:
-        """Start serving the client, or turn it away with a word."""
+        """Start serving the client, or refuse it with an error."""
         try:
             peer = peer_of(stream.writer.get_extra_info("socket"))
         except OSError:
@@ -109,23 +109,23 @@ class ControlServer:
             self._group.create_task(self._serve(stream, peer), name=f"control client {peer.pid}")
 
     def _no_room(self, peer: Peer) -> str:
-        everybody = self._open.total()
-        if everybody >= self._limits.connections:
+        total = self._open.total()
+        if total >= self._limits.connections:
             return "too many connections"
         if peer.trusted():
             return ""
         if self._open[peer.uid] >= self._limits.per_uid:
             return f"too many connections of uid {peer.uid}"
-        return "too many connections" if everybody >= self._limits.strangers else ""
+        return "too many connections" if total >= self._limits.unprivileged else ""
 
     def _refuse(self, stream: Stream, peer: Peer, reason: str) -> None:
         stream.writer.write(encode({"error": f"{NAME}.Overrun", "parameters": Overrun(reason)}) + b"\0")
         stream.abort()
         self._refused += 1
         now = asyncio.get_running_loop().time()
-        if now >= self._complained + COMPLAIN_EVERY_S:
+        if now >= self._refusal_logged + REFUSAL_LOG_INTERVAL_S:
             log.warning("control connections refused", reason=reason, uid=peer.uid, count=self._refused)
-            self._refused, self._complained = 0, now
+            self._refused, self._refusal_logged = 0, now
 
     async def _serve(self, stream: Stream, peer: Peer) -> None:
         self._open[peer.uid] += 1
@@ -138,10 +138,10 @@ class ControlServer:
 
 
 def _clear(path: Path) -> None:
-    """Remove the socket file of a process that is gone.
+    """Remove the socket file of a process that has ended.
 
     Raises:
-        AlreadyServed: it is not gone.
+        AlreadyServed: it still runs.
         FileExistsError: something else has the name.
     """
     try:

@@ -1,4 +1,4 @@
-"""Requests out of a hostile byte stream, answers into one that may not be read: both bounded.
+"""Framing on one client connection, bounded in bytes and time against hostile clients.
 
 asyncvarlink's own server protocol has no limit on frames, time or what it
 queues, and takes passed descriptors. Here asyncio stops reading at a bound,
@@ -14,30 +14,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """What a client may take from us. The defaults hold 64 hostile clients at 96 kB each."""
+    """Resource limits of clients. The defaults hold 64 hostile clients at 96 kB each."""
 
     frame_bytes: int = 32 * 1024  # a request; a path of 4096 letters, all escaped, takes 24 kB
     frame_s: float = 10.0  # from the first byte of a request to its last
     idle_s: float = 60.0  # between requests
-    stall_s: float = 30.0  # an answer that nobody reads
+    stall_s: float = 30.0  # a reply that the client does not read
     connections: int = 64
-    strangers: int = 56  # of those; the rest is kept for root and our own user
-    per_uid: int = 8  # of a stranger
+    unprivileged: int = 56  # of those; the rest is reserved for root and our own user
+    per_uid: int = 8  # of an unprivileged user
 
 
 class Dropped(Exception):
-    """The client left, broke a limit or sent nonsense; it gets no further answer."""
+    """The client disconnected, exceeded a limit or sent an invalid request; it gets no further reply."""
 
 
 class Stream(asyncio.StreamReaderProtocol):
-    """One connection: frames in, frames out, and word when the peer is gone."""
+    """One connection: receives and sends frames, and notifies when the peer has closed."""
 
     def __init__(self, limits: ClientLimits, connected: Callable[["Stream"], object]) -> None:
         self._reader = asyncio.StreamReader(limit=limits.frame_bytes)
         super().__init__(self._reader, lambda _, writer: self._connected(writer))
         self._limits, self._announce = limits, connected
         self._writer: asyncio.StreamWriter | None = None
-        self._on_hang_up: Callable[[], object] | None = None
+        self._on_close: Callable[[], object] | None = None
 
     @property
     def writer(self) -> asyncio.StreamWriter:
@@ -51,25 +51,25 @@ class Stream(asyncio.StreamReaderProtocol):
         writer.transport.max_size = self._limits.frame_bytes  # type: ignore[attr-defined] # a read; asyncio's is 256 KiB
         self._announce(self)
 
-    def watch(self, on_hang_up: Callable[[], object] | None) -> None:
-        """Call *on_hang_up* as soon as the peer has closed, at once if it has already; None ends that."""
-        self._on_hang_up = on_hang_up
-        self._look()
+    def watch(self, on_close: Callable[[], object] | None) -> None:
+        """Call *on_close* as soon as the peer has closed, at once if it has already; None ends that."""
+        self._on_close = on_close
+        self._notify_if_closed()
 
-    def _look(self) -> None:
-        """A peer that closed is gone; one that only shut its sending half still reads."""
-        if self._on_hang_up and (self.writer.is_closing() or _closed(self.writer.get_extra_info("socket").fileno())):
-            self._on_hang_up()
+    def _notify_if_closed(self) -> None:
+        """Notify if the peer has closed; one that shut only its sending half still reads."""
+        if self._on_close and (self.writer.is_closing() or _closed(self.writer.get_extra_info("socket").fileno())):
+            self._on_close()
 
     def eof_received(self) -> bool:
         """Take the end of what the peer sends."""
-        self._look()
+        self._notify_if_closed()
         return bool(super().eof_received())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that nothing can be sent any more."""
         super().connection_lost(exc)
-        self._look()
+        self._notify_if_closed()
 
     async def receive(self) -> bytes | None:
         """Return the next request without its NUL, or None when the client is done.
@@ -91,7 +91,7 @@ class Stream(asyncio.StreamReaderProtocol):
         """Return when the kernel has taken *frame* and its NUL.
 
         Raises:
-            Dropped: the client is gone, or does not read.
+            Dropped: the client has closed, or does not read.
         """
         try:
             self.writer.write(frame + b"\0")

@@ -33,7 +33,7 @@ def _shadow(cls: type) -> type:
 
 
 def _varlink(kind: Any) -> Any:
-    """Return *kind* in the words of asyncvarlink, which has lists and dicts, no tuples or Mappings."""
+    """Return *kind* as asyncvarlink spells it: it has lists and dicts, no tuples or Mappings."""
     if isinstance(kind, UnionType):
         return _varlink(next(arg for arg in kind.__args__ if arg is not NoneType)) | None
     origin = getattr(kind, "__origin__", None)

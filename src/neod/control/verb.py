@@ -25,12 +25,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Right(StrEnum):
     """What a caller needs for a call. Root and our own user have all of them."""
 
-    READ = "read"  # whoever may connect: the groups neo-read and neo
-    PROPOSE = "propose"  # a user that only hands in what is checked by its signature; no verb asks for it yet
+    READ = "read"  # every peer that may connect: groups neo-read and neo
+    PROPOSE = "propose"  # submit what is checked by its signature; no verb needs it yet
     WRITE = "write"  # group neo
 
 
-# Named tuples are made in a seventh of the time of a dataclass: ``neodctl status`` makes these at its start.
+# Named tuples are made in a seventh of the time of a dataclass: ``neodctl`` makes these at its start.
 
 
 class Parameter(NamedTuple):
@@ -54,7 +54,7 @@ class Verb(NamedTuple):
     streams: bool
     right: Right
     write_if: str  # the parameter that, if given, makes the call need the right to write
-    ends_with_caller: bool  # cancelled when its caller hangs up; any other is finished for nobody
+    ends_with_caller: bool  # cancelled when its caller disconnects; any other runs to its end
     errors: tuple[type[ControlError], ...]
 
     def right_for(self, arguments: Mapping[str, object]) -> Right:

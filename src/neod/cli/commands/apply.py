@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from neod.cli.command import WRITE_PATIENCE_S, Command, Invocation
+from neod.cli.command import PASS_TIMEOUT_S, Command, Invocation
 from neod.cli.exits import DIFFERS, of_pass
 from neod.cli.render_plan import apply as view
 from neod.control.verbs.plan import PlanVerbs
@@ -10,7 +10,7 @@ from neod.control.verbs.plan import PlanVerbs
 
 def _apply(invocation: Invocation) -> int:
     """Run one full pass now, and show what came of it."""
-    reply = invocation.ask_within(WRITE_PATIENCE_S, PlanVerbs.apply)
+    reply = invocation.ask_within(PASS_TIMEOUT_S, PlanVerbs.apply)
     invocation.show(reply, view)
     return of_pass(reply.value)
 

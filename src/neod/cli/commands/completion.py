@@ -70,11 +70,11 @@ def _bash(commands: tuple[Completions, ...]) -> Iterator[str]:
     yield "        case ${COMP_WORDS[i]} in --runtime-dir) ((i++)) ;; -*) ;; *) command=${COMP_WORDS[i]}; break ;; esac"
     yield "    done"
     yield "    case $command in"
-    for words in commands:
-        line = " ".join((*words.choices, *(option for option, _ in words.options)))
-        files = " -f" if words.files else ""
-        yield f"    {words.name}) COMPREPLY=($(compgen{files} -W '{line}' -- \"$word\")) ;;"
-    all_names = " ".join(words.name for words in commands)
+    for each in commands:
+        line = " ".join((*each.choices, *(option for option, _ in each.options)))
+        files = " -f" if each.files else ""
+        yield f"    {each.name}) COMPREPLY=($(compgen{files} -W '{line}' -- \"$word\")) ;;"
+    all_names = " ".join(each.name for each in commands)
     yield f"    '') COMPREPLY=($(compgen -W '{all_names} --json --runtime-dir --version --help' -- \"$word\")) ;;"
     yield "    esac"
     yield "}"
@@ -85,17 +85,17 @@ def _zsh(commands: tuple[Completions, ...]) -> Iterator[str]:
     yield "#compdef neodctl"
     yield "_neodctl() {"
     yield "    local -a commands=("
-    for words in commands:
-        yield f"        {_quoted(words.name + ':' + words.help)}"
+    for each in commands:
+        yield f"        {_quoted(each.name + ':' + each.help)}"
     yield "    )"
     yield "    _arguments -C '--json[print the reply as JSON]' '--runtime-dir[of the daemon]:DIR:_files -/' \\"
     yield "        '1:command:{_describe command commands}' '*::argument:->rest'"
     yield "    case $words[1] in"
-    for words in commands:
-        specs = [_quoted(f"{option}[{_plain(text)}]") for option, text in words.options]
-        specs += [f"'1:argument:({' '.join(words.choices)})'"] if words.choices else []
-        specs += ["'1:file:_files'"] if words.files else []
-        yield f"    {words.name}) _arguments {' '.join(specs)} ;;"
+    for each in commands:
+        specs = [_quoted(f"{option}[{_plain(text)}]") for option, text in each.options]
+        specs += [f"'1:argument:({' '.join(each.choices)})'"] if each.choices else []
+        specs += ["'1:file:_files'"] if each.files else []
+        yield f"    {each.name}) _arguments {' '.join(specs)} ;;"
     yield "    esac"
     yield "}"
     yield '[ "$funcstack[1]" = _neodctl ] && _neodctl "$@" || compdef _neodctl neodctl'
@@ -105,14 +105,14 @@ def _fish(commands: tuple[Completions, ...]) -> Iterator[str]:
     yield "complete -c neodctl -f"
     yield "complete -c neodctl -l json -d 'print the reply as JSON'"
     yield "complete -c neodctl -l runtime-dir -x -a '(__fish_complete_directories)'"
-    for words in commands:
-        yield f"complete -c neodctl -n __fish_use_subcommand -a {words.name} -d {_quoted(words.help)}"
-        here = f"-n '__fish_seen_subcommand_from {words.name}'"
-        for option, text in words.options:
+    for each in commands:
+        yield f"complete -c neodctl -n __fish_use_subcommand -a {each.name} -d {_quoted(each.help)}"
+        here = f"-n '__fish_seen_subcommand_from {each.name}'"
+        for option, text in each.options:
             yield f"complete -c neodctl {here} -l {option[2:]} -d {_quoted(text)}"
-        if words.choices:
-            yield f"complete -c neodctl {here} -a '{' '.join(words.choices)}'"
-        if words.files:
+        if each.choices:
+            yield f"complete -c neodctl {here} -a '{' '.join(each.choices)}'"
+        if each.files:
             yield f"complete -c neodctl {here} -F"
 
 

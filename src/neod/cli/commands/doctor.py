@@ -4,7 +4,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from typing import Final
 
-from neod.cli.command import PATIENCE_S, WRITE_PATIENCE_S, Command, Invocation
+from neod.cli.command import PASS_TIMEOUT_S, REPLY_TIMEOUT_S, Command, Invocation
 from neod.cli.exits import DIFFERS, FINE
 from neod.cli.text import Screen, count
 from neod.control.verb import address_and_port
@@ -14,8 +14,8 @@ COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    words = "connect to it with MPTCP from every address, and say what comes of each"
-    parser.add_argument("--server", metavar="ADDRESS:PORT", type=_place, help=words)
+    about = "connect to it with MPTCP from every address, and say what comes of each"
+    parser.add_argument("--server", metavar="ADDRESS:PORT", type=_place, help=about)
 
 
 def _place(text: str) -> str:
@@ -30,7 +30,7 @@ def _place(text: str) -> str:
 def _doctor(invocation: Invocation) -> int:
     """Show what kernel and host allow, with evidence and remedy."""
     server = invocation.args.server
-    reply = invocation.ask_within(WRITE_PATIENCE_S if server else PATIENCE_S, DoctorVerbs.doctor, server=server)
+    reply = invocation.ask_within(PASS_TIMEOUT_S if server else REPLY_TIMEOUT_S, DoctorVerbs.doctor, server=server)
     invocation.show(reply, view)
     return FINE if reply.value.healthy else DIFFERS
 

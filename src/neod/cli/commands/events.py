@@ -36,7 +36,7 @@ def _events(invocation: Invocation) -> int:
                 invocation.out.write("".join(json.dumps(record) + "\n" for record in reply.raw.get("events", ())))
             else:
                 day = _print(invocation, reply.value, day)
-            invocation.out.flush()  # for whoever reads us through a pipe
+            invocation.out.flush()  # a pipe is block-buffered
     return FINE
 
 

@@ -5,7 +5,7 @@ import time
 from argparse import ArgumentParser
 from typing import Final
 
-from neod.cli.command import PATIENCE_S, Command, Invocation
+from neod.cli.command import REPLY_TIMEOUT_S, Command, Invocation
 from neod.cli.duration import positive_s
 from neod.cli.exits import FINE
 from neod.cli.render_paths import paths as view
@@ -14,10 +14,10 @@ from neod.cli.text import page
 from neod.control.client import ControlClient
 from neod.control.verbs.paths import PathsReply, PathVerbs
 
-GLANCE_S: Final = 0.4
-"""Between the two looks that a rate needs, when the view is not a live one."""
+SAMPLING_S: Final = 0.4
+"""Between the two replies that a rate needs, without --watch."""
 
-HOME_AND_CLEAR: Final = "\x1b[H\x1b[J"
+CURSOR_HOME_AND_ERASE: Final = "\x1b[H\x1b[J"
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -38,19 +38,19 @@ def _paths(invocation: Invocation) -> int:
     with invocation.client() as client:
         if invocation.args.watch:
             _watch(invocation, client)
-        before = _look(client)
+        before = _read(client)
         if before.connections:
-            _pause(GLANCE_S)
-        invocation.out.write(page(view, rated(before, _look(client)), invocation.screen))
+            _pause(SAMPLING_S)
+        invocation.out.write(page(view, rated(before, _read(client)), invocation.screen))
     return FINE
 
 
 def _watch(invocation: Invocation, client: ControlClient) -> None:
-    """Show a new picture at every interval, in place of the last one on a terminal."""
-    clear = HOME_AND_CLEAR if invocation.out.isatty() else ""
+    """Show the paths at every interval; on a terminal, in place of the last."""
+    clear = CURSOR_HOME_AND_ERASE if invocation.out.isatty() else ""
     before: PathsReply | None = None
     while True:
-        reply = client.ask(PathVerbs.paths, PATIENCE_S)
+        reply = client.ask(PathVerbs.paths, REPLY_TIMEOUT_S)
         if invocation.args.json:
             invocation.out.write(json.dumps(reply.raw) + "\n")
         else:
@@ -61,8 +61,8 @@ def _watch(invocation: Invocation, client: ControlClient) -> None:
         _pause(invocation.args.interval)
 
 
-def _look(client: ControlClient) -> PathsReply:
-    return client.ask(PathVerbs.paths, PATIENCE_S).value
+def _read(client: ControlClient) -> PathsReply:
+    return client.ask(PathVerbs.paths, REPLY_TIMEOUT_S).value
 
 
 def _pause(seconds: float) -> None:

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from typing import Final
 
-from neod.cli.command import WRITE_PATIENCE_S, Command, Invocation
+from neod.cli.command import PASS_TIMEOUT_S, Command, Invocation
 from neod.cli.duration import positive_s
 from neod.cli.exits import FINE
 from neod.cli.render_plan import reload as view
@@ -21,7 +21,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _reload(invocation: Invocation) -> int:
     """Read the file again, and show the plan that led to. A file with an error changes nothing."""
-    reply = invocation.ask_within(WRITE_PATIENCE_S, PlanVerbs.reload, confirm_s=invocation.args.confirm)
+    reply = invocation.ask_within(PASS_TIMEOUT_S, PlanVerbs.reload, confirm_s=invocation.args.confirm)
     invocation.show(reply, view)
     return FINE
 

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from typing import Final
 
-from neod.cli.command import PATIENCE_S, Command, Invocation
+from neod.cli.command import REPLY_TIMEOUT_S, Command, Invocation
 from neod.cli.duration import duration_s
 from neod.cli.exits import FINE
 from neod.cli.render_facts import wait as view
@@ -19,7 +19,7 @@ def _wait(invocation: Invocation) -> int:
     """Wait until everything is converged. For neo-wait-online.service and scripts."""
     any_path, timeout_s = invocation.args.any, invocation.args.timeout
     invocation.show(
-        invocation.ask_within(timeout_s + PATIENCE_S, ModeVerbs.wait, any=any_path, timeout_s=timeout_s), view
+        invocation.ask_within(timeout_s + REPLY_TIMEOUT_S, ModeVerbs.wait, any=any_path, timeout_s=timeout_s), view
     )
     return FINE
 

@@ -25,7 +25,7 @@ class DoctorReply:
 
 
 class DoctorVerbs(Protocol):
-    """What examines the host."""
+    """The verb on what kernel and host allow."""
 
     @verb(Right.READ, write_if="server")
     async def doctor(self, server: Server | None = None) -> DoctorReply:

@@ -17,12 +17,12 @@ class EventRecord:
     what: str  # created | changed | removed | recreated | repaired | failed | conflict | contested | lease | …
     object: str = ""
     op: str = ""  # create | update | recreate | delete | conflict
-    drift: str = ""  # missing | modified | orphan: somebody else did it; empty: the file or a lease asked for it
+    drift: str = ""  # missing | modified | orphan: made by another process; empty: the file or a lease asked for it
     by: str = ""  # who made the drift: "ip[812]"
     error: str = ""
     duration_ms: float | None = None  # from the kernel's event, or the start of the pass, to done
     cause: str = ""  # what woke the pass
-    detail: str = ""  # in words: "mtu: 1400 → 1500"
+    detail: str = ""  # human-readable: "mtu: 1400 → 1500"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class EventsReply:
 
 
 class EventVerbs(Protocol):
-    """What asks for events."""
+    """The verb on events."""
 
     @verb(Right.READ, Lagged)
     def events(self, since: Instant | None = None, follow: bool = False) -> AsyncIterator[EventsReply]:

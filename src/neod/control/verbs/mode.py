@@ -27,7 +27,7 @@ class ModeReply:
 
 
 class ModeVerbs(Protocol):
-    """What waits for convergence, and what stops and starts writing."""
+    """Verbs on convergence and mode."""
 
     @verb(Right.READ, TimedOut, ends_with_caller=True)
     async def wait(self, any: bool = False, timeout_s: Seconds = 120.0) -> WaitReply:

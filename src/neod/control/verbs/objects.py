@@ -48,7 +48,7 @@ class LeaseRow:
     domain: str = ""
     mtu: int | None = None  # bytes
     routes: tuple[str, ...] = ()  # "10.0.0.0/8 via 10.8.0.1"
-    detail: str = ""  # the last refusal or what is tried next, in words
+    detail: str = ""  # the last error or the next attempt, human-readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class WhyReply:
     table: str = ""  # "macvlans.neo"
     line: int = 0  # from 1; 0: no line says it (a default, or not desired)
     text: str = ""  # that line
-    lease: str = ""  # what a lease contributed, in words
+    lease: str = ""  # what a lease contributed, human-readable
     desired: Mapping[str, str] | None = None
     observed: Mapping[str, str] | None = None
     owned: bool = True  # False: observed, without our mark
@@ -87,7 +87,7 @@ class WhyReply:
 
 
 class ObjectVerbs(Protocol):
-    """What asks for resources, leases and reasons."""
+    """Verbs on single objects."""
 
     @verb(Right.READ, NoSuchObject)
     async def show(self, which: Annotated[str, one_of("desired", "observed")], kind: Text | None = None) -> ShowReply:

@@ -49,7 +49,7 @@ class PathsReply:
 
 
 class PathVerbs(Protocol):
-    """What asks for connections."""
+    """Verbs on connections."""
 
     @verb(Right.READ, ApplyFailed)
     async def paths(self) -> PathsReply:

@@ -80,7 +80,7 @@ class ConfirmReply:
 
 
 class PlanVerbs(Protocol):
-    """What plans, and what carries out."""
+    """Verbs on plans, passes and the file."""
 
     @verb(Right.READ, ApplyFailed)
     async def diff(self) -> PlanReply:
@@ -115,7 +115,7 @@ class PlanVerbs(Protocol):
         A valid file becomes the desired state, and the pass follows by itself.
         An invalid one changes nothing; ``status`` shows it as stale. With
         *confirm_s* the file before comes back after that time, also if the
-        caller is long gone; ``Busy`` until then.
+        caller has disconnected; ``Busy`` until then.
         """
         ...
 

@@ -39,13 +39,13 @@ class PathRow:
     parent: str  # empty: an uplink
     ipv4: str  # dhcp | follow | static
     address: str  # "10.8.0.5/16"; empty: none yet
-    lease_left_s: float | None  # None: not leased, or leased for ever
+    lease_left_s: float | None  # None: not leased, or an infinite lease
     table: int
     rule_priority: int | None  # None: no rule yet
     mptcp: tuple[str, ...]  # flags of its endpoint
     mptcp_id: int | None  # endpoint id in the kernel
     state: str  # a phase: the worst among its objects
-    detail: str = ""  # why not in-sync, in words
+    detail: str = ""  # why not in-sync, human-readable
     mptcp_state: str = ""  # endpoint | neod (neod is the path manager) | waiting (for a slot) | empty: not there yet
 
 
@@ -82,9 +82,9 @@ class Drift:
     object: str
     phase: str  # changing | blocked | retrying | failed | conflict | contested
     kind: str = ""  # missing | modified | orphan
-    reason: str = ""  # in words
-    waits_for: tuple[str, ...] = ()  # objects, or facts in words: "a lease for neo3"
-    error: str = ""  # what the kernel said, with call and errno
+    reason: str = ""  # human-readable
+    waits_for: tuple[str, ...] = ()  # objects, or facts: "a lease for neo3"
+    error: str = ""  # from the kernel, with call and errno
     next_attempt_s: float | None = None  # None: when what it waits for comes, or never
     by: str = ""  # who made it, or holds it: "ip[812]"
     origin: str = ""  # "line 12 [macvlans.neo]"
@@ -112,7 +112,7 @@ class StatusReply:
     counts: Mapping[str, int]  # desired objects by phase, "in-sync" among them
     until: str = ""  # end of a pause; empty: until ``resume``
     confirm_s: float | None = None  # a reload waits this long for ``confirm``, then is undone
-    notes: tuple[str, ...] = ()  # backends and limits in words: "nat: nftables"
+    notes: tuple[str, ...] = ()  # backends and limits, human-readable: "nat: nftables"
     last_pass: PassSummary | None = None
     paths: tuple[PathRow, ...] = ()
     forwards: tuple[ForwardRow, ...] = ()
@@ -122,7 +122,7 @@ class StatusReply:
 
 
 class StatusVerbs(Protocol):
-    """What asks for the state."""
+    """The verb on the state of everything."""
 
     @verb(Right.READ, NoSuchObject)
     async def status(self, object: Text | None = None) -> StatusReply:

@@ -29,7 +29,7 @@ from neod.model.facts import Host, Lease
 from neod.model.kind import Source
 from neod.model.want import Fact, FactKey
 from neod.observability import logs
-from neod.observability.notify import Notify
+from neod.observability.systemd import SystemdNotify
 from neod.reconcile.queue import HintQueue
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ async def run(child: "subprocess.Popen[bytes]", config: Path, runtime_dir: Path,
         server.bind()
         return server
 
-    await Supervisor(controller, control, bound_server, file, namespaces, Notify(), log).run()
+    await Supervisor(controller, control, bound_server, file, namespaces, SystemdNotify(), log).run()
 
 
 def _facts(dhcp: DhcpService, namespaces: NamespaceRegistry, state_dir: Path) -> dict[FactKey, Fact]:

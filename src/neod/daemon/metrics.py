@@ -12,7 +12,7 @@ from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
 from neod.model.facts import FOREVER, Lease
 from neod.model.status import Phase
-from neod.observability.exposition import Family, by, by_two, page, plain
+from neod.observability.exposition import Metric, by, by_two, page, plain
 
 
 def metrics(controller: Controller, file: ConfigStore) -> str:
@@ -22,17 +22,17 @@ def metrics(controller: Controller, file: ConfigStore) -> str:
     )
 
 
-def _state(controller: Controller) -> Iterator[Family]:
+def _state(controller: Controller) -> Iterator[Metric]:
     reconciler = controller.reconciler
     modes = {"down": reconciler.down, "paused": not (reconciler.writing or reconciler.down)}
     modes["running"] = not any(modes.values())
-    yield Family("neod_build_info", "gauge", "What runs.", plain(1, version=__version__))
-    yield Family("neod_converged", "gauge", "Whether the kernel is what the file says.", plain(controller.converged))
-    yield Family("neod_mode", "gauge", "1 for the mode it is in.", by(modes, "mode"))
+    yield Metric("neod_build_info", "gauge", "What runs.", plain(1, version=__version__))
+    yield Metric("neod_converged", "gauge", "Whether the kernel is what the file says.", plain(controller.converged))
+    yield Metric("neod_mode", "gauge", "1 for the mode it is in.", by(modes, "mode"))
     counts = by_two(resources(controller), "kind", "phase")
-    yield Family("neod_resources", "gauge", "Objects that are desired or in trouble, by kind and phase.", counts)
+    yield Metric("neod_resources", "gauge", "Objects that are desired or in trouble, by kind and phase.", counts)
     waiting = plain(len(controller.waiting()))
-    yield Family("neod_waiting", "gauge", "Parts of the file that wait for a lease or a NIC.", waiting)
+    yield Metric("neod_waiting", "gauge", "Parts of the file that wait for a lease or a NIC.", waiting)
 
 
 def resources(controller: Controller) -> Counter[tuple[str, str]]:
@@ -48,44 +48,44 @@ def resources(controller: Controller) -> Counter[tuple[str, str]]:
     return found
 
 
-def _work(controller: Controller) -> Iterator[Family]:
+def _work(controller: Controller) -> Iterator[Metric]:
     counters = controller.event_log.counters
-    yield Family("neod_passes_total", "counter", "Passes.", plain(counters.passes))
-    yield Family("neod_pass_seconds_total", "counter", "Time spent in passes.", plain(counters.passing_s))
-    yield Family("neod_last_pass_seconds", "gauge", "How long the last pass took.", plain(counters.last_pass_s))
+    yield Metric("neod_passes_total", "counter", "Passes.", plain(counters.passes))
+    yield Metric("neod_pass_seconds_total", "counter", "Time spent in passes.", plain(counters.passing_s))
+    yield Metric("neod_last_pass_seconds", "gauge", "How long the last pass took.", plain(counters.last_pass_s))
     writes = by_two(counters.writes, "kind", "op")
-    yield Family("neod_writes_total", "counter", "Changes made, by kind and operation.", writes)
+    yield Metric("neod_writes_total", "counter", "Changes made, by kind and operation.", writes)
     refusals = by(counters.refusals, "kind")
-    yield Family("neod_write_failures_total", "counter", "Changes that the kernel refused.", refusals)
+    yield Metric("neod_write_failures_total", "counter", "Changes that the kernel refused.", refusals)
     repairs = by_two(counters.repairs, "kind", "drift")
-    yield Family("neod_repairs_total", "counter", "Changes that undid what somebody else did.", repairs)
+    yield Metric("neod_repairs_total", "counter", "Changes that undid what somebody else did.", repairs)
     overruns = plain(controller.queue.overruns)
-    yield Family("neod_event_overruns_total", "counter", "Events lost; each led to a full look.", overruns)
+    yield Metric("neod_event_overruns_total", "counter", "Events lost; each led to a full look.", overruns)
 
 
-def _leases(controller: Controller) -> Iterator[Family]:
+def _leases(controller: Controller) -> Iterator[Metric]:
     states = Counter(status.state for status in controller.dhcp.status())
-    yield Family("neod_leases", "gauge", "DHCP clients, by state.", by(states, "state"))
+    yield Metric("neod_leases", "gauge", "DHCP clients, by state.", by(states, "state"))
     ends = [
         fact.expires_at for fact in controller.facts.values() if isinstance(fact, Lease) and fact.expires_at != FOREVER
     ]
     left = plain(round(min(ends) - controller.clock.boottime(), 3)) if ends else ()
-    yield Family("neod_lease_expiry_seconds", "gauge", "Until the first lease runs out, renewals apart.", left)
+    yield Metric("neod_lease_expiry_seconds", "gauge", "Until the first lease runs out, renewals apart.", left)
 
 
-def _file(controller: Controller, file: ConfigStore) -> Iterator[Family]:
+def _file(controller: Controller, file: ConfigStore) -> Iterator[Metric]:
     reloads = by(controller.event_log.counters.reloads, "result")
-    yield Family("neod_reloads_total", "counter", "Reloads: used, invalid, or undone as unconfirmed.", reloads)
+    yield Metric("neod_reloads_total", "counter", "Reloads: used, invalid, or undone as unconfirmed.", reloads)
     stale = plain(bool(file.problems))
-    yield Family("neod_file_stale", "gauge", "Whether an older file than the one on disk is in force.", stale)
+    yield Metric("neod_file_stale", "gauge", "Whether an older file than the one on disk is in force.", stale)
     left = () if file.trial_left_s is None else plain(round(file.trial_left_s, 3))
-    yield Family("neod_unconfirmed_seconds", "gauge", "Until the reload on trial is undone.", left)
+    yield Metric("neod_unconfirmed_seconds", "gauge", "Until the reload on trial is undone.", left)
 
 
-def _paths(controller: Controller) -> Iterator[Family]:
+def _paths(controller: Controller) -> Iterator[Metric]:
     managed = controller.mptcp.managed if controller.mptcp else {}
     connections = {netns: float(len(one.manager.connections)) for netns, one in managed.items()}
     subflows = {netns: float(one.manager.subflows) for netns, one in managed.items()}
     about = "of MPTCP where neod is the path manager, by namespace."
-    yield Family("neod_mptcp_connections", "gauge", f"Connections {about}", by(connections, "netns"))
-    yield Family("neod_mptcp_subflows", "gauge", f"Subflows {about}", by(subflows, "netns"))
+    yield Metric("neod_mptcp_connections", "gauge", f"Connections {about}", by(connections, "netns"))
+    yield Metric("neod_mptcp_subflows", "gauge", f"Subflows {about}", by(subflows, "netns"))

@@ -14,7 +14,7 @@ from neod.daemon.netns import NamespaceRegistry
 from neod.model.errors import NeoError
 from neod.model.marks import PROTOCOL
 from neod.observability.logs import Log
-from neod.observability.notify import Notify
+from neod.observability.systemd import SystemdNotify
 
 if TYPE_CHECKING:
     from neod.control.server import ControlServer
@@ -37,7 +37,7 @@ class Supervisor:
         bound_server: "Callable[[], ControlServer]",
         file: ConfigStore,
         namespaces: NamespaceRegistry,
-        notify: Notify,
+        notify: SystemdNotify,
         log: Log,
     ) -> None:
         self._controller, self._control, self._bound_server, self._file = controller, control, bound_server, file
@@ -178,6 +178,6 @@ class Supervisor:
         interval_s = self._notify.watchdog_s
         while interval_s is not None:
             if not self._controller.reconciler.stuck(STUCK_S):
-                self._notify.alive()
+                self._notify.feed_watchdog()
             await asyncio.sleep(interval_s)
         await asyncio.Event().wait()

@@ -1,4 +1,1 @@
-"""What every service of neo needs around its work: a log, a word to the service manager, a page of metrics.
-
-Not for: anything that knows of networks.
-"""
+"""Shared by both daemons: the log, notifications to systemd, the metrics page. Knows nothing of networks."""

@@ -1,7 +1,7 @@
-"""The text in which Prometheus reads counts. Pure.
+"""The Prometheus text format. Pure.
 
-Written out here because it is one page: the client library would cost a
-registry, locks around every count, 8 MB, and a tenth of a second at start.
+One page of code; the client library would cost a registry, a lock around
+every counter, 8 MB, and a tenth of a second at start.
 
 Source: the exposition format, version 0.0.4.
 """
@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Labels = Mapping[str, str]
-Sample = tuple[str, Labels, float]  # what follows the family's name, labels, value
+Sample = tuple[str, Labels, float]  # what follows the metric's name, labels, value
 
 
-class Family(NamedTuple):
-    """One name on the page, with everything that has it."""
+class Metric(NamedTuple):
+    """One metric: a name and all its samples."""
 
     name: str
     type: str  # counter | gauge | histogram
@@ -24,16 +24,16 @@ class Family(NamedTuple):
     samples: Iterable[Sample]
 
 
-def page(families: Iterable[Family]) -> str:
-    """Return the whole page; a family without samples shows that it exists."""
-    return "\n".join(line for family in families for line in _lines(family)) + "\n"
+def page(families: Iterable[Metric]) -> str:
+    """Return the whole page; a metric without samples still has its help and type."""
+    return "\n".join(line for metric in families for line in _lines(metric)) + "\n"
 
 
-def _lines(family: Family) -> Iterator[str]:
-    yield f"# HELP {family.name} {family.about}"
-    yield f"# TYPE {family.name} {family.type}"
-    for suffix, labels, value in family.samples:
-        yield sample(family.name + suffix, labels, value)
+def _lines(metric: Metric) -> Iterator[str]:
+    yield f"# HELP {metric.name} {metric.about}"
+    yield f"# TYPE {metric.name} {metric.type}"
+    for suffix, labels, value in metric.samples:
+        yield sample(metric.name + suffix, labels, value)
 
 
 def sample(name: str, labels: Labels, value: float) -> str:
@@ -50,7 +50,7 @@ def number(value: float) -> str:
 
 
 def plain(value: float, **labels: str) -> Iterable[Sample]:
-    """Return the one sample of a family that has no more."""
+    """Return the only sample of a metric."""
     return (("", labels, value),)
 
 

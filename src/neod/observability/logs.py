@@ -1,4 +1,4 @@
-"""One log call, three renderings: the journal, a terminal, or JSON. Data never becomes part of a message's text."""
+"""The log of both daemons (structlog): one call, three renderings: journal, terminal, JSON."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ class Log(Protocol):
 
 
 def journal_line(_: Any, __: str, fields: Any) -> str:
-    """Return one line as the journal wants it: ``<6>repaired object=… by=…``; values that need it are quoted."""
+    """Return one line with the priority prefix of the journal: ``<6>repaired object=… by=…``."""
     priority = PRIORITY.get(fields.pop("level", "info"), 6)
     event = fields.pop("event", "")
     fields.pop("timestamp", None)
@@ -42,7 +42,7 @@ def _quoted(value: object, *, words: bool = False) -> str:
 
 
 def _clean(_: Any, __: str, fields: Any) -> Any:
-    """Make every text printable before a terminal sees it: networks and kernels name things as they like."""
+    """Escape control characters before a terminal prints them: names come from networks and kernels."""
     traces = ("exception", "exc_info")
     return {k: _printable(v) if isinstance(v, str) and k not in traces else v for k, v in fields.items()}
 

@@ -14,12 +14,12 @@ from typing import Final
 
 from neod.netlink.netns import NetnsEntry
 from neod.observability.logs import Log
-from neod.race.contest import opener
-from neod.race.dial import Defeat, Dialer, Winner
-from neod.race.field import Field
+from neod.race.candidate_set import CandidateSet
+from neod.race.dialer import Dialer, DialError, Winner
 from neod.race.loop import Loop
+from neod.race.runner import socket_opener
 from neod.race.settings import RaceSettings
-from neod.race.sockets import tune
+from neod.race.sockets import set_options
 from neod.race.sources import AutoSources
 
 CHUNK_BYTES: Final = 1 << 16
@@ -29,29 +29,29 @@ OK, FAILED, TIMED_OUT = 0, 1, 3
 def connect(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: Log) -> int:
     """Race, join, and return the exit status when both ways have ended."""
     outcome = dial(settings, paths, runtime_dir, log)
-    if isinstance(outcome, Defeat):
+    if isinstance(outcome, DialError):
         print(f"{settings.name}: no connection: {', '.join(outcome.losers) or outcome.reason}", file=sys.stderr)
         return TIMED_OUT if outcome.reason == "timeout" else FAILED
-    log.debug("race won", winner=str(outcome.candidate), connect_ms=round(outcome.took_s * 1000, 2))
+    log.debug("race won", winner=str(outcome.pair), connect_ms=round(outcome.took_s * 1000, 2))
     return join(outcome.sock)
 
 
-def dial(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: Log) -> Winner | Defeat:
+def dial(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: Log) -> Winner | DialError:
     """Return how one race ended; the winner's socket is blocking."""
     loop = Loop()
-    ended: list[Winner | Defeat] = []
-    dialer = Dialer(loop, settings, opener(settings.netns, NetnsEntry))
-    enter: Callable[[], None] = lambda: field.enter()  # noqa: E731
-    auto = AutoSources(loop, runtime_dir, paths, enter) if settings.sources is None else None
-    field = Field(dialer, log, lambda: auto.addresses if auto is not None else (), enter)
-    field.enter()
-    dialer.race(ended.append, ended.append)
+    ended: list[Winner | DialError] = []
+    dialer = Dialer(loop, settings, socket_opener(settings.netns, NetnsEntry))
+    update: Callable[[], None] = lambda: candidates.update()  # noqa: E731
+    auto = AutoSources(loop, runtime_dir, paths, update) if settings.sources is None else None
+    candidates = CandidateSet(dialer, log, lambda: auto.addresses if auto is not None else (), update)
+    candidates.update()
+    dialer.start(ended.append, ended.append)
     while not ended:
         loop.turn()
     if isinstance(ended[0], Winner):
         loop.forget(ended[0].sock.fileno())
         ended[0].sock.setblocking(True)
-        tune(ended[0].sock, dialer.wishes)
+        set_options(ended[0].sock, dialer.options)
     loop.turn(0)
     return ended[0]
 

@@ -1,8 +1,8 @@
-"""One accepted connection: its race, then two flows, and an end that both sides can tell apart.
+"""One accepted connection: its race, then two byte flows, and an end that is passed on as what it was.
 
-A FIN is passed on when all before it is; the connection ends when both ways
-are finished. A reset is passed on as a reset, after what came before it. Who
-never says anything, or says nothing for too long, is reset.
+A FIN is forwarded after all data before it; the connection ends when both
+directions have. A reset is forwarded as a reset, after the data before it. A
+connection without a first byte, or idle for too long, is reset.
 """
 
 import errno
@@ -10,108 +10,108 @@ from dataclasses import dataclass
 from socket import SO_ERROR, SOL_SOCKET, socket
 from typing import Final, Protocol
 
-from neod.race.dial import Defeat, Dialer, Race, Winner
+from neod.race.byte_flow import ByteFlow, FlowBroken, SharedBuffers
+from neod.race.dialer import Dialer, DialError, DialRace, Winner
 from neod.race.loop import DUPLEX, ERR, HUP, IN, OUT, RDHUP, Loop
 from neod.race.settings import RaceSettings
-from neod.race.sockets import FROM_THE_START, IPPROTO_MPTCP, tune, unacknowledged_bytes, will_reset
-from neod.race.splice import Broken, Flow, Scratch
+from neod.race.sockets import INITIAL_OPTIONS, IPPROTO_MPTCP, reset_on_close, set_options, unacknowledged_bytes
 
 GRACE_S: Final = 1.0
-"""How long what was received before a reset may take to reach a slow receiver, before the reset overtakes it."""
+"""How long data received before a reset may take to reach a slow receiver; then the reset overtakes it."""
 
-FIRST_LOOK_S: Final = 0.002
-LONGEST_LOOK_S: Final = 0.05
-"""How often to look whether the receiver has confirmed everything: doubling from the first to the second."""
+FIRST_POLL_S: Final = 0.002
+LONGEST_POLL_S: Final = 0.05
+"""How often to check whether the receiver has acknowledged everything: doubling from the first to the second."""
 
-QUIET: Final = IN | OUT
-"""Events after which a short read means an empty socket; all others mean "read to the end"."""
-
-
-GONE: Final = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
-"""The path died; everything else is a reset by the far end."""
+PLAIN_EVENTS: Final = IN | OUT
+"""Events after which a short read means an empty socket; after all others, read until EAGAIN."""
 
 
-class Owner(Protocol):
-    """Whoever accepted the connection and hears of its fate."""
+PATH_LOST: Final = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
+"""Errors of a path that is down; everything else is a reset by the peer."""
+
+
+class ConnectionOwner(Protocol):
+    """What a connection needs of the acceptor, and reports to it."""
 
     loop: Loop
-    scratch: Scratch
+    scratch: SharedBuffers
     dialer: Dialer
 
     @property
     def settings(self) -> RaceSettings: ...
-    def on_won(self, connection: "Connection", winner: Winner) -> None: ...
-    def on_lost(self, connection: "Connection", defeat: Defeat) -> None: ...
-    def on_closed(self, connection: "Connection", how: str) -> None: ...
+    def on_won(self, connection: "ProxiedConnection", winner: Winner) -> None: ...
+    def on_lost(self, connection: "ProxiedConnection", error: DialError) -> None: ...
+    def on_closed(self, connection: "ProxiedConnection", how: str) -> None: ...
 
 
 @dataclass(slots=True)
-class Doom:
-    """One side is gone: what is left is to deliver what it sent, then to reset the other."""
+class Draining:
+    """One side is closed: its data is still delivered, then the other side is reset."""
 
-    flow: Flow  # from the dead side to the other
+    flow: ByteFlow  # from the closed side to the other
     how: str
     until_s: float
-    look_s: float = FIRST_LOOK_S
+    poll_s: float = FIRST_POLL_S
 
 
-class Connection:
-    """From accept to close. ``touched_s`` is when a side last spoke or took something."""
+class ProxiedConnection:
+    """From accept to close. ``last_activity_s`` is when either side last sent or took data."""
 
     __slots__ = (
-        "_doom",
+        "_draining",
+        "_early_events",
         "_owner",
         "_race",
-        "_seen",
         "client",
         "closed",
         "down",
-        "endures",
         "host",
+        "keepalive",
+        "last_activity_s",
         "since_s",
-        "touched_s",
         "up",
     )
 
-    def __init__(self, owner: Owner, client: socket, host: str) -> None:
+    def __init__(self, owner: ConnectionOwner, client: socket, host: str) -> None:
         self._owner, self.client, self.host = owner, client, host
-        self.up: Flow | None = None  # client to upstream; with ``down``, once the race is won
-        self.down: Flow | None = None
-        self.since_s = self.touched_s = owner.loop.now_s  # accepted; then joined
+        self.up: ByteFlow | None = None  # client to upstream; with ``down``, once the race is won
+        self.down: ByteFlow | None = None
+        self.since_s = self.last_activity_s = owner.loop.now_s  # when accepted, then when joined
         self.closed = False
-        self.endures = False  # its upstream is asked whether it lives
-        self._race: Race | None = None
-        self._doom: Doom | None = None
-        self._seen = 0  # what epoll said of the client while the race was on
+        self.keepalive = False  # TCP keepalive and user time-out are set on the upstream socket
+        self._race: DialRace | None = None
+        self._draining: Draining | None = None
+        self._early_events = 0  # epoll events of the client during the race
 
     def open(self) -> None:
         """Watch the client and start the race."""
-        self._owner.loop.watch(self.client.fileno(), self._on_client_early, DUPLEX)
-        self._race = self._owner.dialer.race(self._on_won, self._on_lost)
+        self._owner.loop.watch(self.client.fileno(), self._on_client_while_dialing, DUPLEX)
+        self._race = self._owner.dialer.start(self._on_won, self._on_lost)
 
-    def endure(self) -> None:
-        """Notice from now on when the upstream dies: this one is not over in a moment.
+    def enable_keepalive(self) -> None:
+        """Set keepalive and user time-out on the upstream socket.
 
-        A connection that is never asks for it: five system calls of 26 (profiled).
+        Not at the start: a connection that is over in a moment saves five system calls of 26 (profiled).
         """
-        if self.up is not None and not self.endures and not self.closed:
-            self.endures = True
-            tune(self.up.sink, self._owner.dialer.wishes)
+        if self.up is not None and not self.keepalive and not self.closed:
+            self.keepalive = True
+            set_options(self.up.sink, self._owner.dialer.options)
 
-    def overdue(self, now_s: float) -> str:
-        """Return which limit of silence is exceeded; empty: none, or the race is still on."""
+    def exceeded_timeout(self, now_s: float) -> str:
+        """Return the name of the exceeded time-out; empty: none, or the race is not decided."""
         settings, up, down = self._owner.settings, self.up, self.down
-        if up is None or down is None or self._doom is not None:
+        if up is None or down is None or self._draining is not None:
             return ""
         if 0 < settings.first_byte_timeout_s < now_s - self.since_s and not (up.moved or down.moved):
             return "first_byte_timeout"
-        return "idle_timeout" if 0 < settings.idle_timeout_s < now_s - self.touched_s else ""
+        return "idle_timeout" if 0 < settings.idle_timeout_s < now_s - self.last_activity_s else ""
 
     def abort(self, how: str) -> None:
         """Reset both sides now."""
-        will_reset(self.client)
+        reset_on_close(self.client)
         if self.up is not None:
-            will_reset(self.up.sink)
+            reset_on_close(self.up.sink)
         self._close(how)
 
     def _close(self, how: str) -> None:
@@ -127,34 +127,34 @@ class Connection:
             loop.close_later(self.up.sink)
             self.up.drop()
             self.down.drop()
-        self._doom = None
+        self._draining = None
         self._owner.on_closed(self, how)
 
     # ── the race ────────────────────────────────────────────────────────────────────────────────
 
-    def _on_client_early(self, mask: int) -> None:
-        self._seen |= mask
+    def _on_client_while_dialing(self, mask: int) -> None:
+        self._early_events |= mask
         if mask & (ERR | HUP):
             self.abort("client_gave_up")
 
-    def _on_lost(self, defeat: Defeat) -> None:
+    def _on_lost(self, error: DialError) -> None:
         self._race = None
-        self._owner.on_lost(self, defeat)
+        self._owner.on_lost(self, error)
         self.abort("no_upstream")
 
     def _on_won(self, winner: Winner) -> None:
         owner, client, upstream = self._owner, self.client, winner.sock
         self._race = None
-        tune(upstream, FROM_THE_START)
-        self.up = Flow(client, upstream, owner.scratch, exact=client.proto == IPPROTO_MPTCP)
-        self.down = Flow(upstream, client, owner.scratch, exact=upstream.proto == IPPROTO_MPTCP)
+        set_options(upstream, INITIAL_OPTIONS)
+        self.up = ByteFlow(client, upstream, owner.scratch, exact=client.proto == IPPROTO_MPTCP)
+        self.down = ByteFlow(upstream, client, owner.scratch, exact=upstream.proto == IPPROTO_MPTCP)
         self.since_s = owner.loop.now_s
         owner.loop.transfer(client.fileno(), self._on_client)
         owner.loop.transfer(upstream.fileno(), self._on_upstream)
         owner.on_won(self, winner)
         self.up.writable = True
-        self._on_client(self._seen)
-        if not self.closed and self._doom is None:
+        self._on_client(self._early_events)
+        if not self.closed and self._draining is None:
             self._on_upstream(winner.mask)
 
     # ── forwarding ──────────────────────────────────────────────────────────────────────────────
@@ -167,38 +167,38 @@ class Connection:
         assert self.up is not None and self.down is not None
         self._arrived(mask, self.down, self.up)
 
-    def _arrived(self, mask: int, reads: Flow, writes: Flow) -> None:
-        """Act on what epoll said of the socket that *reads* reads from and *writes* writes to."""
-        self.touched_s = self._owner.loop.now_s
+    def _arrived(self, mask: int, reads: ByteFlow, writes: ByteFlow) -> None:
+        """Handle epoll events of the socket that *reads* reads from and *writes* writes to."""
+        self.last_activity_s = self._owner.loop.now_s
         again = False
         try:
             if mask & OUT:
                 writes.writable = True
             if mask & ~OUT:
                 reads.readable = True
-                if mask & ~QUIET:
+                if mask & ~PLAIN_EVENTS:
                     reads.exact = True
                     reads.closing = bool(mask & RDHUP)
                 again = reads.pump()
             if mask & OUT and writes.held and writes.pump():
                 again = True
-        except Broken as broken:
+        except FlowBroken as broken:
             self._on_broken(broken)
             return
         if mask & ERR:
-            self._condemn(reads, reads.source.getsockopt(SOL_SOCKET, SO_ERROR))
+            self._begin_drain(reads, reads.source.getsockopt(SOL_SOCKET, SO_ERROR))
         elif reads.done and writes.done:
             self._close("finished")
         elif again:
             self._owner.loop.call_soon(self._resume)
 
     def _resume(self) -> None:
-        """Go on where the turn's share was used up."""
-        if self.closed or self._doom is not None or self.up is None or self.down is None:
+        """Continue flows that used up their share of the last turn."""
+        if self.closed or self._draining is not None or self.up is None or self.down is None:
             return
         try:
             again_up, again_down = self.up.pump(), self.down.pump()
-        except Broken as broken:
+        except FlowBroken as broken:
             self._on_broken(broken)
             return
         if self.up.done and self.down.done:
@@ -206,55 +206,55 @@ class Connection:
         elif again_up or again_down:
             self._owner.loop.call_soon(self._resume)
 
-    # ── a side is gone ──────────────────────────────────────────────────────────────────────────
+    # ── one side is closed ──────────────────────────────────────────────────────────────────────────
 
-    def _on_broken(self, broken: Broken) -> None:
+    def _on_broken(self, broken: FlowBroken) -> None:
         assert self.up is not None and self.down is not None
-        self._condemn(self.up if broken.sock is self.client else self.down, broken.error.errno or 0)
+        self._begin_drain(self.up if broken.sock is self.client else self.down, broken.error.errno or 0)
 
-    def _condemn(self, flow: Flow, code: int) -> None:
-        """The source of *flow* is gone: deliver what it sent, then reset the other side."""
+    def _begin_drain(self, flow: ByteFlow, code: int) -> None:
+        """Deliver what the closed source of *flow* sent, then reset the other side."""
         loop = self._owner.loop
         back = self.down if flow is self.up else self.up
         assert back is not None
         back.drop()
         side = "client" if flow is self.up else "upstream"
-        self._doom = Doom(flow, f"{side}_{'lost' if code in GONE else 'reset'}", loop.now_s + GRACE_S)
+        self._draining = Draining(flow, f"{side}_{'lost' if code in PATH_LOST else 'reset'}", loop.now_s + GRACE_S)
         flow.done = flow.exact = flow.readable = True  # done: no FIN, a reset will follow
         loop.forget(flow.source.fileno())
-        loop.transfer(flow.sink.fileno(), self._on_survivor)
-        self._work_off()
+        loop.transfer(flow.sink.fileno(), self._on_drain_event)
+        self._drain_step()
 
-    def _on_survivor(self, mask: int) -> None:
-        assert self._doom is not None
+    def _on_drain_event(self, mask: int) -> None:
+        assert self._draining is not None
         if mask & (ERR | HUP):
-            self.abort(self._doom.how)
+            self.abort(self._draining.how)
         elif mask & OUT:
-            self._doom.flow.writable = True
-            self._deliver(self._doom)
+            self._draining.flow.writable = True
+            self._deliver(self._draining)
 
-    def _work_off(self) -> None:
-        """Deliver; reset as soon as all is confirmed, or the time is up; else look again soon."""
-        doom, loop = self._doom, self._owner.loop
-        if doom is None or self.closed:
+    def _drain_step(self) -> None:
+        """Deliver; reset when all is acknowledged or the time is up, else check again later."""
+        draining, loop = self._draining, self._owner.loop
+        if draining is None or self.closed:
             return
-        settled = self._deliver(doom) and not unacknowledged_bytes(doom.flow.sink)
+        delivered = self._deliver(draining) and not unacknowledged_bytes(draining.flow.sink)
         if self.closed:
             return
-        if settled or loop.now_s >= doom.until_s:
-            self.abort(doom.how)
+        if delivered or loop.now_s >= draining.until_s:
+            self.abort(draining.how)
             return
-        loop.call_later(doom.look_s, self._work_off)
-        doom.look_s = min(2 * doom.look_s, LONGEST_LOOK_S)
+        loop.call_later(draining.poll_s, self._drain_step)
+        draining.poll_s = min(2 * draining.poll_s, LONGEST_POLL_S)
 
-    def _deliver(self, doom: Doom) -> bool:
-        """Move what can move of what the dead side sent; True: nothing is left of it."""
-        flow = doom.flow
+    def _deliver(self, draining: Draining) -> bool:
+        """Move what can be moved of the closed side's data; True: nothing is left."""
+        flow = draining.flow
         try:
             while flow.pump():
                 pass
-        except Broken as broken:
+        except FlowBroken as broken:
             flow.readable = False
             if broken.sock is flow.sink:
-                self.abort(doom.how)
+                self.abort(draining.how)
         return not flow.held

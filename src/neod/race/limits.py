@@ -1,4 +1,4 @@
-"""Who may come in: how many in all, how many from one address, and while there are descriptors left."""
+"""Limits on accepting: connections in all, connections of one client, and file descriptors."""
 
 import os
 import resource
@@ -6,17 +6,17 @@ from ipaddress import IPv6Address
 from typing import Final
 
 RESERVE: Final = 128
-"""Descriptors kept for races under way, pipes, metrics and reloading: nothing is accepted that would need them."""
+"""Descriptors reserved for attempts under way, pipes, metrics and reloading; accepting stops before they are used."""
 
 
 def client_of(host: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the /64 that a host with IPv6 chooses from at will."""
+    """Return what counts as one client: an IPv4 address, or an IPv6 /64, within which a host may use any address."""
     if ":" not in host or host.startswith("::ffff:"):
         return host
     return str(IPv6Address(int(IPv6Address(host.partition("%")[0])) >> 64 << 64))
 
 
-class Limits:
+class ConnectionLimits:
     """Counts connections of one race by client. Pure."""
 
     __slots__ = ("_by_host", "count", "most", "most_per_client")
@@ -28,11 +28,11 @@ class Limits:
 
     @property
     def full(self) -> bool:
-        """Whether nobody at all may come in now."""
+        """True if no connection may be accepted now."""
         return self.count >= self.most
 
     def admit(self, host: str) -> bool:
-        """Count one in, unless its address has its share already."""
+        """Count a connection and return True, unless its client has reached the limit."""
         client = client_of(host)
         have = self._by_host.get(client, 0)
         if have >= self.most_per_client > 0:
@@ -42,7 +42,7 @@ class Limits:
         return True
 
     def leave(self, host: str) -> None:
-        """Count one out that was admitted."""
+        """Count the end of an admitted connection."""
         client = client_of(host)
         self.count -= 1
         left = self._by_host[client] - 1
@@ -53,9 +53,9 @@ class Limits:
 
 
 def raise_descriptor_limit() -> int:
-    """Lift the soft limit of open files to the hard one and return it.
+    """Raise the soft limit of open files to the hard limit and return it.
 
-    The soft limit is 1024 for the sake of ``select``, which nothing here uses.
+    The soft limit of 1024 exists for ``select``, which is not used here.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -65,8 +65,8 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-class Descriptors:
-    """How near the limit of open files is. Asks nobody: a new descriptor has the lowest number that is free."""
+class DescriptorBudget:
+    """How close the limit of open files is. No system call needed: a new descriptor is the lowest free number."""
 
     __slots__ = ("ceiling",)
 
@@ -74,11 +74,11 @@ class Descriptors:
         self.ceiling = limit - min(RESERVE, limit // 4)
 
     def scarce(self, fd: int) -> bool:
-        """Whether *fd*, just opened, is among the last."""
+        """True if *fd*, just opened, is one of the reserved numbers."""
         return fd >= self.ceiling
 
     def scarce_now(self) -> bool:
-        """Whether the next one would be among the last."""
+        """True if the next descriptor would be one of the reserved numbers."""
         try:
             fd = os.dup(2)
         except OSError:

@@ -25,14 +25,14 @@ IN, OUT, ERR, HUP, RDHUP, PRI = (
     select.EPOLLPRI,
 )
 DUPLEX: Final = IN | OUT | RDHUP | PRI | select.EPOLLET
-"""Everything a stream can say, each once when it begins to be true."""
+"""All events of a stream, edge-triggered: each is reported once when it begins."""
 
-EVENTS_A_TURN: Final = 512
-WEED_AT: Final = 4096
-"""Timers, cancelled ones included, from which the heap is cleaned."""
+EVENTS_PER_TURN: Final = 512
+CLEAN_HEAP_AT: Final = 4096
+"""Timers, including cancelled ones, at which cancelled ones are removed from the heap."""
 
-BUGS: Final = 100
-"""After so many exceptions that nobody expected, the process had better start anew."""
+MAX_BUGS: Final = 100
+"""After so many unexpected exceptions the process ends, to be restarted."""
 
 Watcher = Callable[[int], object]
 """Gets the epoll event mask."""
@@ -44,7 +44,7 @@ def boottime_s() -> float:
 
 
 class Timer:
-    """A call that is due at ``due_s``, unless it is cancelled before."""
+    """A call due at ``due_s`` unless cancelled."""
 
     __slots__ = ("call", "due_s")
 
@@ -53,15 +53,15 @@ class Timer:
         self.call: Callable[[], object] | None = call
 
     def cancel(self) -> None:
-        """Never call; what the call held on to is let go at once."""
+        """Do not call; references held by the call are released at once."""
         self.call = None
 
 
 class Loop:
-    """Calls whoever watches a file descriptor, and whoever waits for a time.
+    """Calls watchers of file descriptors, and timers.
 
-    ``now_s`` is CLOCK_BOOTTIME at the start of the turn: good enough for
-    everything but measuring.
+    ``now_s`` is CLOCK_BOOTTIME at the start of the turn: precise enough for
+    everything except measuring.
     """
 
     def __init__(
@@ -74,34 +74,34 @@ class Loop:
         self._epoll = select.epoll()
         self._watchers: dict[int, Watcher] = {}
         self._timers: list[tuple[float, int, Timer]] = []
-        self._weed_at = WEED_AT
+        self._clean_heap_at = CLEAN_HEAP_AT
         self._serial = count()
         self._soon: list[Callable[[], object]] = []
-        self._graves: list[socket] = []
+        self._closing: list[socket] = []
         self._running = False
         self._posted: deque[Callable[[], object]] = deque()
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.watch(self._bell, self._on_bell, IN)
+        self._wakeup_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._wakeup_fd, self._on_wakeup, IN)
 
     def watch(self, fd: int, watcher: Watcher, mask: int = DUPLEX) -> None:
-        """Call *watcher* with what happens on *fd*.
+        """Call *watcher* with the events of *fd*.
 
         Raises:
-            PermissionError: *fd* is of a kind that is always ready, a regular file.
+            PermissionError: *fd* is a regular file, which epoll does not support.
         """
         self._epoll.register(fd, mask)
         self._watchers[fd] = watcher
 
     def transfer(self, fd: int, watcher: Watcher) -> None:
-        """Call *watcher* from now on for *fd*, which is watched already; costs no system call."""
+        """Replace the watcher of *fd*, without a system call."""
         self._watchers[fd] = watcher
 
     def change(self, fd: int, mask: int) -> None:
-        """Look for other events on *fd*."""
+        """Watch *fd* for other events."""
         self._epoll.modify(fd, mask)
 
     def forget(self, fd: int) -> None:
-        """Watch *fd* no longer, and leave it open."""
+        """Stop watching *fd*; it stays open."""
         if self._watchers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
 
@@ -114,28 +114,28 @@ class Loop:
         self.watch(fd, lambda _: call(), OUT)
 
     def remove_reader(self, fd: int, /) -> None:
-        """Watch *fd* no longer."""
+        """Stop watching *fd*."""
         self.forget(fd)
 
     remove_writer = remove_reader
 
     def close_later(self, sock: socket) -> None:
-        """Watch *sock* no longer and close it when this turn ends.
+        """Stop watching *sock* and close it when this turn ends.
 
-        Not sooner: its number could be given to a new connection, and what
-        epoll has already reported for the old would reach the new.
+        Not sooner: its number could be reused by a new connection, which would
+        get the events that epoll has already reported for the old one.
         """
         self._watchers.pop(sock.fileno(), None)
-        self._graves.append(sock)
+        self._closing.append(sock)
 
     def call_soon(self, call: Callable[[], object], /) -> None:
         """Call after the events of this turn, or else in the next turn, which then does not wait."""
         self._soon.append(call)
 
     def call_soon_threadsafe(self, call: Callable[[], object]) -> None:
-        """Call in the next turn; the only method that another thread may use."""
+        """Call in the next turn; the only method for other threads."""
         self._posted.append(call)
-        os.eventfd_write(self._bell, 1)
+        os.eventfd_write(self._wakeup_fd, 1)
 
     def call_later(self, delay_s: float, call: Callable[[], object], /) -> Timer:
         """Call after *delay_s*, counted from the start of this turn."""
@@ -144,18 +144,18 @@ class Loop:
         return timer
 
     def stop(self) -> None:
-        """Let :meth:`run` return at the end of this turn."""
+        """Make :meth:`run` return at the end of this turn."""
         self._running = False
 
     def run(self) -> None:
-        """Take turns until :meth:`stop`."""
+        """Run turns until :meth:`stop`."""
         self._running = True
         while self._running:
             self.turn()
 
     def turn(self, longest_s: float | None = None) -> None:
-        """Wait for something to happen, at most *longest_s*, and do all that is due."""
-        events = self._epoll.poll(self._patience_s(longest_s), EVENTS_A_TURN)
+        """Wait for events, at most *longest_s*, and call all that is due."""
+        events = self._epoll.poll(self._poll_timeout_s(longest_s), EVENTS_PER_TURN)
         self.now_s = self.boottime_s()
         self.turns += 1
         watchers = self._watchers
@@ -165,44 +165,44 @@ class Loop:
                 try:
                     watcher(mask)
                 except Exception as error:
-                    self._bug(error)
+                    self._report_bug(error)
         if self._soon:
             calls, self._soon = self._soon, []
             for call in calls:
-                self._do(call)
+                self._run_guarded(call)
         if self._timers:
-            self._ring()
-        if self._graves:
-            graves, self._graves = self._graves, []
-            for sock in graves:
+            self._run_due_timers()
+        if self._closing:
+            closing, self._closing = self._closing, []
+            for sock in closing:
                 sock.close()
 
-    def _do(self, call: Callable[[], object]) -> None:
+    def _run_guarded(self, call: Callable[[], object]) -> None:
         try:
             call()
         except Exception as error:
-            self._bug(error)
+            self._report_bug(error)
 
-    def _bug(self, error: Exception) -> None:
-        """Report what nobody expected: it shall cost its own connection, not all of them."""
+    def _report_bug(self, error: Exception) -> None:
+        """Report an unexpected exception: it costs its own connection, not all of them."""
         self._bugs += 1
-        if self._on_bug is None or self._bugs > BUGS:
+        if self._on_bug is None or self._bugs > MAX_BUGS:
             raise error
         self._on_bug(error)
 
     def close(self) -> None:
-        """Close what was buried, and epoll itself."""
-        for sock in self._graves:
+        """Close pending sockets and epoll itself."""
+        for sock in self._closing:
             sock.close()
         self._epoll.close()
-        os.close(self._bell)
+        os.close(self._wakeup_fd)
 
-    def _on_bell(self, _: int) -> None:
-        os.eventfd_read(self._bell)
+    def _on_wakeup(self, _: int) -> None:
+        os.eventfd_read(self._wakeup_fd)
         while self._posted:
-            self._do(self._posted.popleft())
+            self._run_guarded(self._posted.popleft())
 
-    def _patience_s(self, longest_s: float | None) -> float | None:
+    def _poll_timeout_s(self, longest_s: float | None) -> float | None:
         if self._soon:
             return 0.0
         while self._timers and self._timers[0][2].call is None:
@@ -212,17 +212,17 @@ class Loop:
         due_s = max(0.0, self._timers[0][0] - self.boottime_s())
         return due_s if longest_s is None else min(due_s, longest_s)
 
-    def _ring(self) -> None:
+    def _run_due_timers(self) -> None:
         while self._timers and self._timers[0][0] <= self.now_s:
             timer = heapq.heappop(self._timers)[2]
             if timer.call is not None:
-                self._do(timer.call)
+                self._run_guarded(timer.call)
                 timer.call = None
-        if len(self._timers) > self._weed_at:
-            self._weed()
+        if len(self._timers) > self._clean_heap_at:
+            self._drop_cancelled_timers()
 
-    def _weed(self) -> None:
-        """Drop cancelled timers, which are most of the heap: a race cancels nearly all of its own."""
+    def _drop_cancelled_timers(self) -> None:
+        """Remove cancelled timers, which are most of the heap: a race cancels nearly all of its own."""
         self._timers = [entry for entry in self._timers if entry[2].call is not None]
         heapq.heapify(self._timers)
-        self._weed_at = max(WEED_AT, 2 * len(self._timers))
+        self._clean_heap_at = max(CLEAN_HEAP_AT, 2 * len(self._timers))

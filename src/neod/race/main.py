@@ -11,10 +11,10 @@ from typing import Final
 
 from neod.netlink.netns import StuckInNetns
 from neod.observability.logs import Log, configure
-from neod.observability.notify import Notify
+from neod.observability.systemd import SystemdNotify
 from neod.race.limits import raise_descriptor_limit
 from neod.race.loop import IN, Loop
-from neod.race.service import Service
+from neod.race.service import RaceService
 from neod.race.settings import ConfigError, RaceConfig, ReadingFailed, read_config
 
 OK, FAILED, USAGE, TIMED_OUT, NO_SUCH, FILE_INVALID = 0, 1, 2, 3, 10, 78
@@ -23,11 +23,11 @@ OK, FAILED, USAGE, TIMED_OUT, NO_SUCH, FILE_INVALID = 0, 1, 2, 3, 10, 78
 STATUS_S: Final = 10.0
 
 GC_THRESHOLD: Final = 50_000
-"""Connections leave no cycles behind; looking for some every 700 allocations is work for nothing."""
+"""Connections create no reference cycles; searching for them every 700 allocations is wasted work."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run races until told to stop, or join one to standard input and output."""
+    """Run races until a signal ends them, or join one to standard input and output."""
     options = _options(argv)
     try:
         config = read_config(options.config)
@@ -43,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.connect:
         from neod.race.connect import connect
 
-        log = configure(_quiet(config.log_level), config.log_format)
+        log = configure(_quieter(config.log_level), config.log_format)
         return connect(known[options.names[0]], config.paths, options.runtime_dir, log)
-    return Program(options, config).run()
+    return RaceProgram(options, config).run()
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -69,23 +69,23 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _quiet(level: str) -> str:
-    """Return *level*, or ``warning`` where it would say more: ssh shows a user what its ProxyCommand prints."""
+def _quieter(level: str) -> str:
+    """Return *level*, but ``warning`` instead of ``info``: ssh shows users what its ProxyCommand prints."""
     return "warning" if level == "info" else level
 
 
-class Program:
+class RaceProgram:
     """The service as a process: signals, service manager, reload."""
 
     def __init__(self, options: argparse.Namespace, config: RaceConfig) -> None:
         self._file: str = options.config
         self._log: Log = configure(config.log_level, config.log_format)
         self._loop = Loop(on_bug=self._on_bug)
-        self._notify = Notify()
+        self._notify = SystemdNotify()
         limit = raise_descriptor_limit()
-        self._service = Service(self._loop, self._log, limit, options.runtime_dir, options.names)
+        self._service = RaceService(self._loop, self._log, limit, options.runtime_dir, options.names)
         self._reading = False
-        self._again = False
+        self._reload_again = False
         self._use(config)
 
     def run(self) -> int:
@@ -94,9 +94,9 @@ class Program:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 50, 100)
-        self._tell_ready()
-        self._beat()
-        self._tell_status()
+        self._notify_ready()
+        self._feed_watchdog()
+        self._notify_status()
         try:
             self._loop.run()
         except StuckInNetns as error:
@@ -108,19 +108,19 @@ class Program:
         self._log.error("a fault of neo-race", error=f"{type(error).__name__}: {error}", exc_info=error)
 
     def _watch_signals(self) -> None:
-        heard, told = socketpair()
-        heard.setblocking(False)
-        told.setblocking(False)
-        signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        reader, writer = socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        self._sockets = heard, told  # kept open
+        self._signal_sockets = reader, writer  # kept open
 
         def on_signal(_: int) -> None:
-            for number in heard.recv(64):
+            for number in reader.recv(64):
                 self._on_signal(number)
 
-        self._loop.watch(heard.fileno(), on_signal, IN)
+        self._loop.watch(reader.fileno(), on_signal, IN)
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGHUP:
@@ -131,13 +131,13 @@ class Program:
             self._service.stop(self._loop.stop)
 
     def _reload(self) -> None:
-        """Read the file in a child and a thread; a signal meanwhile leads to another reading."""
+        """Read the file in a child process, awaited in a thread; a signal meanwhile reads it again afterwards."""
         if self._reading:
-            self._again = True
+            self._reload_again = True
             return
         self._reading = True
         self._notify.reloading()
-        background(self._loop, lambda: read_config(self._file), self._on_read)
+        run_in_thread(self._loop, lambda: read_config(self._file), self._on_read)
 
     def _on_read(self, found: RaceConfig | ConfigError) -> None:
         self._reading = False
@@ -146,10 +146,10 @@ class Program:
                 self._log.error("file invalid; the races go on as they are", problem=problem)
         else:
             self._use(found)
-            self._log.info("reloaded", races=len(self._service.contests))
-        self._tell_ready()
-        if self._again:
-            self._again = False
+            self._log.info("reloaded", races=len(self._service.runners))
+        self._notify_ready()
+        if self._reload_again:
+            self._reload_again = False
             self._reload()
 
     def _use(self, config: RaceConfig) -> None:
@@ -157,24 +157,24 @@ class Program:
             self._log.warning("file", warning=warning)
         self._service.apply(config)
 
-    def _beat(self) -> None:
-        """Feed the watchdog from the loop itself: a loop that hangs does not."""
+    def _feed_watchdog(self) -> None:
+        """Send WATCHDOG=1 from the loop, so that a loop that hangs does not."""
         if self._notify.watchdog_s is not None:
-            self._notify.alive()
-            self._loop.call_later(self._notify.watchdog_s, self._beat)
+            self._notify.feed_watchdog()
+            self._loop.call_later(self._notify.watchdog_s, self._feed_watchdog)
 
-    def _tell_ready(self) -> None:
+    def _notify_ready(self) -> None:
         self._notify.status(self._service.status())
         self._notify.ready()
 
-    def _tell_status(self) -> None:
+    def _notify_status(self) -> None:
         if self._notify.listening:
             self._notify.status(self._service.status())
-            self._loop.call_later(STATUS_S, self._tell_status)
+            self._loop.call_later(STATUS_S, self._notify_status)
 
 
-def background(loop: Loop, work: Callable[[], RaceConfig], done: Callable[[RaceConfig | ConfigError], None]) -> None:
-    """Do *work*, which may block, in a thread, and hand what came of it to *done* on the loop."""
+def run_in_thread(loop: Loop, work: Callable[[], RaceConfig], done: Callable[[RaceConfig | ConfigError], None]) -> None:
+    """Run *work*, which may block, in a thread, and call *done* with its result on the loop."""
 
     def run() -> None:
         found: RaceConfig | ConfigError

@@ -1,13 +1,13 @@
-"""What neo-race counts, and its page for Prometheus. Pure."""
+"""Metrics of neo-race and their page for Prometheus. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from neod.observability.exposition import Family, Sample, by, number, plain
+from neod.observability.exposition import Metric, Sample, by, number, plain
 from neod.observability.exposition import page as page_of
-from neod.race.order import Candidate
+from neod.race.order import AddressPair
 
 K = TypeVar("K", bound=Hashable)
 
@@ -30,7 +30,7 @@ class Histogram:
         self.total += value
 
     def samples(self, labels: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Yield suffix, labels and value of every line of it."""
+        """Yield suffix, labels and value of each line."""
         running = 0
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
             running += count
@@ -40,8 +40,8 @@ class Histogram:
 
 
 @dataclass(slots=True)
-class Stats:
-    """What happened in one race since the start. Dictionaries count by their keys."""
+class RaceStats:
+    """Counters of one race since the start. Dictionaries count by their keys."""
 
     accepted: int = 0
     refused: dict[str, int] = field(default_factory=dict)  # why
@@ -53,14 +53,14 @@ class Stats:
     bytes_down: int = 0
     connect: Histogram = field(default_factory=Histogram)
 
-    def note_failure(self, candidate: Candidate, error: str) -> None:
+    def note_failure(self, candidate: AddressPair, error: str) -> None:
         """Count one attempt that failed."""
         count(self.failed, (candidate.upstream, candidate.source, error))
 
 
 @dataclass(frozen=True, slots=True)
-class Gauges:
-    """What one race holds at this moment."""
+class RaceGauges:
+    """Current values of one race."""
 
     open: int
     candidates: int
@@ -73,35 +73,35 @@ def count(counts: dict[K, int], key: K) -> None:
     counts[key] = counts.get(key, 0) + 1
 
 
-def exposition(races: Mapping[str, tuple[Stats, Gauges]]) -> str:
+def exposition(races: Mapping[str, tuple[RaceStats, RaceGauges]]) -> str:
     """Return the page: every family with its help, then a line a race and label."""
-    return page_of(Family(name, kind, text, list(_of_races(races, samples))) for name, kind, text, samples in FAMILIES)
+    return page_of(Metric(name, kind, text, list(_of_races(races, samples))) for name, kind, text, samples in METRICS)
 
 
-def _of_races(races: Mapping[str, tuple[Stats, Gauges]], samples: "Samples") -> Iterator[Sample]:
+def _of_races(races: Mapping[str, tuple[RaceStats, RaceGauges]], samples: "Samples") -> Iterator[Sample]:
     for race, (stats, gauges) in sorted(races.items()):
         for suffix, labels, value in samples(stats, gauges):
             yield suffix, {"race": race, **labels}, value
 
 
-def _won(stats: Stats, _: Gauges) -> Iterable[Sample]:
+def _won(stats: RaceStats, _: RaceGauges) -> Iterable[Sample]:
     for (upstream, source, protocol), value in sorted(stats.won.items()):
         yield "", {"upstream": upstream, "source": source, "protocol": protocol}, value
 
 
-def _failed(stats: Stats, _: Gauges) -> Iterable[Sample]:
+def _failed(stats: RaceStats, _: RaceGauges) -> Iterable[Sample]:
     for (upstream, source, error), value in sorted(stats.failed.items()):
         yield "", {"upstream": upstream, "source": source, "error": error}, value
 
 
-def _bytes(stats: Stats, gauges: Gauges) -> Iterable[Sample]:
+def _bytes(stats: RaceStats, gauges: RaceGauges) -> Iterable[Sample]:
     yield from plain(stats.bytes_up + gauges.live_up, direction="to_upstream")
     yield from plain(stats.bytes_down + gauges.live_down, direction="to_client")
 
 
-Samples = Callable[[Stats, Gauges], Iterable[Sample]]
+Samples = Callable[[RaceStats, RaceGauges], Iterable[Sample]]
 
-FAMILIES: Final[tuple[tuple[str, str, str, Samples], ...]] = (
+METRICS: Final[tuple[tuple[str, str, str, Samples], ...]] = (
     ("neo_race_accepted_total", "counter", "Connections accepted.", lambda s, _: plain(s.accepted)),
     ("neo_race_refused_total", "counter", "Connections refused, by limit.", lambda s, _: by(s.refused, "why")),
     ("neo_race_won_total", "counter", "Races won, by upstream, source address and protocol.", _won),

@@ -1,7 +1,7 @@
-"""Which candidate to try first, from what became of it lately. Pure.
+"""The order in which to try candidates, from their recent results. Pure.
 
-Not for: connecting, or deciding who wins. The race decides that; this only
-says who may start when not all can.
+It only matters when not all of them start at once. The race itself decides
+which one wins.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,18 +15,18 @@ WEIGHT: Final = 0.25
 HALF_LIFE_S: Final = 30.0
 """A failure counts half after this long: a rebooted relay is tried early again within minutes."""
 
-FORGET_S: Final = 600.0
-"""Results older than this say nothing."""
+MAX_AGE_S: Final = 600.0
+"""Older results are ignored."""
 
-UNKNOWN_S: Final = 0.3
-"""Taken for a candidate without results: behind what is known to be quick, before what is known to be bad.
-About the patience of RFC 8305 (250 ms) and of Go's dialer (300 ms)."""
+UNTRIED_S: Final = 0.3
+"""Assumed for a candidate without results: slower than known good ones, faster than known bad ones.
+About the delay of RFC 8305 (250 ms) and of Go's dialer (300 ms)."""
 
 PENALTY_S: Final = 4.0
 """What one fresh failure adds: more than a lost SYN (1 s) and its second copy (2 s more) cost."""
 
 EXPLORE_EVERY: Final = 8
-"""One race in this many lets the candidate start that was not heard of for longest."""
+"""One race in this many also starts the candidate whose last result is oldest."""
 
 STEPS_PER_DOUBLING: Final = 2
 NOISE_S: Final = 0.01
@@ -35,7 +35,7 @@ as equal and take turns: that every address carries its share matters more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class AddressPair:
     """A source address and an upstream address: one way to connect."""
 
     source: str  # empty: the kernel chooses
@@ -44,7 +44,7 @@ class Candidate:
 
     @property
     def upstream(self) -> str:
-        """The far end, as people write it."""
+        """The upstream as ADDRESS:PORT."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
@@ -52,71 +52,71 @@ class Candidate:
 
 
 class Score(NamedTuple):
-    """What became of a candidate lately; instants in seconds of one clock."""
+    """Recent results of a candidate; times in seconds of one clock."""
 
     smoothed_s: float | None = None
     failures: float = 0.0  # as of ``at_s``
     at_s: float = float("-inf")
 
 
-class Scored(Protocol):
+class HasScore(Protocol):
     """Something that can start in a race."""
 
-    candidate: Candidate
+    pair: AddressPair
     score: Score
 
 
-S = TypeVar("S", bound=Scored)
+S = TypeVar("S", bound=HasScore)
 
 
-def candidates(sources: Sequence[str] | None, targets: Iterable[tuple[str, int]]) -> list[Candidate]:
+def address_pairs(sources: Sequence[str] | None, targets: Iterable[tuple[str, int]]) -> list[AddressPair]:
     """Return source × target, of one address family each; *sources* None leaves the source to the kernel."""
     if sources is None:
-        return [Candidate("", host, port) for host, port in targets]
+        return [AddressPair("", host, port) for host, port in targets]
     return [
-        Candidate(source, host, port)
+        AddressPair(source, host, port)
         for host, port in targets
         for source in sources
         if (":" in source) == (":" in host)
     ]
 
 
-def connected(score: Score, took_s: float, now_s: float) -> Score:
-    """Return the score after a connection that took *took_s*: its failures are forgiven."""
-    return Score(_smooth(score, took_s, now_s), 0.0, now_s)
+def after_success(score: Score, took_s: float, now_s: float) -> Score:
+    """Return the score after a connection that took *took_s*: its failures are reset."""
+    return Score(_smoothed_s(score, took_s, now_s), 0.0, now_s)
 
 
-def outrun(score: Score, waited_s: float, now_s: float) -> Score:
-    """Return the score of a candidate that another beat after *waited_s*: it takes at least that long."""
-    known = _known(score, now_s)
+def after_losing(score: Score, waited_s: float, now_s: float) -> Score:
+    """Return the score of a candidate that lost after *waited_s*: it takes at least that long."""
+    known = _known_s(score, now_s)
     if known is not None and known >= waited_s:
         return score
-    return Score(_smooth(score, waited_s, now_s), _aged(score, now_s), now_s)
+    return Score(_smoothed_s(score, waited_s, now_s), _decayed_failures(score, now_s), now_s)
 
 
-def failed(score: Score, now_s: float) -> Score:
-    """Return the score after a refusal or a silence."""
-    return Score(score.smoothed_s, _aged(score, now_s) + 1.0, now_s)
+def after_failure(score: Score, now_s: float) -> Score:
+    """Return the score after an error or a time-out."""
+    return Score(score.smoothed_s, _decayed_failures(score, now_s) + 1.0, now_s)
 
 
-def estimate_s(score: Score, now_s: float, unknown_s: float = UNKNOWN_S) -> float:
-    """Return how long a connection would probably take, failures priced in; *unknown_s* where nothing is known."""
-    known = _known(score, now_s)
-    return (unknown_s if known is None else known) + PENALTY_S * _aged(score, now_s)
+def estimate_s(score: Score, now_s: float, unknown_s: float = UNTRIED_S) -> float:
+    """Return the expected connect time with the penalty for failures; *unknown_s* without results."""
+    known = _known_s(score, now_s)
+    return (unknown_s if known is None else known) + PENALTY_S * _decayed_failures(score, now_s)
 
 
-def arrange(entrants: Sequence[S], turn: int, now_s: float) -> list[S]:
-    """Return *entrants* in the order in which to start them, as the *turn*-th race.
+def ranked_order(candidates: Sequence[S], turn: int, now_s: float) -> list[S]:
+    """Return *candidates* in the order in which the *turn*-th race starts them.
 
-    Best first; between one and the next every other upstream comes once, each
-    over another source, so that neither one dead upstream nor one dead source
-    holds up a race by more than one step. Equals take turns. A source that has
-    not been tried with an upstream counts as good as those that have.
+    Best first. Upstreams alternate, each time with another source, so that
+    neither one dead upstream nor one dead source delays a race by more than
+    one step. Candidates of equal rank rotate. A source without results for an
+    upstream counts as good as the best one that has some.
     """
-    upstreams = by_upstream(entrants)
+    upstreams = by_upstream(candidates)
     ranked: dict[int, int] = {}
     for lane in upstreams:
-        unknown_s = min((s for e in lane if (s := _known(e.score, now_s)) is not None), default=UNKNOWN_S)
+        unknown_s = min((s for e in lane if (s := _known_s(e.score, now_s)) is not None), default=UNTRIED_S)
         ranked |= {id(e): _rank(estimate_s(e.score, now_s, unknown_s)) for e in lane}
     lanes = [_by_rank(lane, turn + shift, ranked) for shift, lane in enumerate(upstreams)]
     lanes.sort(key=lambda lane: ranked[id(lane[0])])
@@ -124,16 +124,16 @@ def arrange(entrants: Sequence[S], turn: int, now_s: float) -> list[S]:
     return [lane[at] for at in range(rounds) for lane in lanes if at < len(lane)]
 
 
-def by_upstream(entrants: Iterable[S]) -> list[list[S]]:
-    """Return *entrants* in lanes, one for each upstream."""
+def by_upstream(candidates: Iterable[S]) -> list[list[S]]:
+    """Return *candidates* grouped by upstream."""
     lanes: dict[tuple[str, int], list[S]] = {}
-    for entrant in entrants:
-        lanes.setdefault((entrant.candidate.host, entrant.candidate.port), []).append(entrant)
+    for candidate in candidates:
+        lanes.setdefault((candidate.pair.host, candidate.pair.port), []).append(candidate)
     return list(lanes.values())
 
 
 def window(lanes: Sequence[Sequence[S]], turn: int, most: int) -> list[S]:
-    """Return about *most* of all, of each lane those whose turn it is."""
+    """Return about *most* candidates, of each lane those whose turn it is."""
     each = max(1, most // len(lanes))
     found: list[S] = []
     for lane in lanes:
@@ -149,12 +149,12 @@ def starters(arranged: Sequence[S], turn: int, together: int) -> int:
 
 
 def explores(turn: int) -> bool:
-    """Whether the *turn*-th race also tries one that would not be its turn."""
+    """True if the *turn*-th race also starts the candidate with the oldest result."""
     return turn % EXPLORE_EVERY == EXPLORE_EVERY - 1
 
 
 def with_explorer(arranged: list[S], place: int) -> list[S]:
-    """Return *arranged* with the longest unheard of those from *place* on moved to *place*."""
+    """Return *arranged* with the one of oldest result, from *place* on, moved to *place*."""
     if place >= len(arranged):
         return arranged
     stalest = min(range(place, len(arranged)), key=lambda at: arranged[at].score.at_s)
@@ -163,23 +163,23 @@ def with_explorer(arranged: list[S], place: int) -> list[S]:
 
 def _by_rank(lane: list[S], shift: int, ranked: dict[int, int]) -> list[S]:
     at = shift % len(lane)
-    return sorted([*lane[at:], *lane[:at]], key=lambda entrant: ranked[id(entrant)])
+    return sorted([*lane[at:], *lane[:at]], key=lambda candidate: ranked[id(candidate)])
 
 
 def _rank(estimated_s: float) -> int:
     return int(STEPS_PER_DOUBLING * log2(1.0 + estimated_s / NOISE_S))
 
 
-def _known(score: Score, now_s: float) -> float | None:
-    return score.smoothed_s if now_s - score.at_s <= FORGET_S else None
+def _known_s(score: Score, now_s: float) -> float | None:
+    return score.smoothed_s if now_s - score.at_s <= MAX_AGE_S else None
 
 
-def _smooth(score: Score, new_s: float, now_s: float) -> float:
-    known = _known(score, now_s)
+def _smoothed_s(score: Score, new_s: float, now_s: float) -> float:
+    known = _known_s(score, now_s)
     return new_s if known is None else known + WEIGHT * (new_s - known)
 
 
-def _aged(score: Score, now_s: float) -> float:
+def _decayed_failures(score: Score, now_s: float) -> float:
     if score.failures == 0.0:
         return 0.0
     return score.failures * exp2((score.at_s - now_s) / HALF_LIFE_S)

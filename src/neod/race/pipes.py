@@ -1,8 +1,7 @@
-"""Pipes to splice through: few, shared by all flows, and given up when the kernel rations them.
+"""Pipes to splice through: few, shared by all flows, and not used when the kernel makes them too small.
 
-A flow needs a pipe only while bytes wait in it. So all that are idle or keep
-up share a handful; only those whose receiver is slower than the sender hold
-one each.
+A flow needs a pipe only while bytes wait in it. So idle and fast flows share a
+handful; only flows whose receiver is slower than the sender hold one each.
 """
 
 import errno
@@ -10,18 +9,18 @@ import fcntl
 import os
 from typing import Final
 
-WISHED_BYTES: Final = 1 << 18
-"""Asked for a pipe. Measured with one bulk flow: 64 KiB takes a sixth more CPU, 1 MiB hardly less."""
+PREFERRED_BYTES: Final = 1 << 18
+"""Requested size of a pipe. Measured with one bulk flow: 64 KiB takes a sixth more CPU, 1 MiB hardly less."""
 
-LEAST_BYTES: Final = 1 << 16
-"""Anything smaller is the ration of a user over ``fs.pipe-user-pages-soft``: two pages. Copying is faster."""
+MIN_BYTES: Final = 1 << 16
+"""Smaller means that the user is over ``fs.pipe-user-pages-soft`` and gets two pages. Copying is faster."""
 
-SPARE: Final = 32
+MAX_SPARE: Final = 32
 """Empty pipes kept for the next flow."""
 
 
 class Pipe:
-    """The two ends of one pipe. Whoever holds it knows how many bytes are inside."""
+    """The two ends of one pipe. Its holder knows how many bytes are inside."""
 
     __slots__ = ("into", "out", "room")
 
@@ -29,7 +28,7 @@ class Pipe:
         self.out, self.into, self.room = out, into, room
 
     def close(self) -> None:
-        """Drop the pipe and what is in it."""
+        """Close the pipe and discard its content."""
         os.close(self.out)
         os.close(self.into)
 
@@ -42,33 +41,33 @@ class PipePool:
         self.made = 0
         self.refusals = 0
         self._spare: list[Pipe] = []
-        self._rationed = False
+        self._exhausted = False
 
     def take(self) -> Pipe | None:
-        """Return an empty pipe, or None when copying has to do instead."""
+        """Return an empty pipe, or None: then the flow copies."""
         if self._spare:
             return self._spare.pop()
-        if self.made >= self.most or self._rationed:
+        if self.made >= self.most or self._exhausted:
             self.refusals += 1
             return None
         pipe = self._make()
         if pipe is None:
-            self._rationed = True
+            self._exhausted = True
             self.refusals += 1
         return pipe
 
     def give(self, pipe: Pipe) -> None:
         """Take back an empty pipe."""
-        if len(self._spare) < SPARE:
+        if len(self._spare) < MAX_SPARE:
             self._spare.append(pipe)
         else:
             self.drop(pipe)
 
     def drop(self, pipe: Pipe) -> None:
-        """Close a pipe, with what is in it."""
+        """Close a pipe and discard its content."""
         pipe.close()
         self.made -= 1
-        self._rationed = False
+        self._exhausted = False
 
     def close(self) -> None:
         """Close the spare ones."""
@@ -83,11 +82,11 @@ class PipePool:
                 return None
             raise
         try:
-            room = fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, WISHED_BYTES)
+            room = fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, PREFERRED_BYTES)
         except OSError:  # EPERM: over the soft limit; EBUSY cannot be
             room = fcntl.fcntl(into, fcntl.F_GETPIPE_SZ)
         pipe = Pipe(out, into, room)
-        if room < LEAST_BYTES:
+        if room < MIN_BYTES:
             pipe.close()
             return None
         self.made += 1

@@ -1,4 +1,4 @@
-"""Sockets made, tuned and thrown away: every option that neo-race sets, and why."""
+"""Opening, configuring and resetting sockets: every option that neo-race sets, and why."""
 
 import contextlib
 import errno
@@ -21,15 +21,15 @@ PROBES: Final = 6  # keepalive probes, a sixth of the idle time apart, before th
 RESET: Final = struct.pack("ii", 1, 0)  # struct linger: close sends RST and keeps nothing
 
 NO_MPTCP: Final = frozenset({errno.EPROTONOSUPPORT, errno.ENOPROTOOPT, errno.EINVAL, errno.EPERM, errno.EACCES})
-"""Kernels without it, with ``net.mptcp.enabled=0``, or behind a policy; plain TCP does then."""
+"""No MPTCP in the kernel, ``net.mptcp.enabled=0``, or a policy against it; plain TCP is used then."""
 
-Wishes = tuple[tuple[int, int, int], ...]  # level, option, value
+SocketOptions = tuple[tuple[int, int, int], ...]  # level, option, value
 
-FROM_THE_START: Final[Wishes] = (
+INITIAL_OPTIONS: Final[SocketOptions] = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1),
 )
-"""What the first byte needs; the options against a dead peer have time, and a short connection is over by then."""
+"""Needed from the first byte on. Keepalive and user time-out are set later: a short connection is over by then."""
 
 SockAddr = tuple[str, int] | tuple[str, int, int, int]
 
@@ -38,7 +38,7 @@ def address_of(host: str, port: int) -> tuple[int, SockAddr]:
     """Return family and socket address of a numeric *host*, with its scope if it has one.
 
     Raises:
-        OSError: it is a name, or nonsense.
+        OSError: it is not an address.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     family, _, _, _, address = found[0]
@@ -46,10 +46,10 @@ def address_of(host: str, port: int) -> tuple[int, SockAddr]:
 
 
 def stream(family: int, mptcp: bool) -> socket.socket:
-    """Return a non-blocking stream socket: MPTCP if it is asked for and the kernel has it, else TCP.
+    """Return a non-blocking stream socket: MPTCP if requested and available, else TCP.
 
     Raises:
-        OSError: no socket can be had at all.
+        OSError: no socket can be opened.
     """
     kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
     if mptcp:
@@ -62,10 +62,10 @@ def stream(family: int, mptcp: bool) -> socket.socket:
 
 
 def bind_source(sock: socket.socket, address: SockAddr) -> None:
-    """Bind to an address and leave the port to ``connect``, which knows the far end.
+    """Bind to an address; ``connect`` chooses the port (IP_BIND_ADDRESS_NO_PORT).
 
-    Without that an address would run out of ports at 28 000 connections,
-    whoever they go to.
+    Otherwise an address would have 28 000 ports for all upstreams together,
+    not for each.
     """
     with contextlib.suppress(OSError):  # MPTCP before 6.8 does not know it
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
@@ -84,7 +84,7 @@ def listener(settings: RaceSettings) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        tune(sock, wishes(settings))
+        set_options(sock, options(settings))
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError:
@@ -93,9 +93,9 @@ def listener(settings: RaceSettings) -> socket.socket:
     return sock
 
 
-def wishes(settings: RaceSettings) -> Wishes:
-    """Return the options of both sides: forward at once, notice the dead, keep urgent bytes in the stream."""
-    wanted = [*FROM_THE_START]
+def options(settings: RaceSettings) -> SocketOptions:
+    """Return the options of both sides: no delay, detection of dead peers, urgent data in the stream."""
+    wanted = [*INITIAL_OPTIONS]
     if settings.keepalive_s:
         idle_s = max(1, round(settings.keepalive_s))
         wanted += [
@@ -109,8 +109,8 @@ def wishes(settings: RaceSettings) -> Wishes:
     return tuple(wanted)
 
 
-def tune(sock: socket.socket, wanted: Wishes) -> None:
-    """Set the options that *sock* knows; MPTCP learnt them one by one, and none is worth a connection."""
+def set_options(sock: socket.socket, wanted: SocketOptions) -> None:
+    """Set the options that *sock* supports; older MPTCP lacks some, which must not fail the connection."""
     for level, option, value in wanted:
         try:
             sock.setsockopt(level, option, value)
@@ -119,10 +119,10 @@ def tune(sock: socket.socket, wanted: Wishes) -> None:
 
 
 def connecting(family: int, local: SockAddr | None, remote: SockAddr, mptcp: bool) -> socket.socket:
-    """Return a socket on its way to *remote*.
+    """Return a socket that is connecting to *remote*.
 
     Raises:
-        OSError: refused at once; nothing is left open.
+        OSError: it failed at once; nothing is left open.
     """
     sock = stream(family, mptcp)
     try:
@@ -137,14 +137,14 @@ def connecting(family: int, local: SockAddr | None, remote: SockAddr, mptcp: boo
     return sock
 
 
-def will_reset(sock: socket.socket) -> None:
-    """Make the coming close a reset: the far end learns of it at once and keeps nothing half open."""
+def reset_on_close(sock: socket.socket) -> None:
+    """Make the next close send RST (SO_LINGER 0), so that the peer keeps nothing half open."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 def unacknowledged_bytes(sock: socket.socket) -> int:
-    """Return how much the far end has not confirmed yet; 0 when nobody can tell any more."""
+    """Return the bytes that the peer has not acknowledged (SIOCOUTQ); 0 if the socket is gone."""
     try:
         answer = fcntl.ioctl(sock.fileno(), SIOCOUTQ, b"\0\0\0\0")
     except OSError:
@@ -153,8 +153,8 @@ def unacknowledged_bytes(sock: socket.socket) -> int:
     return waiting
 
 
-def speaks_mptcp(sock: socket.socket) -> bool:
-    """Whether the far end answered with MPTCP, too."""
+def is_mptcp(sock: socket.socket) -> bool:
+    """True if the connection is MPTCP at both ends, not fallen back to TCP."""
     if sock.proto != IPPROTO_MPTCP:
         return False
     try:

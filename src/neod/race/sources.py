@@ -1,4 +1,4 @@
-"""Where connections start from: the addresses of the host's paths that can carry them."""
+"""Source addresses of ``sources = "auto"``: those of the host's paths that are usable."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -6,34 +6,34 @@ from typing import Final
 from neod.race import addresses
 from neod.race.addresses import AddressWatch, LocalAddress
 from neod.race.loop import Loop
-from neod.race.neod import Neod, States
+from neod.race.path_status import PathStatusClient, States
 
 IN_SYNC: Final = "in-sync"
 
 RETRY_S: Final = 1.0
 
 
-def usable(links: Iterable[str], local: Iterable[LocalAddress], told: States | None) -> tuple[str, ...]:
-    """Return the source addresses that ``auto`` stands for, in the order of *links*.
+def usable(links: Iterable[str], local: Iterable[LocalAddress], states: States | None) -> tuple[str, ...]:
+    """Return the source addresses that ``auto`` means, in the order of *links*.
 
-    Of the fit addresses of *links*; where neod has told of a path, its IPv4
-    address only while everything about it is in-sync. If that leaves none,
-    those without regard to neod: a path that is being repaired may still work,
-    and whether it does the race will show.
+    These are the usable addresses of *links*; if neod reports a path, its IPv4
+    address counts only while the path is in-sync. If none is left, all of them
+    whatever neod reports: a path that is being repaired may still work, and
+    the race shows whether it does.
     """
     fit = {link: [a for a in local if a.link == link and a.fit and not a.loopback] for link in links}
-    ready = [a.ip for found in fit.values() for a in found if ":" in a.ip or _in_sync(a, told)]
+    ready = [a.ip for found in fit.values() for a in found if ":" in a.ip or _in_sync(a, states)]
     return tuple(ready or (a.ip for found in fit.values() for a in found))
 
 
-def _in_sync(address: LocalAddress, told: States | None) -> bool:
-    if told is None or address.link not in told:
+def _in_sync(address: LocalAddress, states: States | None) -> bool:
+    if states is None or address.link not in states:
         return True
-    return told[address.link] == (address.ip, IN_SYNC)
+    return states[address.link] == (address.ip, IN_SYNC)
 
 
 class AutoSources:
-    """Follows the usable addresses of *links*, and calls *changed* when there are others.
+    """Follows the usable addresses of *links*, and calls *changed* when they change.
 
     ``local`` is every address of the host, whether usable or not.
     """
@@ -43,38 +43,38 @@ class AutoSources:
         self.addresses: tuple[str, ...] = ()
         self._loop, self._links, self._changed = loop, links, changed
         self._closed = False
-        self._watch = AddressWatch(loop, self._look)
-        self._neod = Neod(loop, runtime_dir, self._judge)
+        self._watch = AddressWatch(loop, self._on_addresses)
+        self._path_status = PathStatusClient(loop, runtime_dir, self._on_path_status)
         self._read()
 
     def close(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         self._closed = True
         self._watch.close()
-        self._neod.close()
+        self._path_status.close()
 
     def _read(self) -> bool:
-        """Read the kernel; later again if it does not answer. True: there are other addresses than before."""
+        """Read the addresses, or retry later. True if the usable ones have changed."""
         try:
             self.local = addresses.read()
         except OSError:
-            self._loop.call_later(RETRY_S, self._look)
+            self._loop.call_later(RETRY_S, self._on_addresses)
             return False
-        return self._weigh()
+        return self._recompute()
 
-    def _weigh(self) -> bool:
-        before, self.addresses = self.addresses, usable(self._links, self.local, self._neod.states)
+    def _recompute(self) -> bool:
+        before, self.addresses = self.addresses, usable(self._links, self.local, self._path_status.states)
         return before != self.addresses
 
-    def _look(self) -> None:
-        """Read the kernel again, and ask neod what it makes of that."""
+    def _on_addresses(self) -> None:
+        """Read the addresses again, and query neod's paths."""
         if self._closed:
             return
-        self._neod.ask()
+        self._path_status.query()
         if self._read():
             self._changed()
 
-    def _judge(self) -> None:
-        """Take what neod says into account."""
-        if self._weigh():
+    def _on_path_status(self) -> None:
+        """Apply the states that neod has reported."""
+        if self._recompute():
             self._changed()

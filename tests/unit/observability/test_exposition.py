@@ -1,13 +1,13 @@
 """The text that Prometheus reads."""
 
-from neod.observability.exposition import Family, by, by_two, number, page, plain
+from neod.observability.exposition import Metric, by, by_two, number, page, plain
 
 
 def test_a_page_has_help_type_and_samples_of_every_family():
     families = [
-        Family("a_total", "counter", "All of a.", plain(3)),
-        Family("b", "gauge", "Some b.", by({"y": 2, "x": 1}, "which")),
-        Family("c", "gauge", "None at all.", ()),
+        Metric("a_total", "counter", "All of a.", plain(3)),
+        Metric("b", "gauge", "Some b.", by({"y": 2, "x": 1}, "which")),
+        Metric("c", "gauge", "None at all.", ()),
     ]
     assert page(families).splitlines() == [
         "# HELP a_total All of a.",
@@ -23,12 +23,12 @@ def test_a_page_has_help_type_and_samples_of_every_family():
 
 
 def test_labels_are_escaped():
-    family = Family("a", "gauge", "A.", plain(1, label='a\\b"c\nd'))
+    family = Metric("a", "gauge", "A.", plain(1, label='a\\b"c\nd'))
     assert page([family]).splitlines()[-1] == 'a{label="a\\\\b\\"c\\nd"} 1'
 
 
 def test_two_labels_come_in_order():
-    family = Family("a", "gauge", "A.", by_two({("link", "b"): 1, ("link", "a"): 2}, "kind", "phase"))
+    family = Metric("a", "gauge", "A.", by_two({("link", "b"): 1, ("link", "a"): 2}, "kind", "phase"))
     assert page([family]).splitlines()[2:] == ['a{kind="link",phase="a"} 2', 'a{kind="link",phase="b"} 1']
 
 

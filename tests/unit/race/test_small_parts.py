@@ -8,20 +8,20 @@ import sys
 import pytest
 
 from neod.race.addresses import LocalAddress
-from neod.race.limits import Descriptors, Limits, client_of
-from neod.race.metrics import Gauges, Histogram, Stats, count, exposition
-from neod.race.neod import states
-from neod.race.order import Candidate
-from neod.race.pipes import LEAST_BYTES, PipePool
-from neod.race.resolve import Answer as Resolved
-from neod.race.resolve import Name, in_hosts, interleaved
+from neod.race.limits import ConnectionLimits, DescriptorBudget, client_of
+from neod.race.metrics import Histogram, RaceGauges, RaceStats, count, exposition
+from neod.race.order import AddressPair
+from neod.race.path_status import states
+from neod.race.pipes import MIN_BYTES, PipePool
+from neod.race.resolve import ResolvedName as Resolved
+from neod.race.resolve import UpstreamName, in_hosts, interleaved
 from neod.race.sources import usable
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_client_gets_its_share_and_gives_it_back():
-    limits = Limits(3, 2)
+    limits = ConnectionLimits(3, 2)
     assert [limits.admit("a"), limits.admit("a"), limits.admit("a"), limits.admit("b")] == [True, True, False, True]
     assert limits.full
     limits.leave("a")
@@ -30,7 +30,7 @@ def test_a_client_gets_its_share_and_gives_it_back():
 
 
 def test_without_a_share_one_client_may_have_all():
-    limits = Limits(100, 0)
+    limits = ConnectionLimits(100, 0)
     assert all(limits.admit("a") for _ in range(100))
 
 
@@ -49,20 +49,20 @@ def test_a_client_with_ipv6_is_its_network(host, client):
 
 
 def test_descriptors_are_scarce_before_they_are_gone():
-    assert not Descriptors(1024).scarce(800)
-    assert Descriptors(1024).scarce(896)
-    assert Descriptors(64).scarce(48)
+    assert not DescriptorBudget(1024).scarce(800)
+    assert DescriptorBudget(1024).scarce(896)
+    assert DescriptorBudget(64).scarce(48)
 
 
 # ── metrics ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_page_is_what_prometheus_reads():
-    stats = Stats(accepted=3, bytes_up=10, bytes_down=20)
+    stats = RaceStats(accepted=3, bytes_up=10, bytes_down=20)
     count(stats.won, ("1.1.1.1:443", "10.0.0.1", "mptcp"))
-    stats.note_failure(Candidate("", "2.2.2.2", 1), "ECONNREFUSED")
+    stats.note_failure(AddressPair("", "2.2.2.2", 1), "ECONNREFUSED")
     count(stats.lost, 'odd "reason"\n')
-    page = exposition({"r": (stats, Gauges(1, 2, 5, 6))}).splitlines()
+    page = exposition({"r": (stats, RaceGauges(1, 2, 5, 6))}).splitlines()
     assert 'neo_race_accepted_total{race="r"} 3' in page
     assert 'neo_race_won_total{race="r",upstream="1.1.1.1:443",source="10.0.0.1",protocol="mptcp"} 1' in page
     assert 'neo_race_attempts_failed_total{race="r",upstream="2.2.2.2:1",source="",error="ECONNREFUSED"} 1' in page
@@ -118,31 +118,31 @@ class Later:
 
 def asked(*answers):
     """Return a name whose answers come at once, one after the other, and what was heard of it."""
-    loop, heard = Later(), []
-    name = Name.__new__(Name)
-    name.name, name.answer, name._loop, name._changed = "n", Resolved(), loop, lambda n: heard.append(n.answer)
+    loop, received = Later(), []
+    name = UpstreamName.__new__(UpstreamName)
+    name.name, name.answer, name._loop, name._changed = "n", Resolved(), loop, lambda n: received.append(n.answer)
     name._retry_s, name._closed = 1.0, False
     for answer in answers:
         name._take(answer)
-    return name, loop.due, heard
+    return name, loop.due, received
 
 
 def test_an_answer_is_asked_for_again_when_its_time_is_over():
-    _, due, heard = asked(Resolved(("1.1.1.1",), 300.0))
+    _, due, received = asked(Resolved(("1.1.1.1",), 300.0))
     assert [delay for delay, _ in due] == [300.0]
-    assert heard[0].addresses == ("1.1.1.1",)
+    assert received[0].addresses == ("1.1.1.1",)
 
 
 def test_a_failure_leaves_what_was_known_and_is_repeated_ever_more_slowly():
-    name, due, heard = asked(Resolved(("1.1.1.1",), 300.0), *[Resolved(problem="no")] * 7)
+    name, due, received = asked(Resolved(("1.1.1.1",), 300.0), *[Resolved(problem="no")] * 7)
     assert name.answer.addresses == ("1.1.1.1",)
     assert [delay for delay, _ in due] == [300.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-    assert len(heard) == 2
+    assert len(received) == 2
 
 
 def test_the_same_answer_in_another_order_is_no_news():
-    _, _, heard = asked(Resolved(("1.1.1.1", "2.2.2.2"), 5.0), Resolved(("2.2.2.2", "1.1.1.1"), 5.0))
-    assert len(heard) == 1
+    _, _, received = asked(Resolved(("1.1.1.1", "2.2.2.2"), 5.0), Resolved(("2.2.2.2", "1.1.1.1"), 5.0))
+    assert len(received) == 1
 
 
 # ── sources ─────────────────────────────────────────────────────────────────────────────────────
@@ -216,6 +216,6 @@ def test_a_user_whose_pipes_are_rationed_gets_none_that_are_tiny():
     if "unshare" in done.stderr:
         pytest.skip(f"no user namespaces: {done.stderr.strip()}")
     found = json.loads(done.stdout)
-    assert found["least"] >= LEAST_BYTES
+    assert found["least"] >= MIN_BYTES
     assert found["pipes"] <= 1024
     assert found["again"]

@@ -183,9 +183,9 @@ def test_reading_the_file_loads_nothing_of_neod_but_the_reader(tmp_path):
     file = tmp_path / "neo.toml"
     file.write_text(f'[races.r]\n{GOOD}[uplinks.eth0]\nipv4 = "follow"\ntable = 33\n')
     code = (
-        "import sys; from neod.race.service import Service; from neod.race.settings import read_config;"
+        "import sys; from neod.race.service import RaceService; from neod.race.settings import read_config;"
         "print(read_config(sys.argv[1]).paths, sorted(n for n in sys.modules if n.startswith('neod.')"
-        " and n.split('.')[1] not in ('race', 'netlink', 'control', 'observability', 'wire')))"
+        " and n.split('.')[1] not in ('race', 'netlink', 'control', 'observability')))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, timeout=60)
     assert done.stdout == "('eth0',) ['neod.config', 'neod.config.reader', 'neod.model', 'neod.model.errors']\n", (

@@ -1,7 +1,7 @@
-"""What neod says of its paths: which of their addresses have table, rule and route, so that packets leave as meant.
+"""The state of neod's paths: which addresses have their table, rule and route, so that packets take the right link.
 
-Varlink on neo-race's own loop. neod may be absent, restart or be of another
-version: then there is simply no answer, and another attempt later.
+Varlink on neo-race's own loop. neod may be absent, restarting or of another
+version: then the call fails, and is retried later.
 """
 
 import json
@@ -14,19 +14,19 @@ from neod.race.loop import ERR, HUP, IN, RDHUP, Loop, Timer
 
 STATUS: Final = "org.neo.Control1.Status"
 EVENTS: Final = "org.neo.Control1.Events"
-ANSWER_S: Final = 5.0
-MOST_BYTES: Final = 16 << 20
+REPLY_TIMEOUT_S: Final = 5.0
+MAX_REPLY_BYTES: Final = 16 << 20
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 30.0
 SETTLE_S: Final = 0.2
-"""neod tells of every change; the state after a burst of them is asked for once."""
+"""neod reports every change; the state is queried once after a burst."""
 
 States = Mapping[str, tuple[str, str]]
 """Path name: (IPv4 address without prefix length, phase)."""
 
 
 def states(reply: Mapping[str, Any]) -> States:
-    """Return what a ``Status`` reply says of paths; what is malformed is left out."""
+    """Return the paths of a ``Status`` reply; malformed rows are left out."""
     rows = reply.get("paths")
     found = {}
     for row in rows if isinstance(rows, list) else ():
@@ -35,8 +35,8 @@ def states(reply: Mapping[str, Any]) -> States:
     return found
 
 
-class Call:
-    """One Varlink call. *replied* gets each reply; *ended* comes once, when no more will."""
+class VarlinkCall:
+    """One Varlink call. *replied* gets each reply; *ended* is called once, after the last."""
 
     def __init__(
         self,
@@ -47,9 +47,9 @@ class Call:
         ended: Callable[[], None],
     ) -> None:
         self._loop, self._replied, self._ended = loop, replied, ended
-        self._heard = bytearray()
+        self._received = bytearray()
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._timer: Timer | None = None if request.get("more") else loop.call_later(ANSWER_S, self._end)
+        self._timer: Timer | None = None if request.get("more") else loop.call_later(REPLY_TIMEOUT_S, self._end)
         self._over = False
         try:
             with bindable(path) as name:
@@ -62,7 +62,7 @@ class Call:
         loop.watch(self._sock.fileno(), self._on_event, IN | RDHUP)
 
     def close(self) -> None:
-        """Hang up; nothing is called any more."""
+        """Close the connection; nothing is called any more."""
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
@@ -76,18 +76,18 @@ class Call:
 
     def _on_event(self, mask: int) -> None:
         try:
-            heard = self._sock.recv(1 << 18)
+            received = self._sock.recv(1 << 18)
         except BlockingIOError:
             return
         except OSError:
-            heard = b""
-        self._heard += heard
-        if not heard or len(self._heard) > MOST_BYTES or (mask & (ERR | HUP) and not mask & IN):
+            received = b""
+        self._received += received
+        if not received or len(self._received) > MAX_REPLY_BYTES or (mask & (ERR | HUP) and not mask & IN):
             self._end()
             return
-        while not self._over and (end := self._heard.find(b"\0")) >= 0:
-            frame = bytes(self._heard[:end])
-            del self._heard[: end + 1]
+        while not self._over and (end := self._received.find(b"\0")) >= 0:
+            frame = bytes(self._received[:end])
+            del self._received[: end + 1]
             self._take(frame)
 
     def _take(self, frame: bytes) -> None:
@@ -105,29 +105,29 @@ class Call:
             self._end()
 
 
-class Neod:
-    """Keeps ``states`` at what neod says, and calls *changed* when that is something new."""
+class PathStatusClient:
+    """Keeps ``states`` equal to neod's, and calls *changed* when they change."""
 
     def __init__(self, loop: Loop, runtime_dir: str, changed: Callable[[], None]) -> None:
-        self.states: States | None = None  # None: nobody has answered
+        self.states: States | None = None  # None: no reply yet
         self._loop, self._path, self._changed = loop, f"{runtime_dir}/{SOCKET}", changed
         self._retry_s = FIRST_RETRY_S
-        self._asking: Call | None = None
-        self._following: Call | None = None
+        self._status_call: VarlinkCall | None = None
+        self._events_call: VarlinkCall | None = None
         self._settling = False
         self._closed = False
         self._follow()
 
-    def ask(self) -> None:
-        """Ask for the state soon; many wishes are one question."""
+    def query(self) -> None:
+        """Query the state soon; several calls are one query."""
         if not self._settling and not self._closed:
             self._settling = True
-            self._loop.call_later(SETTLE_S, self._ask)
+            self._loop.call_later(SETTLE_S, self._query)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self._closed = True
-        for call in (self._asking, self._following):
+        for call in (self._status_call, self._events_call):
             if call is not None:
                 call.close()
 
@@ -135,30 +135,30 @@ class Neod:
         if self._closed:
             return
         request = {"method": EVENTS, "parameters": {"follow": True}, "more": True}
-        self._following = Call(self._loop, self._path, request, self._on_hint, self._on_silence)
-        self._ask()
+        self._events_call = VarlinkCall(self._loop, self._path, request, self._on_event_reply, self._on_ended)
+        self._query()
 
-    def _on_hint(self, _: Mapping[str, Any]) -> None:
-        self.ask()
+    def _on_event_reply(self, _: Mapping[str, Any]) -> None:
+        self.query()
 
-    def _on_silence(self) -> None:
-        """neod went away or was never there: what it said last stands until it is back."""
-        self._following = None
+    def _on_ended(self) -> None:
+        """Reconnect later: neod stopped or does not run. Its last reply stays in force."""
+        self._events_call = None
         self._loop.call_later(self._retry_s, self._follow)
         self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
 
-    def _ask(self) -> None:
+    def _query(self) -> None:
         self._settling = False
-        if self._asking is None and not self._closed:
+        if self._status_call is None and not self._closed:
             request = {"method": STATUS, "parameters": {}}
-            self._asking = Call(self._loop, self._path, request, self._on_status, self._on_asked)
+            self._status_call = VarlinkCall(self._loop, self._path, request, self._on_status, self._on_status_ended)
 
-    def _on_asked(self) -> None:
-        self._asking = None
+    def _on_status_ended(self) -> None:
+        self._status_call = None
 
     def _on_status(self, reply: Mapping[str, Any]) -> None:
         self._retry_s = FIRST_RETRY_S
-        told = states(reply)
-        if told != self.states:
-            self.states = told
+        found = states(reply)
+        if found != self.states:
+            self.states = found
             self._changed()

@@ -1,11 +1,11 @@
-"""One direction of a connection: what arrives on one socket leaves on the other, in order, once.
+"""One direction of a connection: bytes from one socket to the other, in order.
 
-Small messages are copied through one buffer that all flows share; from the
-first full buffer on a flow is spliced through a pipe, which the kernel fills
-and empties without copying. A pipe or a buffer is held only while the
-receiver is slower than the sender, and nothing is read before all that was
-read is gone: so back-pressure reaches the sender, and ``EAGAIN`` when reading
-always means an empty socket (a pipe that is full says the same).
+Small messages are copied through a buffer that all flows share; after the
+first full buffer a flow is spliced through a pipe, without copying to user
+space. A pipe or a buffer is held only while the receiver is slower than the
+sender, and nothing is read before everything read is sent: so back-pressure
+reaches the sender, and ``EAGAIN`` when reading always means an empty socket (a
+full pipe would return it, too).
 """
 
 import os
@@ -15,24 +15,24 @@ from typing import Final
 from neod.race.pipes import Pipe, PipePool
 
 SCRATCH_BYTES: Final = 1 << 14
-"""Up to here a message is copied: the pipe's two system calls more cost about what copying this does."""
+"""Messages up to this size are copied: splicing needs two more system calls, which cost about as much."""
 
 TURN_BYTES: Final = 1 << 20
-"""Moved for one flow before the others have their turn."""
+"""Moved for one flow before other flows are served."""
 
 FLAGS: Final = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 
 
-class Broken(Exception):
-    """*sock* failed, and with it whatever went through it."""
+class FlowBroken(Exception):
+    """*sock* failed, and so did the flows through it."""
 
     def __init__(self, sock: socket, error: OSError) -> None:
         super().__init__(error)
         self.sock, self.error = sock, error
 
 
-class Scratch:
-    """What all flows of one thread share: the buffer for small messages and the pipes."""
+class SharedBuffers:
+    """Shared by all flows of one thread: the buffer for small messages, and the pipes."""
 
     __slots__ = ("buffer", "pool", "view")
 
@@ -42,13 +42,12 @@ class Scratch:
         self.pool = pool
 
 
-class Flow:
+class ByteFlow:
     """Bytes from *source* to *sink*.
 
-    ``readable`` and ``writable`` are what epoll said last and no system call
-    has contradicted since. ``exact`` makes reading go on until the socket says
-    that it is empty; without it a short read says so, which holds for TCP
-    unless its end or urgent data was reported.
+    ``readable`` and ``writable`` are set by epoll events and cleared by EAGAIN.
+    With ``exact`` reading goes on until EAGAIN; without it a short read means an
+    empty socket, which holds for TCP unless FIN or urgent data was reported.
     """
 
     __slots__ = (
@@ -68,20 +67,20 @@ class Flow:
         "writable",
     )
 
-    def __init__(self, source: socket, sink: socket, scratch: Scratch, exact: bool = False) -> None:
+    def __init__(self, source: socket, sink: socket, scratch: SharedBuffers, exact: bool = False) -> None:
         self.source, self.sink, self.scratch, self.exact = source, sink, scratch, exact
         self.readable = self.writable = False
         self.bulk = False
-        self.closing = False  # the end is in the source's buffer already, behind what is still to be read
-        self.ended = False  # the source will send no more
-        self.done = False  # and the sink was told so
+        self.closing = False  # a FIN is queued behind the unread data of the source
+        self.ended = False  # the FIN of the source was read
+        self.done = False  # and forwarded to the sink
         self.held = 0  # bytes in ``pipe`` or ``rest``
-        self.moved = 0  # bytes handed to the sink's kernel, in all
+        self.moved = 0  # bytes sent to the sink, in all
         self.pipe: Pipe | None = None
         self.rest = b""
 
     def pump(self) -> bool:
-        """Move what can move now; True asks for another turn.
+        """Move what can be moved now; True: call again in the next turn.
 
         Raises:
             Broken: one of the two sockets has failed.
@@ -102,7 +101,7 @@ class Flow:
         return self.readable
 
     def drop(self) -> None:
-        """Forget what is held; the pipe goes with it."""
+        """Discard what is held, and its pipe."""
         if self.pipe is not None:
             if self.held:
                 self.scratch.pool.drop(self.pipe)
@@ -123,10 +122,10 @@ class Flow:
             try:
                 self.sink.shutdown(SHUT_WR)
             except OSError as error:
-                raise Broken(self.sink, error) from error
+                raise FlowBroken(self.sink, error) from error
 
     def _copy_in(self) -> int:
-        """Read once into the shared buffer and send it on; what does not go out is kept."""
+        """Read once into the shared buffer and send; keep what the sink does not take."""
         scratch = self.scratch
         try:
             got = self.source.recv_into(scratch.buffer)
@@ -134,7 +133,7 @@ class Flow:
             self.readable = False
             return 0
         except OSError as error:
-            raise Broken(self.source, error) from error
+            raise FlowBroken(self.source, error) from error
         if got == 0:
             self.ended = True
             return 0
@@ -143,12 +142,12 @@ class Flow:
         elif not self.exact:
             self.readable = False
         try:
-            # the end follows at once: let it travel in the same packet
+            # the FIN follows at once: in the same packet
             sent = self.sink.send(scratch.view[:got], MSG_MORE if self.closing else 0) if self.writable else 0
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            raise Broken(self.sink, error) from error
+            raise FlowBroken(self.sink, error) from error
         self.moved += sent
         if sent < got:
             self.writable = False
@@ -157,7 +156,7 @@ class Flow:
         return got
 
     def _splice_in(self) -> int:
-        """Fill an empty pipe from the source; copies instead when there is none."""
+        """Fill an empty pipe from the source; copy if no pipe is available."""
         pipe = self.pipe
         if pipe is None:
             pipe = self.pipe = self.scratch.pool.take()
@@ -169,13 +168,13 @@ class Flow:
             self.readable = False
             return 0
         except OSError as error:
-            raise Broken(self.source, error) from error
+            raise FlowBroken(self.source, error) from error
         if self.held == 0:
             self.ended = True
         return self.held
 
     def _flush(self) -> bool:
-        """Hand over what is held; False: the sink takes no more now."""
+        """Send what is held; False: the sink takes no more now."""
         while self.writable:
             try:
                 sent = self._flush_pipe(self.pipe) if self.pipe is not None else self._flush_rest()
@@ -183,7 +182,7 @@ class Flow:
                 self.writable = False
                 return False
             except OSError as error:
-                raise Broken(self.sink, error) from error
+                raise FlowBroken(self.sink, error) from error
             self.held -= sent
             self.moved += sent
             if self.held == 0:

@@ -1,4 +1,4 @@
-"""Whether a race would forward to itself, directly or through other races of this process. Pure."""
+"""Forwarding loops: a race whose upstream leads back to it, directly or through other races of this process. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ Target = tuple[str, int]  # address and port
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class RaceNode:
     """One race: where it listens and what it would connect to, each in a namespace."""
 
     listens: Target | None
@@ -17,11 +17,11 @@ class Node:
     netns: str
 
 
-def circular(nodes: Mapping[str, Node], local: Collection[str]) -> dict[str, frozenset[Target]]:
+def looping_targets(nodes: Mapping[str, RaceNode], local: Collection[str]) -> dict[str, frozenset[Target]]:
     """Return, for each race, the targets that lead back to it.
 
-    A race may feed another one, as in a pair on one host; what it must not do
-    is come back to where a connection came in. *local*: addresses of this host.
+    A race may forward to another one, as in a pair on one host, but not back
+    to itself. *local*: addresses of this host.
     """
     feeds = {
         name: {target: _listeners(nodes, target, node.netns, local) for target in node.targets}
@@ -33,7 +33,7 @@ def circular(nodes: Mapping[str, Node], local: Collection[str]) -> dict[str, fro
     }
 
 
-def _listeners(nodes: Mapping[str, Node], target: Target, netns: str, local: Collection[str]) -> frozenset[str]:
+def _listeners(nodes: Mapping[str, RaceNode], target: Target, netns: str, local: Collection[str]) -> frozenset[str]:
     return frozenset(
         name
         for name, node in nodes.items()

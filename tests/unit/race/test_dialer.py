@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from neod.race.dial import Defeat, Dialer, Winner
+from neod.race.dialer import Dialer, DialError, Winner
 from neod.race.loop import Loop
-from neod.race.order import candidates
+from neod.race.order import address_pairs
 from neod.race.settings import HostPort, RaceSettings
 
 
@@ -57,10 +57,10 @@ class Track:
         hosts = [HOSTS[name] for name in ways.ways]
         given = RaceSettings("r", HostPort("127.0.0.1", 1), tuple(HostPort(h, 1) for h in hosts), **settings)
         self.dialer = Dialer(self.loop, given, ways.open)
-        self.dialer.enter(candidates(None, [(host, 1) for host in hosts]))
+        self.dialer.set_candidates(address_pairs(None, [(host, 1) for host in hosts]))
 
     def start(self):
-        return self.dialer.race(self.ended.append, self.ended.append)
+        return self.dialer.start(self.ended.append, self.ended.append)
 
     def after(self, seconds):
         """Let time pass, and do what is due."""
@@ -72,11 +72,11 @@ class Track:
         (ended,) = self.ended
         assert isinstance(ended, Winner), ended
         ended.sock.close()
-        return NAMES[ended.candidate.host]
+        return NAMES[ended.pair.host]
 
-    def defeat(self):
+    def error(self):
         (ended,) = self.ended
-        assert isinstance(ended, Defeat), ended
+        assert isinstance(ended, DialError), ended
         return ended
 
 
@@ -119,8 +119,8 @@ def test_nobody_calls_back_before_the_race_was_returned(track):
     race.start()
     assert race.ended == []
     race.after(0)
-    assert race.defeat().reason == "failed"
-    assert "Connection refused" in race.defeat().losers[0]
+    assert race.error().reason == "failed"
+    assert "Connection refused" in race.error().losers[0]
 
 
 def test_silence_is_given_up_at_the_time_out(track):
@@ -129,7 +129,7 @@ def test_silence_is_given_up_at_the_time_out(track):
     race.after(4.9)
     assert race.ended == []
     race.after(0.2)
-    assert race.defeat().reason == "timeout"
+    assert race.error().reason == "timeout"
 
 
 def test_a_cancelled_race_says_nothing(track):
@@ -141,21 +141,21 @@ def test_a_cancelled_race_says_nothing(track):
 
 def test_a_race_without_candidates_waits_for_some(track):
     race = track(a="answers")
-    race.dialer.enter([])
+    race.dialer.set_candidates([])
     race.start()
     race.after(1)
     assert race.ended == []
-    race.dialer.enter(candidates(None, [(HOSTS["a"], 1)]))
+    race.dialer.set_candidates(address_pairs(None, [(HOSTS["a"], 1)]))
     race.after(0)
     assert race.winner() == "a"
 
 
 def test_a_race_without_candidates_does_not_wait_for_ever(track):
     race = track(a="answers")
-    race.dialer.enter([])
+    race.dialer.set_candidates([])
     race.start()
     race.after(5.1)
-    assert race.defeat().reason == "no_candidates"
+    assert race.error().reason == "no_candidates"
 
 
 def test_with_a_stagger_they_start_one_by_one(track):
@@ -204,7 +204,7 @@ def test_a_shortage_of_descriptors_is_no_fault_of_the_candidate(track):
     race.ways.ways["a"] = "answers"
     race.after(0.2)
     assert race.winner() == "a"
-    assert race.dialer.entrants[0].score.failures == 0
+    assert race.dialer.candidates[0].score.failures == 0
 
 
 def test_results_outlive_a_change_of_candidates(track):
@@ -212,9 +212,9 @@ def test_results_outlive_a_change_of_candidates(track):
     race.start()
     race.after(0)
     race.winner()
-    score = race.dialer.entrants[0].score
-    race.dialer.enter(candidates(None, [(HOSTS["b"], 1), (HOSTS["a"], 1)]))
-    assert [entrant.score == score for entrant in race.dialer.entrants] == [False, True]
+    score = race.dialer.candidates[0].score
+    race.dialer.set_candidates(address_pairs(None, [(HOSTS["b"], 1), (HOSTS["a"], 1)]))
+    assert [candidate.score == score for candidate in race.dialer.candidates] == [False, True]
 
 
 def test_of_very_many_the_only_live_one_is_found(track):
@@ -222,7 +222,7 @@ def test_of_very_many_the_only_live_one_is_found(track):
     hosts = [f"198.51.{n // 250}.{n % 250 + 1}" for n in range(600)]
     NAMES.update(dict.fromkeys(hosts, "a"))
     race.ways.ways["b"] = "answers"
-    race.dialer.enter(candidates(None, [(host, 1) for host in [*hosts, HOSTS["b"]]]))
+    race.dialer.set_candidates(address_pairs(None, [(host, 1) for host in [*hosts, HOSTS["b"]]]))
     race.start()
     for _ in range(3):
         race.after(0)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from neod.race.circles import Node, circular
+from neod.race.forwarding_loops import RaceNode, looping_targets
 
 LOCAL = {"10.0.0.1", "10.0.0.2", "fd00::1"}
 
 
 def node(listens, *targets, listen_netns="", netns=""):
-    return Node(listens, listen_netns, targets, netns)
+    return RaceNode(listens, listen_netns, targets, netns)
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,14 @@ def node(listens, *targets, listen_netns="", netns=""):
     ],
 )
 def test_a_race_knows_its_own_door(listens, target, leads_back):
-    assert circular({"r": node(listens, target)}, LOCAL)["r"] == (frozenset({target}) if leads_back else frozenset())
+    assert looping_targets({"r": node(listens, target)}, LOCAL)["r"] == (
+        frozenset({target}) if leads_back else frozenset()
+    )
 
 
 def test_a_race_may_feed_another():
     nodes = {"a": node(("127.0.0.1", 1), ("127.0.0.1", 2)), "b": node(("127.0.0.1", 2), ("192.0.2.1", 9))}
-    assert circular(nodes, LOCAL) == {"a": frozenset(), "b": frozenset()}
+    assert looping_targets(nodes, LOCAL) == {"a": frozenset(), "b": frozenset()}
 
 
 def test_a_circle_of_three_is_cut_everywhere_and_nothing_else_is():
@@ -41,7 +43,7 @@ def test_a_circle_of_three_is_cut_everywhere_and_nothing_else_is():
         "c": node(("127.0.0.1", 3), ("127.0.0.1", 1)),
         "d": node(("127.0.0.1", 4), ("127.0.0.1", 1)),
     }
-    assert circular(nodes, LOCAL) == {
+    assert looping_targets(nodes, LOCAL) == {
         "a": frozenset({("127.0.0.1", 2)}),
         "b": frozenset({("127.0.0.1", 3)}),
         "c": frozenset({("127.0.0.1", 1)}),
@@ -51,6 +53,6 @@ def test_a_circle_of_three_is_cut_everywhere_and_nothing_else_is():
 
 def test_the_same_address_in_another_namespace_is_another_place():
     nodes = {"a": node(("10.0.0.1", 80), ("10.0.0.1", 80), netns="proxy")}
-    assert circular(nodes, LOCAL)["a"] == frozenset()
+    assert looping_targets(nodes, LOCAL)["a"] == frozenset()
     nodes = {"a": node(("10.0.0.1", 80), ("10.0.0.1", 80), netns="proxy", listen_netns="proxy")}
-    assert circular(nodes, LOCAL)["a"] == frozenset({("10.0.0.1", 80)})
+    assert looping_targets(nodes, LOCAL)["a"] == frozenset({("10.0.0.1", 80)})

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neod.race.byte_flow import SCRATCH_BYTES, TURN_BYTES, ByteFlow, FlowBroken, SharedBuffers
 from neod.race.pipes import PipePool
-from neod.race.splice import SCRATCH_BYTES, TURN_BYTES, Broken, Flow, Scratch
 
 
 class Line:
@@ -21,7 +21,7 @@ class Line:
         self.pool = PipePool(pipes)
         for sock in (self.writer, source, sink, self.reader):
             sock.setblocking(False)
-        self.flow = Flow(source, sink, Scratch(self.pool))
+        self.flow = ByteFlow(source, sink, SharedBuffers(self.pool))
         self.flow.writable = True
         self.sockets = (self.writer, source, sink, self.reader)
 
@@ -153,7 +153,7 @@ def test_one_flow_does_not_take_a_whole_turn(line):
 def test_whose_socket_broke_is_said(line):
     line.reader.close()
     line.writer.send(b"x")
-    with pytest.raises(Broken) as caught:
+    with pytest.raises(FlowBroken) as caught:
         line.arrive()
     assert caught.value.sock is line.flow.sink
 

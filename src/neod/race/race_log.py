@@ -1,0 +1,63 @@
+"""The log of races: one line a race at low rates, one summary a second at high rates."""
+
+from collections import Counter
+from typing import Final
+
+from neod.observability.logs import Log
+from neod.race.dialer import DialError, Winner
+from neod.race.loop import Loop
+
+LINES_PER_SECOND: Final = 20
+"""More are summarised: a line takes half as much CPU as a connection, and the journal has a rate limit, too."""
+
+
+class RaceLog:
+    """Logs how races end, limited in rate."""
+
+    def __init__(self, loop: Loop, log: Log) -> None:
+        self.log = log
+        self._loop = loop
+        self._second = 0.0
+        self._logged = 0
+        self._unlogged: Counter[tuple[str, str, str]] = Counter()
+
+    def won(self, race: str, client: str, winner: Winner, mptcp: bool) -> None:
+        """Log winner, time to connect, and losers."""
+        if not self._within_rate():
+            self._unlogged[race, "winner", str(winner.pair)] += 1
+            return
+        self.log.info(
+            "race won",
+            race=race,
+            client=client,
+            winner=str(winner.pair),
+            connect_ms=round(winner.took_s * 1000, 2),
+            protocol="mptcp" if mptcp else "tcp",
+            losers=", ".join(winner.losers) or "none",
+        )
+
+    def lost(self, race: str, client: str, error: DialError) -> None:
+        """Log why no connection was made."""
+        if not self._within_rate():
+            self._unlogged[race, "lost", error.reason] += 1
+            return
+        losers = ", ".join(error.losers) or "no candidates"
+        self.log.warning("race lost", race=race, client=client, reason=error.reason, losers=losers)
+
+    def _within_rate(self) -> bool:
+        now_s = self._loop.now_s
+        if now_s - self._second >= 1.0:
+            self._second, self._logged = now_s, 0
+        self._logged += 1
+        if self._logged == LINES_PER_SECOND + 1:
+            self._loop.call_later(1.0, self._log_summary)
+        return self._logged <= LINES_PER_SECOND
+
+    def _log_summary(self) -> None:
+        """Log one line for each race that has results without a line of their own."""
+        unlogged, self._unlogged = self._unlogged, Counter()
+        for race in sorted({key[0] for key in unlogged}):
+            mine = {f"{how} {what}": n for (name, how, what), n in unlogged.most_common() if name == race}
+            self.log.info(
+                "more races", race=race, count=sum(mine.values()), by=", ".join(f"{n} {k}" for k, n in mine.items())
+            )

@@ -1,0 +1,149 @@
+"""Hold the tree against the rules of the house that no linter knows: sizes, circles, and names of what is gone.
+
+Prints one line a breach and exits 1 where there is one. Run by ``make check``.
+"""
+
+import ast
+import importlib.util
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import grimp
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+SOURCE: Final = ROOT / "src" / "neod"
+
+MODULE_LINES: Final = 400
+FUNCTION_LINES: Final = 60
+MEDIAN_LINES: Final = 8
+ATTRIBUTES: Final = 15
+LARGE_CLASSES: Final = 3
+
+TEXTS: Final = (".py", ".md", ".toml", ".txt", ".sh", ".service", ".conf")
+DOTTED: Final = re.compile(r"(?<![\w./-])neod(?:\.[a-z_]\w*)+")
+PATHS: Final = re.compile(r"(?<![\w.-])(?:src/neod|tests|tools|bench|demo|docs)/[\w./-]*\w")
+NO_MODULES: Final = frozenset(("service", "sock", "toml", "log", "conf", "socket", "d", "pid", "md", "signal", "kill"))
+"""What else is written after ``neod.``: units, files, and methods of a variable of that name."""
+
+MADE: Final = ("demo/out", "bench/out", "docs/pictures")
+"""What programs write; it need not be there."""
+
+
+def tracked() -> list[Path]:
+    """Return the files that git knows, as they are in the work tree."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    return [path for line in listed.stdout.splitlines() if (path := ROOT / line).is_file()]
+
+
+def sizes() -> Iterator[str]:
+    """Yield modules, functions and classes that are too large, and a median that is."""
+    lengths: list[int] = []
+    large: list[str] = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        text = path.read_text()
+        name = path.relative_to(ROOT)
+        if (lines := text.count("\n")) > MODULE_LINES:
+            yield f"{name}: {lines} lines; a module has {MODULE_LINES} at most"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                lengths.append(length)
+                if length > FUNCTION_LINES:
+                    yield f"{name}:{node.lineno}: {node.name} has {length} lines; at most {FUNCTION_LINES} are allowed"
+            elif isinstance(node, ast.ClassDef) and (count := len(set(attributes(node)))) > ATTRIBUTES:
+                large.append(f"{name}:{node.lineno}: {node.name} has {count} attributes")
+    if statistics.median(lengths) > MEDIAN_LINES:
+        yield f"the median function has {statistics.median(lengths):g} lines; {MEDIAN_LINES} at most"
+    if len(large) > LARGE_CLASSES:
+        yield from (f"{one}; {LARGE_CLASSES} classes may have more than {ATTRIBUTES}" for one in large)
+
+
+def attributes(node: ast.ClassDef) -> Iterator[str]:
+    """Yield the names of what an instance of a class holds: fields, and what its methods set."""
+    for inner in node.body:
+        if isinstance(inner, ast.AnnAssign) and not ast.unparse(inner.annotation).startswith("ClassVar"):
+            yield ast.unparse(inner.target)
+    stored = (one for one in ast.walk(node) if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store))
+    yield from (one.attr for one in stored if isinstance(one.value, ast.Name) and one.value.id == "self")
+
+
+def circles() -> Iterator[str]:
+    """Yield a line for each set of modules that import each other, directly or through others."""
+    graph = grimp.build_graph("neod", exclude_type_checking_imports=True)
+    reached: dict[str, set[str]] = {}
+    for module in sorted(graph.modules):
+        seen: set[str] = set()
+        waiting = list(graph.find_modules_directly_imported_by(module))
+        while waiting:
+            if (one := waiting.pop()) not in seen:
+                seen.add(one)
+                waiting += graph.find_modules_directly_imported_by(one)
+        reached[module] = seen
+    told: set[str] = set()
+    for module, seen in reached.items():
+        circle = {module, *(other for other in seen if module in reached[other])}
+        if module in seen and module not in told:
+            told |= circle
+            yield f"these import each other: {', '.join(sorted(circle))}"
+
+
+def gone() -> Iterator[str]:
+    """Yield where a text names a module or a file that is not there."""
+    for path in tracked():
+        if path.suffix not in TEXTS or path.name == "CHANGELOG.md":
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            place = f"{path.relative_to(ROOT)}:{number}"
+            for found in DOTTED.findall(line):
+                if not exists(found):
+                    yield f"{place}: there is no {found}"
+            for found in PATHS.findall(line):
+                if path.suffix in (".md", ".py") and not there(found):
+                    yield f"{place}: there is no {found}"
+
+
+def exists(dotted: str) -> bool:
+    """Whether *dotted* is a module of neod, or begins with one and ends with the name of something in it."""
+    parts = dotted.split(".")[1:]
+    if parts[0] in NO_MODULES:
+        return True
+    place = SOURCE
+    for index, part in enumerate(parts):
+        if (place / part).is_dir():
+            place = place / part
+            continue
+        module = place / f"{part}.py"
+        rest = parts[index + 1 :]
+        if module.exists():
+            return not rest or defines(module, rest[0])
+        return defines(place / "__init__.py", part)
+    return True
+
+
+def defines(module: Path, name: str) -> bool:
+    """Whether a module's text binds *name*."""
+    return module.exists() and re.search(rf"\b{re.escape(name)}\b", module.read_text()) is not None
+
+
+def there(path: str) -> bool:
+    """Whether a path of this tree is there, or is made by a program."""
+    return (ROOT / path).exists() or path.startswith(MADE) or bool(list(ROOT.glob(path + "*")))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print every breach of the rules that are named, or of all."""
+    rules = {"sizes": sizes, "circles": circles, "gone": gone}
+    if importlib.util.find_spec("neod") is None:
+        sys.path.insert(0, str(SOURCE.parent))
+    breaches = [line for name, rule in rules.items() if not arguments or name in arguments for line in rule()]
+    print("\n".join(breaches) or "the rules of the house are kept")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -20,7 +20,7 @@ from neod.model.key import AddressKey, LocalKey
 from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey, Facts
 from neod.mptcp.path_manager import PathManager
-from neod.mptcp.policy import Local, Policy
+from neod.mptcp.policy import LocalPath, Policy
 from neod.netlink.attributes import Ip
 from neod.netlink.sock_diag import ConnectionSeen
 from neod.reconcile.observed import Observed
@@ -133,14 +133,14 @@ class MptcpController:
         ours = here if netns else self._ours.take([key.ip for key in keys if key.link in self._known_links], here)
         return Policy(tuple(self._paths(netns, observed, facts)), ours, here, settings.exclude, settings.max_subflows)
 
-    def _paths(self, netns: str, observed: Observed, facts: Facts) -> Iterator[Local]:
+    def _paths(self, netns: str, observed: Observed, facts: Facts) -> Iterator[LocalPath]:
         """Yield the addresses that are there; their rules send the packets, so that no device is named."""
         seen: set[Ip] = set()
         for one in self._candidates.get(netns, ()):
             told = address_of(one, facts)
             if told and told[0] not in seen and observed.present(LocalKey(netns, told[0])):
                 seen.add(told[0])
-                yield Local(told[0], one.flags)
+                yield LocalPath(told[0], one.flags)
 
     # ------------------------------------------------------------ running
 
@@ -221,7 +221,7 @@ class MptcpController:
             where = f" in {netns}" if netns else ""
             manager = one.manager
             told = [f"{manager.managed} of {len(manager.connections)} connections, {manager.subflows} subflows"]
-            told += [f"{manager.unwelcome} refused by the peer"] if manager.unwelcome else []
+            told += [f"{manager.refused_connections} refused by the peer"] if manager.refused_connections else []
             told += [f"last refusal: {manager.last_refusal}"] if manager.last_refusal else []
             found.append(f"mptcp{where}: neod is the path manager ({', '.join(told)})")
         return tuple(found)

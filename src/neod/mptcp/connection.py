@@ -1,4 +1,4 @@
-"""What neod knows of one MPTCP connection, and how events and a census change it. Pure."""
+"""What neod knows of one MPTCP connection, and how events and a dump of the sockets change it. Pure."""
 
 import errno
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ Quad = tuple[Ip, int, Ip, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class Subflow:
     """One subflow."""
 
     local: Ip
@@ -68,37 +68,53 @@ class Failures:
     next_at: float
 
 
+ACCEPTED: Final = Failures(0, 0.0)
+
+
 @dataclass(slots=True)
-class Connection:
-    """One connection. The first subflow goes between *local* and *remote*, and has the address id 0."""
+class MptcpConnection:
+    """One connection; its first subflow has the address id 0."""
 
     token: int
     server: bool
-    local: Ip
-    local_port: int
-    remote: Ip
-    remote_port: int
+    first: Subflow
     established: bool = False
-    closed_door: bool = False  # no further subflows to the peer's first address (RFC 8684, the C flag)
-    flows: dict[Quad, Flow] = field(default_factory=dict)
+    deny_join_id0: bool = False  # no further subflows to the peer's first address (RFC 8684, the C flag)
+    flows: dict[Quad, Subflow] = field(default_factory=dict)
     announced: dict[int, tuple[Ip, int]] = field(default_factory=dict)  # by the peer, by its id; below 0: id unknown
     withdrawn: set[tuple[Ip, int]] = field(default_factory=set)  # by the peer, after they were announced
-    told: dict[Ip, int] = field(default_factory=dict)  # by us
+    announced_by_us: dict[Ip, int] = field(default_factory=dict)
     ids: dict[Ip, int] = field(default_factory=dict)  # of our addresses, as this connection has them
-    burnt: set[int] = field(default_factory=set)  # ids that the kernel refused: it remembers them for another address
+    unusable_ids: set[int] = field(
+        default_factory=set
+    )  # ids that the kernel refused: it remembers them for another address
     pending: dict[Pair, float] = field(default_factory=dict)  # asked for, when
     failures: dict[Pair, Failures] = field(default_factory=dict)
-    refusals: int = 0  # by the peer, in a row
-    refused_until: float = 0.0
+    refusals: Failures = ACCEPTED  # by the peer, in a row, whichever the pair
     announce_at: float | None = None  # the next may not leave before; None: none was refused or has just left
+
+    @property
+    def local(self) -> Ip:
+        """Return our address that it began with."""
+        return self.first.local
+
+    @property
+    def remote(self) -> Ip:
+        """Return the peer's address that it began with."""
+        return self.first.remote
+
+    @property
+    def remote_port(self) -> int:
+        """Return the peer's port that it began with."""
+        return self.first.remote_port
 
     # ------------------------------------------------------------ events
 
-    def take(self, event: Event, now: float) -> None:
-        """Change with what the kernel told. CLOSED is for whoever holds the connection."""
+    def on_event(self, event: Event, now: float) -> None:
+        """Apply one event; CLOSED is for whoever holds the connection."""
         if event.what == EVENT_ESTABLISHED:
-            self.established, self.closed_door = True, event.deny_join_id0
-            self._join(self._first())
+            self.established, self.deny_join_id0 = True, event.deny_join_id0
+            self._join(self.first)
         elif event.what == EVENT_ANNOUNCED and event.remote is not None:
             self._announced(event.remote_id, (event.remote, event.remote_port or self.remote_port))
         elif event.what == EVENT_REMOVED and event.remote_id in self.announced:
@@ -109,12 +125,9 @@ class Connection:
                 return
             if event.what == EVENT_SUB_ESTABLISHED:
                 self._join(flow)
-                self._welcome()
+                self._on_accepted()
             else:
                 self._leave(flow, event, now)
-
-    def _first(self) -> Flow:
-        return Flow(self.local, self.local_port, self.remote, self.remote_port)
 
     def _announced(self, number: int, end: tuple[Ip, int]) -> None:
         self.announced = {n: known for n, known in self.announced.items() if n >= 0 or known != end}
@@ -127,16 +140,16 @@ class Connection:
         What its number is, nobody can tell: behind a relay the subflow has
         the one of the address that the relay translates to.
         """
-        if not self.server and end != (self.remote, self.remote_port) and end not in self.announced.values():
+        if not self.server and end != self.first.end and end not in self.announced.values():
             self.announced[min([0, *self.announced]) - 1] = end
 
-    def _join(self, flow: Flow) -> None:
+    def _join(self, flow: Subflow) -> None:
         self.flows[flow.quad] = flow
         self.pending.pop(flow.pair, None)
         self.failures.pop(flow.pair, None)
         self.ids.setdefault(flow.local, flow.local_id)
 
-    def _leave(self, flow: Flow, event: Event, now: float) -> None:
+    def _leave(self, flow: Subflow, event: Event, now: float) -> None:
         was_there = self.flows.pop(flow.quad, None) is not None
         asked = self.pending.pop(flow.pair, None) is not None
         if was_there or asked:
@@ -144,18 +157,19 @@ class Connection:
             count = 1 if was_there or before is None else before.count + 1
             self.failures[flow.pair] = Failures(count, now + pause_s(count))
             if not was_there and (event.reset == RST_PROHIBITED or event.error in REFUSALS):
-                self._unwelcome(now)
+                self._on_refused(now)
 
-    def _unwelcome(self, now: float) -> None:
+    def _on_refused(self, now: float) -> None:
         """Stop asking for a while; many refusals of one moment count once."""
-        if now >= self.refused_until:
-            pause = min(REFUSED_FIRST_S * 4.0 ** min(self.refusals, 8), REFUSED_LONGEST_S)
-            self.refusals, self.refused_until = self.refusals + 1, now + pause
+        if now >= self.refusals.next_at:
+            count = self.refusals.count
+            pause = min(REFUSED_FIRST_S * 4.0 ** min(count, 8), REFUSED_LONGEST_S)
+            self.refusals = Failures(count + 1, now + pause)
 
-    def _welcome(self) -> None:
+    def _on_accepted(self) -> None:
         """Ask for all again: the peer accepts."""
-        if self.refusals:
-            self.refusals, self.refused_until = 0, 0.0
+        if self.refusals.count:
+            self.refusals = ACCEPTED
             self.failures.clear()
 
     def failed(self, pair: Pair, now: float) -> None:
@@ -166,7 +180,7 @@ class Connection:
         self.failures[pair] = Failures(count, now + pause_s(count))
 
     def overdue(self, now: float) -> None:
-        """Give up on what was asked for and never heard of again."""
+        """Count as failed what was requested and got no event."""
         for pair in [pair for pair, asked in self.pending.items() if now >= asked + GIVEN_UP_S]:
             self.failed(pair, now)
 
@@ -176,18 +190,18 @@ class Connection:
         What was allowed already and is not done waits for something else: its
         address, or room.
         """
-        due = [max(one.next_at, self.refused_until) for one in self.failures.values()]
+        due = [max(one.next_at, self.refusals.next_at) for one in self.failures.values()]
         due += [asked + GIVEN_UP_S for asked in self.pending.values()]
         due += [self.announce_at] if self.announce_at is not None else []
         return min((at for at in due if at > now), default=None)
 
-    # ------------------------------------------------------------ census
+    # ------------------------------------------------------------ dump
 
-    def see(self, seen: ConnectionSeen) -> None:
+    def update(self, seen: ConnectionSeen) -> None:
         """Take over the subflows that the sockets show; what was asked for and is not there yet stays asked for."""
         self.flows = {}
         for one in seen.flows:
-            self._join(Flow(one.local, one.local_port, one.remote, one.remote_port, one.local_id, one.remote_id))
+            self._join(Subflow(one.local, one.local_port, one.remote, one.remote_port, one.local_id, one.remote_id))
             self._must_be_announced((one.remote, one.remote_port))
         self.established = self.established or bool(self.flows)
 
@@ -197,27 +211,29 @@ def pause_s(count: int) -> float:
     return min(FIRST_S * 2.0 ** min(count - 1, 16), LONGEST_S)
 
 
-def flow_of(event: Event) -> Flow | None:
+def flow_of(event: Event) -> Subflow | None:
     """Return the subflow an event is about; None where the kernel no longer knows."""
     if event.local is None or event.remote is None or not event.remote_port or int(event.remote) == 0:
         return None
-    return Flow(event.local, event.local_port, event.remote, event.remote_port, event.local_id, event.remote_id)
+    return Subflow(event.local, event.local_port, event.remote, event.remote_port, event.local_id, event.remote_id)
 
 
-def from_event(event: Event) -> Connection | None:
+def from_event(event: Event) -> MptcpConnection | None:
     """Return a new connection; None if the event does not say between whom."""
     if event.local is None or event.remote is None:
         return None
-    return Connection(event.token, event.server, event.local, event.local_port, event.remote, event.remote_port)
+    first = Subflow(event.local, event.local_port, event.remote, event.remote_port)
+    return MptcpConnection(event.token, event.server, first)
 
 
-def from_census(seen: ConnectionSeen) -> Connection:
+def from_dump(seen: ConnectionSeen) -> MptcpConnection:
     """Return a connection that was there before us."""
-    made = Connection(seen.token, seen.server, seen.local, seen.local_port, seen.remote, seen.remote_port)
-    made.see(seen)
+    first = Subflow(seen.local, seen.local_port, seen.remote, seen.remote_port)
+    made = MptcpConnection(seen.token, seen.server, first)
+    made.update(seen)
     return made
 
 
-def locals_of(connection: Connection) -> Iterable[Ip]:
+def locals_of(connection: MptcpConnection) -> Iterable[Ip]:
     """Return the addresses of ours that carry it, and the one it began with."""
     return {connection.local, *(flow.local for flow in connection.flows.values())}

@@ -1,7 +1,7 @@
 """neod as the path manager of one namespace: events in, commands out, at a pace.
 
 The kernel stays the authority: what is known here comes from its events, and
-after a restart or an overrun from a census of the sockets.
+after a restart or an overrun from a dump of the sockets.
 """
 
 import asyncio
@@ -12,9 +12,19 @@ from typing import Final
 
 from neod.model.errors import KernelError
 from neod.model.ports import Clock, Mptcp
-from neod.mptcp.connection import Connection, from_census, from_event
-from neod.mptcp.policy import Announce, Create, Destroy, Policy, Step, Withdraw, concerns, releases, steps
-from neod.mptcp.subflow_limiter import Budget
+from neod.mptcp.connection import MptcpConnection, from_dump, from_event
+from neod.mptcp.policy import (
+    AnnounceAddress,
+    CreateSubflow,
+    DestroySubflow,
+    Policy,
+    Step,
+    WithdrawAddress,
+    concerns,
+    releases,
+    steps,
+)
+from neod.mptcp.subflow_limiter import SubflowLimiter
 from neod.netlink.mptcp_pm import (
     CMD_ANNOUNCE,
     CMD_REMOVE,
@@ -40,11 +50,11 @@ ANNOUNCE_AGAIN_S: Final = 0.05
 FORGOTTEN: Final = frozenset({errno.ESRCH, errno.ENOENT, errno.ENOTCONN})
 """The token is known no longer. Source: net/mptcp/pm_userspace.c, mptcp_userspace_pm_get_sock."""
 
-Census = Callable[[], Awaitable[Sequence[ConnectionSeen]]]
+DumpConnections = Callable[[], Awaitable[Sequence[ConnectionSeen]]]
 
 
 @dataclass(slots=True)
-class Counters:
+class SubflowCounters:
     """What was done since the start."""
 
     created: int = 0
@@ -61,13 +71,13 @@ class PathManager:
     event socket; ``run`` does the work and never ends.
     """
 
-    def __init__(self, commands: Mptcp, census: Census, clock: Clock) -> None:
-        self._commands, self._census, self._clock = commands, census, clock
-        self.connections: dict[int, Connection] = {}
-        self.counters = Counters()
+    def __init__(self, commands: Mptcp, dump_connections: DumpConnections, clock: Clock) -> None:
+        self._commands, self._dump_connections, self._clock = commands, dump_connections, clock
+        self.connections: dict[int, MptcpConnection] = {}
+        self.counters = SubflowCounters()
         self.last_refusal = ""  # what the kernel said last, in words
         self._policy = Policy()
-        self._budget = Budget()
+        self._limiter = SubflowLimiter()
         self._dirty: dict[int, None] = {}
         self._due: dict[int, float] = {}  # token -> when to look again
         self._rebuild = True
@@ -77,19 +87,19 @@ class PathManager:
 
     def want(self, policy: Policy, max_total: int) -> None:
         """Manage connections by *policy* from now on; *max_total* subflows over all of them, 0 without limit."""
-        if (policy, max_total) == (self._policy, self._budget.limit):
+        if (policy, max_total) == (self._policy, self._limiter.limit):
             return
         came = policy.here - self._policy.here
-        self._policy, self._budget = policy, Budget(max_total)
+        self._policy, self._limiter = policy, SubflowLimiter(max_total)
         for connection in self.connections.values():
             self._count(connection)
             for pair in [pair for pair in connection.failures if pair[0] in came]:
-                del connection.failures[pair]  # an address that came back starts anew
+                del connection.failures[pair]  # an address that came back has no failures
         self._dirty |= dict.fromkeys(self.connections)
         self._woken.set()
 
     def take(self, event: Event) -> None:
-        """Note what the kernel told of one connection."""
+        """Apply one event of the path manager."""
         if event.what == EVENT_CLOSED:
             self._forget(event.token)
             return
@@ -97,13 +107,13 @@ class PathManager:
         if connection is None:
             return
         self.connections[event.token] = connection
-        connection.take(event, self._clock.boottime())
+        connection.on_event(event, self._clock.boottime())
         self._count(connection)
         self._dirty[event.token] = None
         self._woken.set()
 
     def lost(self) -> None:
-        """Look at all connections anew: events were lost."""
+        """Dump all connections again: events were lost."""
         self._rebuild = True
         self._woken.set()
 
@@ -113,9 +123,9 @@ class PathManager:
         return sum(len(one.flows) + len(one.pending) for one in self.connections.values())
 
     @property
-    def unwelcome(self) -> int:
+    def refused_connections(self) -> int:
         """Return how many connections have a peer that refuses subflows."""
-        return sum(bool(one.refusals) for one in self.connections.values())
+        return sum(bool(one.refusals.count) for one in self.connections.values())
 
     @property
     def managed(self) -> int:
@@ -126,18 +136,18 @@ class PathManager:
         self.connections.pop(token, None)
         self._dirty.pop(token, None)
         self._due.pop(token, None)
-        if self._budget.limit:
-            self._budget.count(token, 0)
+        if self._limiter.limit:
+            self._limiter.count(token, 0)
             self._woken.set()  # there may be room for others
 
-    def _count(self, connection: Connection) -> None:
-        if self._budget.limit and not connection.server and concerns(connection, self._policy):
-            self._budget.count(connection.token, len(connection.flows), len(connection.pending))
+    def _count(self, connection: MptcpConnection) -> None:
+        if self._limiter.limit and not connection.server and concerns(connection, self._policy):
+            self._limiter.count(connection.token, len(connection.flows), len(connection.pending))
 
     # ------------------------------------------------------------ out
 
     async def run(self) -> None:
-        """Work for ever."""
+        """Run until cancelled."""
         while True:
             if self._rebuild:
                 await self.rebuild()
@@ -164,14 +174,14 @@ class PathManager:
             del self._due[token]
             if token in self.connections:
                 self._dirty[token] = None
-        self._dirty |= dict.fromkeys(self._budget.next(BATCH))
+        self._dirty |= dict.fromkeys(self._limiter.admit(BATCH))
 
     async def rebuild(self) -> None:
-        """Learn all connections from their sockets, keeping what no socket tells: refusals, announcements."""
+        """Read all connections from their sockets, keeping what no socket shows: refusals, announcements."""
         self._rebuild = False
         before = list(self.connections)  # what comes while the sockets are read may not be among them
         try:
-            seen = {one.token: one for one in await self._census()}
+            seen = {one.token: one for one in await self._dump_connections()}
         except KernelError:
             self._rebuild = True
             await asyncio.sleep(1.0)
@@ -182,9 +192,9 @@ class PathManager:
         for token, one in seen.items():
             known = self.connections.get(token)
             if known is None:
-                self.connections[token] = from_census(one)
+                self.connections[token] = from_dump(one)
             else:
-                known.see(one)
+                known.update(one)
             self._count(self.connections[token])
             self._dirty[token] = None
         self.counters.rebuilt += 1
@@ -194,7 +204,7 @@ class PathManager:
         now = self._clock.boottime()
         given = self._given_up()
         batch = list(given)
-        room = self._budget.room
+        room = self._limiter.available
         while self._dirty and len(batch) < BATCH:
             token = next(iter(self._dirty))
             del self._dirty[token]
@@ -206,10 +216,10 @@ class PathManager:
             if connection.announce_at is not None and connection.announce_at <= now:
                 connection.announce_at = None
             fits = todo[: BATCH - len(batch)]
-            room -= sum(isinstance(step, Create) for step in fits)
+            room -= sum(isinstance(step, CreateSubflow) for step in fits)
             batch += [(connection, step) for step in fits]
             if room <= 0:
-                self._budget.wait(token)
+                self._limiter.defer(token)
             if len(fits) < len(todo) or len(fits) == BATCH:
                 self._dirty[token] = None
             self._plan_next(connection, now)
@@ -217,24 +227,24 @@ class PathManager:
             self._dirty |= dict.fromkeys(connection.token for connection, _ in given)  # they may have to give more
             await self._carry_out(batch, now)
 
-    def _given_up(self) -> list[tuple[Connection, Step]]:
+    def _given_up(self) -> list[tuple[MptcpConnection, Step]]:
         """Return what has to go because all together have more than they may; those that have most give first."""
-        found: list[tuple[Connection, Step]] = []
-        for token in self._budget.greedy(BATCH):
+        found: list[tuple[MptcpConnection, Step]] = []
+        for token in self._limiter.largest(BATCH):
             connection = self.connections[token]
             found += [(connection, step) for step in releases(connection, self._policy, 1)]
         return found
 
-    def _plan_next(self, connection: Connection, now: float) -> None:
+    def _plan_next(self, connection: MptcpConnection, now: float) -> None:
         due = connection.next_due(now)
         if due is None:
             self._due.pop(connection.token, None)
         else:
             self._due[connection.token] = due
 
-    async def _carry_out(self, batch: Sequence[tuple[Connection, Step]], now: float) -> None:
+    async def _carry_out(self, batch: Sequence[tuple[MptcpConnection, Step]], now: float) -> None:
         for connection, step in batch:
-            if isinstance(step, Create):  # before the answer: the event may be quicker
+            if isinstance(step, CreateSubflow):  # before the answer: the event may be quicker
                 connection.pending[step.pair] = now
                 self._count(connection)
                 connection.ids[step.pair[0]] = step.local_id
@@ -245,37 +255,39 @@ class PathManager:
                 self._count(connection)
                 self._plan_next(connection, now)
 
-    def _settle(self, connection: Connection, step: Step, error: KernelError | None, now: float) -> None:
+    def _settle(self, connection: MptcpConnection, step: Step, error: KernelError | None, now: float) -> None:
         """Note what came of a command. What an event will tell is left to the event."""
-        if error is not None and error.code in FORGOTTEN and not isinstance(step, Destroy):
+        if error is not None and error.code in FORGOTTEN and not isinstance(step, DestroySubflow):
             self._forget(connection.token)
-        elif isinstance(step, Create):
+        elif isinstance(step, CreateSubflow):
             self._created(connection, step, error, now)
-        elif isinstance(step, Announce):
+        elif isinstance(step, AnnounceAddress):
             self._announced(connection, step, error, now)
-        elif isinstance(step, Withdraw):
-            connection.told.pop(step.ip, None)
+        elif isinstance(step, WithdrawAddress):
+            connection.announced_by_us.pop(step.ip, None)
         else:
             connection.flows.pop(step.flow.quad, None)
             self.counters.destroyed += 1
             if error is None and all(flow.local != step.flow.local for flow in connection.flows.values()):
                 connection.ids.pop(step.flow.local, None)
 
-    def _created(self, connection: Connection, step: Create, error: KernelError | None, now: float) -> None:
+    def _created(self, connection: MptcpConnection, step: CreateSubflow, error: KernelError | None, now: float) -> None:
         if error is None:
             self.counters.created += 1
             return
         self.counters.refused += 1
         self.last_refusal = str(error)
         if error.code == errno.EINVAL and step.local_id:
-            connection.burnt.add(step.local_id)
+            connection.unusable_ids.add(step.local_id)
         if error.code != errno.EEXIST and all(flow.local != step.pair[0] for flow in connection.flows.values()):
             connection.ids.pop(step.pair[0], None)
         connection.failed(step.pair, now)
 
-    def _announced(self, connection: Connection, step: Announce, error: KernelError | None, now: float) -> None:
+    def _announced(
+        self, connection: MptcpConnection, step: AnnounceAddress, error: KernelError | None, now: float
+    ) -> None:
         if error is None:
-            connection.told[step.ip] = step.id
+            connection.announced_by_us[step.ip] = step.id
             connection.ids[step.ip] = step.id
             self.counters.announced += 1
         connection.announce_at = now + ANNOUNCE_AGAIN_S
@@ -283,22 +295,22 @@ class PathManager:
 
 def _one_announcement(todo: list[Step]) -> list[Step]:
     """Return *todo* with the first announcement only."""
-    first = next((step for step in todo if isinstance(step, Announce)), None)
-    return [step for step in todo if not isinstance(step, Announce) or step is first]
+    first = next((step for step in todo if isinstance(step, AnnounceAddress)), None)
+    return [step for step in todo if not isinstance(step, AnnounceAddress) or step is first]
 
 
 def request(token: int, step: Step) -> tuple[int, bytes]:
     """Return the command and attributes of one step."""
     match step:
-        case Create((local, remote, port), local_id, index, backup):
+        case CreateSubflow((local, remote, port), local_id, index, backup):
             flags = FLAGS["subflow"] | (FLAGS["backup"] if backup else 0)
             said = Endpoint(local, local_id, flags, index)
             return CMD_SUBFLOW_CREATE, subflow_create(token, said, Endpoint(remote, port=port))
-        case Destroy(flow):
+        case DestroySubflow(flow):
             here = Endpoint(flow.local, flow.local_id, port=flow.local_port)
             return CMD_SUBFLOW_DESTROY, subflow_destroy(token, here, Endpoint(flow.remote, port=flow.remote_port))
-        case Announce(ip, number, index, backup):
+        case AnnounceAddress(ip, number, index, backup):
             flags = FLAGS["signal"] | (FLAGS["backup"] if backup else 0)
             return CMD_ANNOUNCE, announce(token, Endpoint(ip, number, flags, index))
-        case Withdraw(_, number):
+        case WithdrawAddress(_, number):
             return CMD_REMOVE, remove(token, number)

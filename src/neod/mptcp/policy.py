@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from neod.mptcp.connection import Connection, Flow, Pair, locals_of
+from neod.mptcp.connection import MptcpConnection, Pair, Subflow, locals_of
 from neod.netlink.attributes import Ip
 
 LAST_ID: Final = 254
@@ -13,7 +13,7 @@ LAST_ID: Final = 254
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class LocalPath:
     """One address of this host that can carry subflows."""
 
     ip: Ip
@@ -25,7 +25,7 @@ class Local:
 class Policy:
     """All that decides, beside the connection."""
 
-    paths: tuple[Local, ...] = ()  # the best first
+    paths: tuple[LocalPath, ...] = ()  # the best first
     ours: frozenset[Ip] = frozenset()  # addresses that links of the file have, and had
     here: frozenset[Ip] = frozenset()  # every address of the namespace
     exclude: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -33,7 +33,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
+class CreateSubflow:
     """Open a subflow from *local*."""
 
     pair: Pair
@@ -43,14 +43,14 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class Destroy:
+class DestroySubflow:
     """Close a subflow."""
 
-    flow: Flow
+    flow: Subflow
 
 
 @dataclass(frozen=True, slots=True)
-class Announce:
+class AnnounceAddress:
     """Tell the peer of an address."""
 
     ip: Ip
@@ -60,17 +60,17 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
+class WithdrawAddress:
     """Tell the peer that an address is gone."""
 
     ip: Ip
     id: int
 
 
-Step = Create | Destroy | Announce | Withdraw
+Step = CreateSubflow | DestroySubflow | AnnounceAddress | WithdrawAddress
 
 
-def concerns(connection: Connection, policy: Policy) -> bool:
+def concerns(connection: MptcpConnection, policy: Policy) -> bool:
     """Whether the connection is ours to manage.
 
     Not: what stays on this host, what goes out by addresses of others (a VPN,
@@ -84,7 +84,7 @@ def concerns(connection: Connection, policy: Policy) -> bool:
     return any(ip in policy.ours for ip in locals_of(connection))
 
 
-def steps(connection: Connection, policy: Policy, now: float, room: int) -> list[Step]:
+def steps(connection: MptcpConnection, policy: Policy, now: float, room: int) -> list[Step]:
     """Return what brings the connection to what it should be, the new before the old goes.
 
     *room* is how many subflows may be opened over all connections.
@@ -100,31 +100,31 @@ def steps(connection: Connection, policy: Policy, now: float, room: int) -> list
 # ------------------------------------------------------------ the client connects
 
 
-def targets(connection: Connection, paths: Sequence[Local]) -> list[tuple[Local, Ip, int]]:
+def targets(connection: MptcpConnection, paths: Sequence[LocalPath]) -> list[tuple[LocalPath, Ip, int]]:
     """Return what should be connected: every path to the peer's first address, and what it announced besides.
 
     An announced address gets one subflow, the paths in turn, or one of every
     path that says ``fullmesh``: as the kernel's manager does it.
     """
     usable = [p for p in paths if "subflow" in p.flags and p.ip.version == connection.remote.version]
-    usable = usable or [Local(connection.local, ("subflow",))]  # of a family without paths: what it began with
-    found = [] if connection.closed_door else [(p, connection.remote, connection.remote_port) for p in usable]
+    usable = usable or [LocalPath(connection.local, ("subflow",))]  # of a family without paths: what it began with
+    found = [] if connection.deny_join_id0 else [(p, connection.remote, connection.remote_port) for p in usable]
     announced = [a for _, a in sorted(connection.announced.items()) if a[0].version == connection.remote.version]
-    announced = [(ip, port) for ip, port in announced if (ip, port) != (connection.remote, connection.remote_port)]
-    if connection.closed_door and announced:  # all paths have to be spread over what was announced
+    announced = [(ip, port) for ip, port in announced if (ip, port) != connection.first.end]
+    if connection.deny_join_id0 and announced:  # all paths have to be spread over what was announced
         found = [(p, *announced[i % len(announced)]) for i, p in enumerate(usable)]
     for number, (ip, port) in enumerate(announced):
         meshed = [p for p in usable if "fullmesh" in p.flags]
-        turn = [usable[number % len(usable)]] if usable and not connection.closed_door else []
+        turn = [usable[number % len(usable)]] if usable and not connection.deny_join_id0 else []
         found += [(p, ip, port) for p in (meshed or turn)]
     return list({(p.ip, ip, port): (p, ip, port) for p, ip, port in found}.values())
 
 
-def _creations(connection: Connection, policy: Policy, now: float, room: int) -> Iterator[Create]:
+def _creations(connection: MptcpConnection, policy: Policy, now: float, room: int) -> Iterator[CreateSubflow]:
     have = {flow.pair for flow in connection.flows.values()} | connection.pending.keys()
     limit = min(room, (policy.max_subflows or LAST_ID) - len(have))
-    if connection.refusals:  # one at a time, until the peer accepts again
-        limit = min(limit, 1 - len(connection.pending)) if now >= connection.refused_until else 0
+    if connection.refusals.count:  # one at a time, until the peer accepts again
+        limit = min(limit, 1 - len(connection.pending)) if now >= connection.refusals.next_at else 0
     ids = dict(connection.ids)
     for path, ip, port in targets(connection, policy.paths):
         pair = (path.ip, ip, port)
@@ -137,15 +137,15 @@ def _creations(connection: Connection, policy: Policy, now: float, room: int) ->
             return
         ids[path.ip] = number
         limit -= 1
-        yield Create(pair, number, path.index, "backup" in path.flags)
+        yield CreateSubflow(pair, number, path.index, "backup" in path.flags)
 
 
-def _waits(connection: Connection, pair: Pair, now: float) -> bool:
+def _waits(connection: MptcpConnection, pair: Pair, now: float) -> bool:
     failed = connection.failures.get(pair)
     return failed is not None and failed.next_at > now
 
 
-def free_id(ip: Ip, ids: Mapping[Ip, int], connection: Connection, paths: Sequence[Local]) -> int | None:
+def free_id(ip: Ip, ids: Mapping[Ip, int], connection: MptcpConnection, paths: Sequence[LocalPath]) -> int | None:
     """Return the address id that *ip* has or can have in a connection; None when all are taken.
 
     The place among the paths is where the search begins, so that an address
@@ -155,13 +155,13 @@ def free_id(ip: Ip, ids: Mapping[Ip, int], connection: Connection, paths: Sequen
         return ids[ip]
     if ip == connection.local:
         return 0
-    taken = connection.burnt | set(ids.values())
+    taken = connection.unusable_ids | set(ids.values())
     begin = next((number for number, path in enumerate(paths) if path.ip == ip), 0)
     order = (1 + (begin + n) % LAST_ID for n in range(LAST_ID))
     return next((number for number in order if number not in taken), None)
 
 
-def _departures(connection: Connection, policy: Policy) -> Iterator[Step]:
+def _departures(connection: MptcpConnection, policy: Policy) -> Iterator[Step]:
     """Yield the subflows whose address is gone, no longer a path, or withdrawn by the peer; never the last one."""
     kept: Collection[Ip] = {path.ip for path in policy.paths}
     flows = connection.flows.values()
@@ -170,43 +170,42 @@ def _departures(connection: Connection, policy: Policy) -> Iterator[Step]:
         here = [flow for flow in flows if flow.local in policy.here]
         going += [flow for flow in here if _no_path(flow, kept, policy) or flow.end in connection.withdrawn]
     for flow in going if len(going) < len(flows) else ():
-        yield Destroy(flow)
+        yield DestroySubflow(flow)
     if policy.max_subflows and not going:
         yield from releases(connection, policy, len(flows) - policy.max_subflows)
 
 
-def _no_path(flow: Flow, kept: Collection[Ip], policy: Policy) -> bool:
+def _no_path(flow: Subflow, kept: Collection[Ip], policy: Policy) -> bool:
     """Whether its address is there, but no longer a path."""
     return flow.local not in kept and flow.local_id != 0 and flow.local in policy.ours
 
 
-def releases(connection: Connection, policy: Policy, number: int) -> list[Destroy]:
+def releases(connection: MptcpConnection, policy: Policy, number: int) -> list[DestroySubflow]:
     """Return how a client gives up so many of its subflows: the worst paths first, never the one it began with."""
     if number <= 0 or connection.server:
         return []
     rank = {path.ip: place for place, path in enumerate(policy.paths)}
-    first = (connection.local, connection.local_port, connection.remote, connection.remote_port)
-    others = [flow for flow in connection.flows.values() if flow.quad != first]
+    others = [flow for flow in connection.flows.values() if flow.quad != connection.first.quad]
     others.sort(key=lambda flow: rank.get(flow.local, len(rank)), reverse=True)
-    return [Destroy(flow) for flow in others[: min(number, len(connection.flows) - 1)]]
+    return [DestroySubflow(flow) for flow in others[: min(number, len(connection.flows) - 1)]]
 
 
 # ------------------------------------------------------------ the server announces
 
 
-def _announcements(connection: Connection, policy: Policy, now: float) -> Iterator[Step]:
+def _announcements(connection: MptcpConnection, policy: Policy, now: float) -> Iterator[Step]:
     if connection.announce_at is not None and now < connection.announce_at:
         return
     signal = [p for p in policy.paths if "signal" in p.flags and p.ip.version == connection.local.version]
-    ids = dict(connection.ids) | connection.told
+    ids = dict(connection.ids) | connection.announced_by_us
     for path in signal:
-        if path.ip == connection.local or path.ip in connection.told or path.ip not in policy.here:
+        if path.ip == connection.local or path.ip in connection.announced_by_us or path.ip not in policy.here:
             continue
         number = free_id(path.ip, ids, connection, policy.paths)
         if number is None:
             return
         ids[path.ip] = number
-        yield Announce(path.ip, number, path.index, "backup" in path.flags)
-    for ip, number in connection.told.items():
+        yield AnnounceAddress(path.ip, number, path.index, "backup" in path.flags)
+    for ip, number in connection.announced_by_us.items():
         if ip not in policy.here or all(path.ip != ip for path in signal):
-            yield Withdraw(ip, number)
+            yield WithdrawAddress(ip, number)

@@ -7,8 +7,8 @@ from typing import Final
 UNLIMITED: Final = 1 << 30
 
 
-class Budget:
-    """Counts by token; *limit* 0 is none. Only ``greedy`` looks at all of them, and only when there are too many.
+class SubflowLimiter:
+    """Counts by token; *limit* 0 is none. Only ``largest`` looks at all of them, and only when there are too many.
 
     The first subflow of a connection is its application's and counts too:
     where there are more connections than room, each has that one.
@@ -29,25 +29,25 @@ class Budget:
             self._waiting.pop(token, None)
 
     @property
-    def room(self) -> int:
+    def available(self) -> int:
         """Return how many more may be opened; below 0 how many are too many."""
         return self.limit - self.total if self.limit else UNLIMITED
 
-    def wait(self, token: int) -> None:
+    def defer(self, token: int) -> None:
         """Note that a connection might open more, were there room."""
         self._waiting[token] = None
 
-    def next(self, most: int) -> list[int]:
+    def admit(self, most: int) -> list[int]:
         """Return those who waited longest, no more than there is room for; they wait no longer."""
-        number = min(self.room, most)
+        number = min(self.available, most)
         found = list(islice(self._waiting, max(0, number)))
         for token in found:
             del self._waiting[token]
         return found
 
-    def greedy(self, most: int) -> list[int]:
+    def largest(self, most: int) -> list[int]:
         """Return who should give up one subflow each because there are too many: those with the most."""
-        excess = min(-self.room, self.total - len(self._counts), most)
+        excess = min(-self.available, self.total - len(self._counts), most)
         if excess <= 0:
             return []
         found = heapq.nlargest(excess, self._counts, key=lambda token: self._counts[token][0])

@@ -7,7 +7,7 @@ from tests.doubles.kernel import FakeClock
 
 from neod.model.errors import KernelError
 from neod.mptcp.path_manager import BATCH, PathManager
-from neod.mptcp.policy import Local, Policy
+from neod.mptcp.policy import LocalPath, Policy
 from neod.netlink.mptcp_pm import (
     CMD_ANNOUNCE,
     CMD_SUBFLOW_CREATE,
@@ -40,15 +40,15 @@ class Commands:
 
 def policy(number, flags=("subflow",)):
     here = frozenset(IPS[:number])
-    return Policy(tuple(Local(ip, flags) for ip in IPS[:number]), here, here)
+    return Policy(tuple(LocalPath(ip, flags) for ip in IPS[:number]), here, here)
 
 
 def made(number=5, seen=(), **more):
-    async def census():
+    async def dump_connections():
         return seen
 
     commands, clock = Commands(), CountingClock()
-    manager = PathManager(commands, census, clock)
+    manager = PathManager(commands, dump_connections, clock)
     manager.want(policy(number, **more), 0)
     return manager, commands, clock
 
@@ -97,7 +97,7 @@ def test_connections_that_ended_are_forgotten():
     assert manager.connections == {}
 
 
-def test_a_census_at_the_start_finds_open_connections():
+def test_a_dump_at_the_start_finds_open_connections():
     flow = FlowSeen(9, IPS[0], 40000, PEER, 443)
     manager, commands, _ = made(4, [ConnectionSeen(9, IPS[0], 40000, PEER, 443, False, 1, (flow,))])
     run(manager)
@@ -105,7 +105,7 @@ def test_a_census_at_the_start_finds_open_connections():
     assert manager.counters.rebuilt == 1
 
 
-def test_lost_events_lead_to_a_census_that_forgets_what_is_gone():
+def test_lost_events_lead_to_a_dump_that_forgets_what_is_gone():
     manager, _, _ = made(4)
     run(manager, established(1))
     manager.lost()

@@ -5,8 +5,17 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from neod.mptcp.connection import Connection, from_census
-from neod.mptcp.policy import Announce, Create, Destroy, Local, Policy, Withdraw, releases, steps
+from neod.mptcp.connection import MptcpConnection, Subflow, from_dump
+from neod.mptcp.policy import (
+    AnnounceAddress,
+    CreateSubflow,
+    DestroySubflow,
+    LocalPath,
+    Policy,
+    WithdrawAddress,
+    releases,
+    steps,
+)
 from neod.netlink.mptcp_pm import (
     EVENT_ANNOUNCED,
     EVENT_ESTABLISHED,
@@ -24,26 +33,26 @@ PEER, RELAY, OTHER_RELAY = ip_address("192.0.2.10"), ip_address("203.0.113.11"),
 
 def policy(*ips, flags=("subflow",), **more):
     here = frozenset({*ips, NIC})
-    return Policy(tuple(Local(ip, flags) for ip in ips), **({"ours": here, "here": here} | more))
+    return Policy(tuple(LocalPath(ip, flags) for ip in ips), **({"ours": here, "here": here} | more))
 
 
 def connection(local=A, server=False):
-    made = Connection(7, server, local, 40000, PEER, 443)
-    made.take(Event(EVENT_ESTABLISHED, 7, local, PEER, 40000, 443), 0.0)
+    made = MptcpConnection(7, server, Subflow(local, 40000, PEER, 443))
+    made.on_event(Event(EVENT_ESTABLISHED, 7, local, PEER, 40000, 443), 0.0)
     return made
 
 
 def pairs(found):
-    return [(step.pair[0], step.pair[1]) for step in found if isinstance(step, Create)]
+    return [(step.pair[0], step.pair[1]) for step in found if isinstance(step, CreateSubflow)]
 
 
 def joined(one, local, remote=PEER, port=443, number=1):
-    one.take(Event(EVENT_SUB_ESTABLISHED, 7, local, remote, 50000 + number, port, number), 0.0)
+    one.on_event(Event(EVENT_SUB_ESTABLISHED, 7, local, remote, 50000 + number, port, number), 0.0)
 
 
 def closed(one, local, now, error=0, reset=0, number=1):
     event = Event(EVENT_SUB_CLOSED, 7, local, PEER, 50000 + number, 443, number, error=error, reset=reset)
-    one.take(event, now)
+    one.on_event(event, now)
 
 
 def test_every_other_address_gets_one_subflow():
@@ -68,7 +77,7 @@ def test_address_ids_are_unique_and_the_first_address_has_none():
 
 def test_ids_that_the_kernel_refused_are_not_used_again():
     one = connection()
-    one.burnt.add(2)
+    one.unusable_ids.add(2)
     (create,) = steps(one, policy(A, B), 0.0, 99)
     assert create.local_id not in (0, 2)
 
@@ -88,35 +97,35 @@ def test_connections_that_are_not_ours_are_left_alone(more):
 def test_a_server_connects_to_nobody_and_announces_one_address_after_the_other():
     one = connection(server=True)
     found = steps(one, policy(A, B, C, flags=("signal",)), 0.0, 99)
-    assert [step.ip for step in found if isinstance(step, Announce)] == [B, C]
+    assert [step.ip for step in found if isinstance(step, AnnounceAddress)] == [B, C]
     assert pairs(found) == []
-    one.told[B] = 2
+    one.announced_by_us[B] = 2
     assert [step.ip for step in steps(one, policy(A, B, C, flags=("signal",)), 0.0, 99)] == [C]
 
 
 def test_an_announced_address_that_is_gone_is_withdrawn():
     one = connection(server=True)
-    one.told[B] = 2
-    assert steps(one, policy(A, flags=("signal",)), 0.0, 99) == [Withdraw(B, 2)]
+    one.announced_by_us[B] = 2
+    assert steps(one, policy(A, flags=("signal",)), 0.0, 99) == [WithdrawAddress(B, 2)]
 
 
 def test_announced_addresses_get_a_subflow_each_or_a_mesh():
     one = connection()
-    one.take(Event(EVENT_ANNOUNCED, 7, None, RELAY, remote_id=1), 0.0)
-    one.take(Event(EVENT_ANNOUNCED, 7, None, OTHER_RELAY, remote_port=8443, remote_id=2), 0.0)
+    one.on_event(Event(EVENT_ANNOUNCED, 7, None, RELAY, remote_id=1), 0.0)
+    one.on_event(Event(EVENT_ANNOUNCED, 7, None, OTHER_RELAY, remote_port=8443, remote_id=2), 0.0)
     found = pairs(steps(one, policy(A, B), 0.0, 99))
     assert found == [(B, PEER), (A, RELAY), (B, OTHER_RELAY)]
     meshed = pairs(steps(one, policy(A, B, flags=("subflow", "fullmesh")), 0.0, 99))
     assert sorted(meshed) == sorted([(B, PEER), *((x, y) for x in (A, B) for y in (RELAY, OTHER_RELAY))])
-    one.take(Event(EVENT_REMOVED, 7, remote_id=1), 0.0)
+    one.on_event(Event(EVENT_REMOVED, 7, remote_id=1), 0.0)
     assert (A, RELAY) not in pairs(steps(one, policy(A, B), 0.0, 99))
 
 
-def test_a_peer_with_a_closed_door_is_reached_by_what_it_announces():
-    one = Connection(7, False, A, 40000, PEER, 443)
-    one.take(Event(EVENT_ESTABLISHED, 7, A, PEER, 40000, 443, deny_join_id0=True), 0.0)
+def test_a_peer_with_a_deny_join_id0_is_reached_by_what_it_announces():
+    one = MptcpConnection(7, False, Subflow(A, 40000, PEER, 443))
+    one.on_event(Event(EVENT_ESTABLISHED, 7, A, PEER, 40000, 443, deny_join_id0=True), 0.0)
     assert steps(one, policy(A, B), 0.0, 99) == []
-    one.take(Event(EVENT_ANNOUNCED, 7, None, RELAY, remote_id=1), 0.0)
+    one.on_event(Event(EVENT_ANNOUNCED, 7, None, RELAY, remote_id=1), 0.0)
     assert pairs(steps(one, policy(A, B), 0.0, 99)) == [(A, RELAY), (B, RELAY)]
 
 
@@ -145,12 +154,12 @@ def test_subflows_of_an_address_that_is_gone_are_destroyed_after_new_ones_are_as
     one = connection()
     joined(one, B)
     found = steps(one, policy(A, C), 0.0, 99)
-    assert [type(step) for step in found] == [Create, Destroy]
+    assert [type(step) for step in found] == [CreateSubflow, DestroySubflow]
     assert found[1].flow.local == B
 
 
 def test_the_last_subflow_is_never_destroyed():
-    assert not [step for step in steps(connection(B), policy(A), 0.0, 99) if isinstance(step, Destroy)]
+    assert not [step for step in steps(connection(B), policy(A), 0.0, 99) if isinstance(step, DestroySubflow)]
 
 
 def test_a_subflow_that_died_is_replaced_after_a_pause_that_grows():
@@ -184,7 +193,7 @@ def test_a_peer_that_refuses_is_asked_rarely_and_with_one_subflow():
 def test_zeros_after_the_end_of_a_subflow_mean_nothing():
     one = connection()
     zero = ip_address("0.0.0.0")
-    one.take(Event(EVENT_SUB_CLOSED, 7, zero, zero), 0.0)
+    one.on_event(Event(EVENT_SUB_CLOSED, 7, zero, zero), 0.0)
     assert len(one.flows) == 1
     assert one.failures == {}
 
@@ -197,26 +206,26 @@ def test_what_was_asked_for_and_never_heard_of_is_given_up():
     assert pairs(steps(one, policy(A, B), 1002.0, 99)) == [(B, PEER)]
 
 
-def test_a_census_tells_what_events_would_have():
+def test_a_dump_tells_what_events_would_have():
     flows = tuple(FlowSeen(7, ip, 40000 + n, PEER, 443, n) for n, ip in enumerate((A, B)))
-    one = from_census(ConnectionSeen(7, A, 40000, PEER, 443, False, 1, flows))
+    one = from_dump(ConnectionSeen(7, A, 40000, PEER, 443, False, 1, flows))
     assert pairs(steps(one, policy(A, B, C), 0.0, 99)) == [(C, PEER)]
-    one.see(ConnectionSeen(7, A, 40000, PEER, 443, False, 1, flows[:1]))
+    one.update(ConnectionSeen(7, A, 40000, PEER, 443, False, 1, flows[:1]))
     assert pairs(steps(one, policy(A, B, C), 0.0, 99)) == [(B, PEER), (C, PEER)]
 
 
 def test_what_goes_to_an_address_that_the_peer_withdrew_is_closed_and_opened_when_it_is_announced_again():
     one = connection()
     announced = Event(EVENT_ANNOUNCED, 7, None, RELAY, remote_port=443, remote_id=2)
-    one.take(announced, 0.0)
+    one.on_event(announced, 0.0)
     joined(one, A, RELAY, number=0)  # behind a relay the peer's id of a subflow is another: that of the real address
-    one.take(Event(EVENT_REMOVED, 7, remote_id=2), 1.0)
+    one.on_event(Event(EVENT_REMOVED, 7, remote_id=2), 1.0)
     (gone,) = steps(one, policy(A), 1.0, 99)
-    assert isinstance(gone, Destroy)
+    assert isinstance(gone, DestroySubflow)
     assert gone.flow.remote == RELAY
     one.flows.pop(gone.flow.quad)
     assert steps(one, policy(A), 1.0, 99) == []
-    one.take(announced, 2.0)
+    one.on_event(announced, 2.0)
     assert pairs(steps(one, policy(A), 2.0, 99)) == [(A, RELAY)]
 
 
@@ -226,24 +235,24 @@ def test_after_a_restart_the_ways_that_a_connection_uses_are_known_as_announced(
         FlowSeen(7, A, 50000, RELAY, 443),
         FlowSeen(7, A, 50001, OTHER_RELAY, 443),
     ]
-    one = from_census(ConnectionSeen(7, A, 40000, PEER, 443, False, 1, tuple(flows)))
+    one = from_dump(ConnectionSeen(7, A, 40000, PEER, 443, False, 1, tuple(flows)))
     assert steps(one, policy(A), 0.0, 99) == []
-    one.take(Event(EVENT_SUB_CLOSED, 7, A, RELAY, 50000, 443), 0.0)
+    one.on_event(Event(EVENT_SUB_CLOSED, 7, A, RELAY, 50000, 443), 0.0)
     assert pairs(steps(one, policy(A), 5.0, 99)) == [(A, RELAY)]
-    one.take(Event(EVENT_ANNOUNCED, 7, None, RELAY, remote_port=443, remote_id=2), 5.0)
+    one.on_event(Event(EVENT_ANNOUNCED, 7, None, RELAY, remote_port=443, remote_id=2), 5.0)
     assert pairs(steps(one, policy(A), 5.0, 99)) == [(A, RELAY)]
     assert sorted(one.announced) == [-2, 2]
 
 
 def test_a_server_takes_no_client_for_an_announced_address():
     flows = (FlowSeen(7, PEER, 443, A, 40000), FlowSeen(7, PEER, 443, B, 50000))
-    assert not from_census(ConnectionSeen(7, PEER, 443, A, 40000, True, 1, flows)).announced
+    assert not from_dump(ConnectionSeen(7, PEER, 443, A, 40000, True, 1, flows)).announced
 
 
 def test_a_connection_of_a_family_without_paths_goes_to_what_is_announced_from_where_it_began():
     local, peer, relay = (ip_address(f"2001:db8::{n}") for n in (1, 2, 3))
-    one = Connection(7, False, local, 40000, peer, 443)
-    one.take(Event(EVENT_ESTABLISHED, 7, local, peer, 40000, 443), 0.0)
-    one.take(Event(EVENT_ANNOUNCED, 7, None, relay, remote_port=443, remote_id=2), 0.0)
+    one = MptcpConnection(7, False, Subflow(local, 40000, peer, 443))
+    one.on_event(Event(EVENT_ESTABLISHED, 7, local, peer, 40000, 443), 0.0)
+    one.on_event(Event(EVENT_ANNOUNCED, 7, None, relay, remote_port=443, remote_id=2), 0.0)
     here = frozenset({local, A, NIC})
     assert pairs(steps(one, policy(A, here=here, ours=here), 0.0, 99)) == [(local, relay)]

@@ -11,12 +11,12 @@ BOOT    := mmdebstrap=mmdebstrap systemd-nspawn=systemd-container qemu-system-x8
            qemu-img=qemu-utils cpio=cpio xz=xz-utils mke2fs=e2fsprogs
 PYTEST  := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test test-install test-box test-vm deb docs unit check lint types layers bench install uninstall clean
+.PHONY: help venv demo test test-install test-box test-vm deb docs unit check lint types layers rules bench install uninstall clean
 
 help:
 	@echo "make demo    see the whole system work, in namespaces, in two minutes"
 	@echo "make test    all tests (root; without root those that need none)"
-	@echo "make check   lint, types, layers"
+	@echo "make check   lint, types, layers, rules of the house"
 	@echo "make bench   the benchmark against the raw limit (root)"
 	@echo "make test-box  what systemd makes of it, in containers of Debian 12 and 13 (root); SUITE=trixie for one"
 	@echo "make test-vm   reboots, losses of power, another kernel, in a virtual machine (root); SUITE=trixie for 13"
@@ -46,7 +46,7 @@ test: venv
 unit: venv
 	$(PYTEST) tests/unit tests/laws tests/kinds
 
-check: lint types layers
+check: lint types layers rules
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,6 +54,8 @@ types: venv
 	$(BIN)/mypy
 layers: venv
 	$(BIN)/lint-imports
+rules: venv
+	$(BIN)/python tools/rules.py gone
 
 # A virtual environment of its own, made by Debian's interpreter; see tools/install.sh.
 install uninstall:

@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -27,8 +28,8 @@ LARGE_CLASSES: Final = 3
 TEXTS: Final = (".py", ".md", ".toml", ".txt", ".sh", ".service", ".conf")
 DOTTED: Final = re.compile(r"(?<![\w./-])neod(?:\.[a-z_]\w*)+")
 PATHS: Final = re.compile(r"(?<![\w.-])(?:src/neod|tests|tools|bench|demo|docs)/[\w./-]*\w")
-NO_MODULES: Final = frozenset(("service", "sock", "toml", "log", "conf", "socket", "d", "pid", "md", "signal", "kill"))
-"""What else is written after ``neod.``: units, files, and methods of a variable of that name."""
+NO_MODULES: Final = frozenset(("service", "sock", "toml", "log", "conf", "socket", "pid"))
+"""What else is written after ``neod.``: units and files."""
 
 MADE: Final = ("demo/out", "bench/out", "docs/pictures")
 """What programs write; it need not be there."""
@@ -97,14 +98,23 @@ def gone() -> Iterator[str]:
     for path in tracked():
         if path.suffix not in TEXTS or path.name == "CHANGELOG.md":
             continue
-        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        for number, text in texts(path):
             place = f"{path.relative_to(ROOT)}:{number}"
-            for found in DOTTED.findall(line):
-                if not exists(found):
-                    yield f"{place}: there is no {found}"
-            for found in PATHS.findall(line):
-                if path.suffix in (".md", ".py") and not there(found):
-                    yield f"{place}: there is no {found}"
+            absent = [found for found in DOTTED.findall(text) if not exists(found)]
+            if path.suffix in (".md", ".py"):
+                absent += [found for found in PATHS.findall(text) if not there(found)]
+            yield from (f"{place}: there is no {found}" for found in absent)
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line number and text of what people read: of a program only its strings and comments."""
+    if path.suffix != ".py":
+        yield from enumerate(path.read_text(errors="replace").splitlines(), 1)
+        return
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type in (tokenize.STRING, tokenize.COMMENT):
+                yield token.start[0], token.string
 
 
 def exists(dotted: str) -> bool:

@@ -135,7 +135,7 @@ class Kind(Generic[K, S]):
     def columns(self, key: K, seen: Seen[S] | None) -> Mapping[str, object]:
         """Return the fields of its path's row in ``status`` that show the object; *seen* is None if it does not exist.
 
-        See ``neod.control.reply_status.PathRow``.
+        See ``neod.control.verbs.status.PathRow``.
         """
         return {}
 

@@ -43,8 +43,7 @@ COMMAND = '''"""how long neod has been running"""
 from argparse import ArgumentParser
 from typing import Final
 
-from neod.cli.command import Command, Invocation
-from neod.cli.exits import FINE
+from neod.cli.command import verb_command
 from neod.cli.text import Screen
 from neod.control.verbs.mode import ModeVerbs, UptimeReply
 
@@ -53,17 +52,11 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--unit", choices=("s", "min"), default="s", help="of the answer")
 
 
-def _uptime(invocation: Invocation) -> int:
-    """Show how long neod has been running."""
-    invocation.show(invocation.ask(ModeVerbs.uptime, unit=invocation.args.unit), _view)
-    return FINE
-
-
 def _view(reply: UptimeReply, _: Screen) -> list[str]:
     return [f"up for {reply.uptime:g} {reply.unit}"]
 
 
-COMMAND: Final = Command(_uptime, _arguments, ModeVerbs.uptime)
+COMMAND: Final = verb_command(ModeVerbs.uptime, _view, "Show how long neod has been running.", _arguments)
 '''
 
 ASK = """

@@ -4,7 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from neod.cli.exits import FINE, INTERNAL, OF_EVERY_CALL, STATUS_OF_ERROR, USAGE
 from neod.cli.text import Screen, page
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from neod.control.client import ControlClient
 
-P = ParamSpec("P")
 R = TypeVar("R")
 View = Callable[[R, Screen], Iterable[str]]
 
@@ -39,17 +38,6 @@ class Invocation:
 
         with ControlClient(self.args.runtime_dir) as client:
             yield client
-
-    def ask(self, verb: Callable[Concatenate[Any, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> Reply[R]:
-        """Return the daemon's reply to one call that it answers from memory."""
-        return self.ask_within(REPLY_TIMEOUT_S, verb, *args, **kwargs)
-
-    def ask_within(
-        self, within_s: float, verb: Callable[Concatenate[Any, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Reply[R]:
-        """Return the daemon's reply to one call, which may take *within_s* seconds."""
-        with self.client() as client:
-            return client.ask(verb, within_s, *args, **kwargs)
 
     def show(self, reply: Reply[R], view: View[R]) -> None:
         """Print the reply: unchanged with ``--json``, else as *view* puts it."""
@@ -79,3 +67,29 @@ class Command:
             return frozenset({FINE, USAGE, INTERNAL, *self.also})
         errors = (STATUS_OF_ERROR[error.__name__] for error in verb_of(self.verb).errors)
         return frozenset({*OF_EVERY_CALL, *errors, *self.also})
+
+
+def verb_command(
+    verb: Callable[..., Awaitable[R]],
+    view: View[R],
+    about: str,
+    arguments: Callable[["ArgumentParser"], object] | None = None,
+    status: Callable[[R], int] = lambda _: FINE,
+    also: tuple[int, ...] = (),
+    within_s: Callable[["Namespace"], float] = lambda _: REPLY_TIMEOUT_S,
+) -> Command:
+    """Return the command that calls *verb* and shows the reply.
+
+    Arguments that are named as parameters of the verb are passed to it.
+    """
+
+    def run(invocation: Invocation) -> int:
+        names = [parameter.name for parameter in verb_of(verb).parameters if parameter.name in invocation.args]
+        with invocation.client() as client:
+            given = {name: getattr(invocation.args, name) for name in names}
+            reply = client.ask(verb, within_s(invocation.args), **given)
+        invocation.show(reply, view)
+        return status(reply.value)
+
+    run.__doc__ = about
+    return Command(run, arguments, verb, also)

@@ -66,15 +66,10 @@ def _checked(verb: Verb, arguments: Mapping[str, Any]) -> list[Any]:
     Raises:
         InvalidParameter: with the name of the first that is unsound.
     """
-    values = []
-    for parameter in verb.parameters:
-        value = arguments.get(parameter.name, parameter.default)
-        try:
-            if parameter.check and value is not None:
-                parameter.check(value)
-        except ValueError:
-            raise InvalidParameter(parameter=parameter.name) from None
-        values.append(value)
+    values = [arguments.get(parameter.name, parameter.default) for parameter in verb.parameters]
+    for parameter, value in zip(verb.parameters, values, strict=True):
+        if value is not None and not parameter.sound(value):
+            raise InvalidParameter(parameter=parameter.name)
     return values
 
 

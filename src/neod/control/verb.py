@@ -8,10 +8,10 @@ paragraph of its docstring is what introspection shows; what follows is the
 promise to those who implement and call it.
 """
 
-import math
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from enum import StrEnum
 from inspect import cleandoc
+from math import isfinite
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 from neod.control.errors import ControlError
@@ -20,6 +20,7 @@ LONGEST_TEXT: Final = 4096  # characters; PATH_MAX, and no key comes near
 LONGEST_SPAN_S: Final = 366 * 86400.0
 
 F = TypeVar("F", bound=Callable[..., Any])
+Check = Callable[[Any], bool]
 
 
 class Right(StrEnum):
@@ -40,7 +41,7 @@ class Parameter(NamedTuple):
     type: Any  # of the wire; with None where it may be absent
     required: bool
     default: object
-    check: Callable[[Any], object] | None  # raises ValueError
+    sound: Check  # whether a value of that type may be
 
 
 class Verb(NamedTuple):
@@ -113,55 +114,37 @@ def verbs_of(protocol: type) -> tuple[Verb, ...]:
 def _parameters(method: Callable[..., object]) -> Iterator[Parameter]:
     code, defaults = method.__code__, method.__defaults__ or ()
     names = code.co_varnames[1 : code.co_argcount]
-    absent = len(names) - len(defaults)
+    required = len(names) - len(defaults)
     for number, name in enumerate(names):
-        annotation = method.__annotations__[name]
-        required = number < absent
-        inner, optional = _without_none(annotation)
+        inner, optional = _without_none(method.__annotations__[name])
         check = next(iter(getattr(inner, "__metadata__", ())), None)
         plain = inner.__origin__ if check else inner
-        default = None if required else defaults[number - absent]
-        yield Parameter(name, plain | None if optional else plain, required, default, check)
+        default = None if number < required else defaults[number - required]
+        yield Parameter(
+            name, plain | None if optional else plain, number < required, default, check or (lambda value: True)
+        )
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:
     """Return *annotation* without ``| None``, and whether it had that."""
-    alternatives = getattr(annotation, "__args__", ()) if type(None) in getattr(annotation, "__args__", ()) else ()
-    return next((each for each in alternatives if each is not type(None)), annotation), bool(alternatives)
+    alternatives = getattr(annotation, "__args__", ())
+    if type(None) not in alternatives:
+        return annotation, False
+    return next(each for each in alternatives if each is not type(None)), True
 
 
-# What a parameter may be. Each of these accepts any value of its type, and raises ValueError on a wrong one.
+# What a value of a parameter may be, beside its type.
 
 
-def _text(value: str) -> None:
-    if not value or len(value) > LONGEST_TEXT or not value.isprintable():
-        raise ValueError("not a short, printable, encodable text")
+def _short_text(value: str) -> bool:
+    return 0 < len(value) <= LONGEST_TEXT and value.isprintable()
 
 
-def _path(value: str) -> None:
-    _text(value)
-    if not value.startswith("/"):
-        raise ValueError("not an absolute path")
-
-
-def _seconds(value: float) -> None:
-    if not (math.isfinite(value) and 0.0 <= value <= LONGEST_SPAN_S):
-        raise ValueError("not a sensible number of seconds")
-
-
-def _positive_seconds(value: float) -> None:
-    _seconds(value)
-    if value < 0.001:
-        raise ValueError("less than a millisecond")
-
-
-def _finite(value: float) -> None:
-    if not math.isfinite(value):
-        raise ValueError("not a number")
-
-
-def _server(value: str) -> None:
-    address_and_port(value)
+def _server(value: str) -> bool:
+    try:
+        return bool(address_and_port(value))
+    except ValueError:
+        return False
 
 
 def address_and_port(text: str) -> tuple[str, int]:
@@ -179,19 +162,14 @@ def address_and_port(text: str) -> tuple[str, int]:
     return str(address), int(port)
 
 
-def one_of(*values: str) -> Callable[[str], None]:
+def one_of(*values: str) -> Check:
     """Return the check that a text is one of *values*."""
-
-    def check(value: str) -> None:
-        if value not in values:
-            raise ValueError(f"not one of {values}")
-
-    return check
+    return values.__contains__
 
 
-Text = Annotated[str, _text]
-Path = Annotated[str, _path]
-Seconds = Annotated[float, _seconds]
-PositiveSeconds = Annotated[float, _positive_seconds]
-Instant = Annotated[float, _finite]  # seconds since the epoch
+Text = Annotated[str, _short_text]
+Path = Annotated[str, lambda value: _short_text(value) and value.startswith("/")]
+Seconds = Annotated[float, lambda value: 0.0 <= value <= LONGEST_SPAN_S]
+PositiveSeconds = Annotated[float, lambda value: 0.001 <= value <= LONGEST_SPAN_S]
+Instant = Annotated[float, isfinite]  # seconds since the epoch
 Server = Annotated[str, _server]

@@ -35,7 +35,8 @@ def test_a_method_of_a_protocol_is_the_whole_declaration() -> None:
     assert (declared.reply, declared.streams, declared.ends_with_caller) == (ModeReply, False, True)
     facts = [(each.name, each.type, each.required, each.default) for each in declared.parameters]
     assert facts == [("at", str, True, None), ("since", float | None, False, None), ("span_s", float, False, 3.0)]
-    assert all(each.check is not None for each in declared.parameters)
+    for values, sound in ((("", float("nan"), -1.0), False), (("a", 1.0, 0.0), True)):
+        assert all(each.sound(value) is sound for each, value in zip(declared.parameters, values, strict=True))
     assert declared.named(("a",), {"span_s": 1.0}) == {"at": "a", "span_s": 1.0}
     assert declared.right_for({"at": "a"}) is Right.READ
     assert declared.right_for({"at": "a", "since": 1.0}) is Right.WRITE

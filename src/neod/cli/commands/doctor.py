@@ -4,7 +4,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from typing import Final
 
-from neod.cli.command import PASS_TIMEOUT_S, REPLY_TIMEOUT_S, Command, Invocation
+from neod.cli.command import PASS_TIMEOUT_S, REPLY_TIMEOUT_S, verb_command
 from neod.cli.exits import DIFFERS, FINE
 from neod.cli.text import Screen, count
 from neod.control.verb import address_and_port
@@ -27,15 +27,7 @@ def _place(text: str) -> str:
     return text
 
 
-def _doctor(invocation: Invocation) -> int:
-    """Show what kernel and host allow, with evidence and remedy."""
-    server = invocation.args.server
-    reply = invocation.ask_within(PASS_TIMEOUT_S if server else REPLY_TIMEOUT_S, DoctorVerbs.doctor, server=server)
-    invocation.show(reply, view)
-    return FINE if reply.value.healthy else DIFFERS
-
-
-def view(reply: DoctorReply, screen: Screen) -> Iterator[str]:
+def _view(reply: DoctorReply, screen: Screen) -> Iterator[str]:
     """Yield the lines: what is wrong first, with what to do."""
     for row in reply.probes:
         yield f"{screen.paint(row.state, COLOURS.get(row.state, ''))}  {row.name}: {row.evidence}"
@@ -46,4 +38,12 @@ def view(reply: DoctorReply, screen: Screen) -> Iterator[str]:
     yield f"{count(wrong, 'problem')}, {count(odd, 'warning')}."
 
 
-COMMAND: Final = Command(_doctor, _arguments, DoctorVerbs.doctor, (DIFFERS,))
+COMMAND: Final = verb_command(
+    DoctorVerbs.doctor,
+    _view,
+    "Show what kernel and host allow, with evidence and remedy.",
+    _arguments,
+    lambda reply: FINE if reply.healthy else DIFFERS,
+    (DIFFERS,),
+    lambda args: PASS_TIMEOUT_S if args.server else REPLY_TIMEOUT_S,
+)

@@ -2,16 +2,10 @@
 
 from typing import Final
 
-from neod.cli.command import Command, Invocation
-from neod.cli.exits import FINE
+from neod.cli.command import verb_command
 from neod.cli.render_facts import leases as view
 from neod.control.verbs.objects import ObjectVerbs
 
-
-def _leases(invocation: Invocation) -> int:
-    """Show every DHCP lease: address, server, gateway, times, state."""
-    invocation.show(invocation.ask(ObjectVerbs.leases), view)
-    return FINE
-
-
-COMMAND: Final = Command(_leases, None, ObjectVerbs.leases)
+COMMAND: Final = verb_command(
+    ObjectVerbs.leases, view, "Show every DHCP lease: address, server, gateway, times, state."
+)

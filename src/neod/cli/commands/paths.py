@@ -32,12 +32,12 @@ def _paths(invocation: Invocation) -> int:
 
     With --json, the reply as it came; with --watch --json, one a line, until interrupted.
     """
-    if invocation.args.json and not invocation.args.watch:
-        invocation.show(invocation.ask(PathVerbs.paths), view)
-        return FINE
     with invocation.client() as client:
         if invocation.args.watch:
             _watch(invocation, client)
+        if invocation.args.json:
+            invocation.show(client.ask(PathVerbs.paths, REPLY_TIMEOUT_S), view)
+            return FINE
         before = _read(client)
         if before.connections:
             _pause(SAMPLING_S)

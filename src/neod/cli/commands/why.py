@@ -3,8 +3,7 @@
 from argparse import ArgumentParser
 from typing import Final
 
-from neod.cli.command import Command, Invocation
-from neod.cli.exits import FINE
+from neod.cli.command import verb_command
 from neod.cli.render_facts import why as view
 from neod.control.verbs.objects import ObjectVerbs
 
@@ -13,10 +12,6 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("object", metavar="OBJECT", help="a path (neo3) or an object (rule:…)")
 
 
-def _why(invocation: Invocation) -> int:
-    """Show why an object is as it is: the line of the file, the lease, the last actions on it."""
-    invocation.show(invocation.ask(ObjectVerbs.why, object=invocation.args.object), view)
-    return FINE
+ABOUT: Final = "Show why an object is as it is: the line of the file, the lease, the last actions on it."
 
-
-COMMAND: Final = Command(_why, _arguments, ObjectVerbs.why)
+COMMAND: Final = verb_command(ObjectVerbs.why, view, ABOUT, _arguments)

@@ -9,12 +9,11 @@ import errno
 import pytest
 from test_laws_of_kinds import KINDS
 from tests.doubles import builders
+from tests.doubles.reconciling import Reconciling
 
 from neod.kernel.clock import SystemClock
 from neod.model.errors import KernelError
-from neod.model.want import Origin, Want
-from neod.reconcile.queue import HintQueue, Hints
-from neod.reconcile.reconciler import Reconciler
+from neod.reconcile.queue import Hints
 
 pytestmark = pytest.mark.kernel
 
@@ -55,11 +54,7 @@ class Refusing:
 
 
 def reconciler_on(drivers):
-    clock = SystemClock()
-    made = Reconciler(KINDS, drivers, clock, HintQueue(clock))
-    wants = {key: Want(key, spec, Origin("test", 1)) for key, spec in PAIRS}
-    made.desire_changed(wants, wants)
-    return made
+    return Reconciling(KINDS, drivers, SystemClock(), PAIRS)
 
 
 async def insisting_pass(reconciler):
@@ -87,9 +82,9 @@ def test_one_refused_write_is_made_good_whichever_it_was(real, code):
             for _ in range(PASSES):
                 if not (await insisting_pass(reconciler)).plan.changes:
                     break
-            assert reconciler.status.out_of_sync == {}, f"write {number}"
+            assert reconciler.state.status.out_of_sync == {}, f"write {number}"
             for key, spec in PAIRS:
-                seen = reconciler.observed.get(key)
+                seen = reconciler.state.observed.get(key)
                 assert seen is not None
                 assert KINDS[key.kind].matches(seen.spec, spec)
             real.ip("rule", "flush", "protocol", "110")

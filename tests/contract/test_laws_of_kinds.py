@@ -7,13 +7,12 @@ from ipaddress import ip_address, ip_network
 import pytest
 from tests.doubles import builders
 from tests.doubles.kernel import FakeKernel
+from tests.doubles.reconciling import Reconciling
 
 from neod.kernel.clock import SystemClock
 from neod.kinds import KINDS
 from neod.model.nat import SnatFrom, SnatTo
-from neod.model.want import Origin, Want
-from neod.reconcile.queue import HintQueue, Hints
-from neod.reconcile.reconciler import Reconciler
+from neod.reconcile.queue import Hints
 
 LINK = builders.macvlan("neo1", 1)
 ADDRESS = builders.address("neo1", "10.9.0.2", 16)
@@ -144,11 +143,7 @@ def test_what_is_put_is_observed_and_what_is_dropped_is_gone_on_the_kernel(real,
 
 
 def reconciler_on(drivers, pairs):
-    clock = SystemClock()
-    made = Reconciler(KINDS, drivers, clock, HintQueue(clock))
-    wants = {key: Want(key, spec, Origin("test", 1)) for key, spec in pairs}
-    made.desire_changed(wants, wants)
-    return made
+    return Reconciling(KINDS, drivers, SystemClock(), pairs)
 
 
 def every_sample():

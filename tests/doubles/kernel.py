@@ -120,7 +120,10 @@ class Fixed(dict[tuple[str, str], Any]):
         """Return the driver of a kind."""
         return self[place]
 
-    def leave_stale(self) -> Iterable[str]:
+    def opened(self, netns: str) -> None:
+        """Return nothing: no sockets are open there."""
+
+    def close_stale(self) -> Iterable[str]:
         """Return nothing: none goes away."""
         return ()
 

@@ -7,15 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.doubles import builders
 from tests.doubles.kernel import FakeClock, FakeKernel
+from tests.doubles.reconciling import Reconciling
 
 from neod.kinds import KINDS
 from neod.model.change import Op
-from neod.model.want import Origin, Want
-from neod.reconcile.queue import HintQueue, Hints
-from neod.reconcile.reconciler import Reconciler
+from neod.reconcile.queue import Hints
 
 PARENT = builders.macvlan("up0", 200, parent="")
-ORIGIN = Origin("test", 1)
 POOL = [pair for number in (1, 2, 3) for pair in builders.campus(f"neo{number}", number)]
 KEYS = [key for key, _ in POOL]
 STATES = st.lists(st.sampled_from(POOL), unique_by=lambda pair: pair[0])
@@ -43,21 +41,18 @@ class Host:
     def __init__(self, kernel=None):
         self.kernel = kernel or self._kernel()
         self.clock = FakeClock()
-        self.reconciler = Reconciler(self.kernel.kinds, self.kernel.drivers(), self.clock, HintQueue(self.clock))
-        self.wanted = {}
+        self._reconciling = Reconciling(self.kernel.kinds, self.kernel.drivers(), self.clock)
+        self.want, self.state, self.reconciler = (
+            self._reconciling.want,
+            self._reconciling.state,
+            self._reconciling.reconciler,
+        )
 
     @staticmethod
     def _kernel():
         kernel = FakeKernel(KINDS.values())
         kernel.add_foreign(*PARENT)
         return kernel
-
-    def want(self, pairs):
-        wants = {key: Want(key, spec, ORIGIN) for key, spec in pairs}
-        keys = {*self.wanted, *wants}
-        changed = {k for k in keys if self.wanted.get(k) != wants.get(k)}
-        self.wanted = wants
-        self.reconciler.desire_changed(changed, wants)
 
     def run(self, hints=None):
         async def go():
@@ -216,13 +211,13 @@ def test_a_fight_becomes_contested_and_slow():
         report = host.run(Hints(keys={victim: None}))
         repairs += sum(1 for o in report.outcomes if o.change.op is Op.CREATE)
     assert repairs < 10
-    assert host.reconciler.status.out_of_sync[victim].phase == "contested"
+    assert host.state.status.out_of_sync[victim].phase == "contested"
 
 
 def test_paused_observes_and_reports_and_changes_nothing():
     host = Host()
     host.want(POOL)
-    host.reconciler.writing = False
+    host.reconciler.pause()
     host.run()
     assert host.kernel.writes == 0
-    assert {t.phase for t in host.reconciler.status.out_of_sync.values()} == {"changing"}
+    assert {t.phase for t in host.state.status.out_of_sync.values()} == {"changing"}

@@ -6,6 +6,7 @@ are at work. Only kernel and DHCP are doubles: the kernel is
 """
 
 import asyncio
+import contextlib
 import shlex
 import shutil
 import tempfile
@@ -23,10 +24,15 @@ from tests.scenarios.stage import Refused, neodctl
 from neod.control.errors import FileInvalid
 from neod.control.feed import Feed
 from neod.control.server import ControlServer
+from neod.control.verbs.doctor import DoctorReply
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
 from neod.daemon.controller import Controller
+from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.event_log import EventLog
+from neod.daemon.fact_collector import FactCollector
+from neod.daemon.mptcp_controller import MptcpController
+from neod.daemon.uplink_follower import UplinkFollower
 from neod.kernel.clock import SystemClock
 from neod.kinds import KINDS
 from neod.kinds.link import LinkSpec
@@ -34,7 +40,9 @@ from neod.model.change import Actor
 from neod.model.facts import FOREVER, DhcpClient, Host, Lease
 from neod.model.key import AddressKey, Key, LinkKey
 from neod.model.want import Fact, FactKey
+from neod.observability.metrics_server import MetricsServer
 from neod.reconcile.queue import HintQueue
+from neod.reconcile.state import HostState
 
 T = TypeVar("T")
 NETWORK = IPv4Network("10.8.0.0/16")
@@ -133,16 +141,25 @@ class Daemon:
 
     async def _serve(self) -> None:
         clock = SystemClock()
-        queue = HintQueue(clock)
-        facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in self._dhcp.held.items()}
-        facts[FactKey("host")] = Host("a scenario")
-        event_log = EventLog(clock, Feed(), self._log)
-        controller = Controller(self._kernel.drivers(), Unasked(), clock, queue, event_log, self._dhcp, facts)  # type: ignore[arg-type]
-        self._dhcp.leased = controller.leased
-        file = ConfigStore(
-            self._directory / "neo.toml", self._directory, clock, lambda intents: controller.adopt(intents, "back")
+        queue, state = HintQueue(clock), HostState(self._kernel.kinds)
+        self._dhcp.leased = lambda link, lease: queue.put_fact(FactKey("lease", link), lease, "lease")
+        known: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in self._dhcp.held.items()}
+        known[FactKey("host")] = Host("a scenario")
+        event_log, drivers = EventLog(clock, Feed(), self._log), self._kernel.drivers()
+        mptcp = MptcpController(drivers, clock, queue, event_log)
+        controller = Controller(
+            clock=clock,
+            queue=queue,
+            event_log=event_log,
+            state=state,
+            drivers=drivers,
+            dhcp=DhcpBinding(self._dhcp),  # type: ignore[arg-type]
+            mptcp=mptcp,
+            facts=FactCollector(state, known, UplinkFollower(), Unasked(), mptcp),  # type: ignore[arg-type]
         )
-        control = DaemonControl(controller, file)
+        file = ConfigStore(self._directory / "neo.toml", self._directory, clock, controller.revert)
+        metrics = MetricsServer(self.loop, lambda: "", self._log)
+        control = DaemonControl(controller, file, not_examined, metrics)
         try:
             loaded = await file.read()
         except FileInvalid as error:
@@ -179,8 +196,14 @@ class Daemon:
     def end(self) -> None:
         """End it at once."""
         if self._thread.is_alive() and self._task is not None:
-            self.loop.call_soon_threadsafe(self._task.cancel)
+            with contextlib.suppress(RuntimeError):  # it is just ending by itself
+                self.loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(10)
+
+
+async def not_examined(scene: object) -> DoctorReply:
+    """Return no findings: there is no kernel to ask."""
+    return DoctorReply(False)
 
 
 class Unasked:

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from neod.config import document, problems
+from neod.config.contradictions import contradictions
 from neod.config.environment import DELIMITER, places, speaking
 from neod.config.root import Closed, json_schema, root
 from neod.features.context import Context
-from neod.features.desired import contradictions
 from neod.features.intents import DaemonSettings, Intents
 from neod.features.registry import REGISTRY
 from neod.features.text import Path, did_you_mean, show

@@ -5,17 +5,22 @@ promise to come back holds over kill -9 and reboot.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from neod.config.reader import read
+from neod.config.reader import collect, read, spawn
 from neod.control.errors import FileInvalid, NothingToConfirm
 from neod.features.intents import Intents
 from neod.kernel.files import write_atomically
 from neod.model.errors import ConfigError
 from neod.model.ports import Clock
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class ConfigStore:
             raise FileInvalid((f"{target}: {error.strerror}",)) from error
 
     def use(self, loaded: LoadedConfig) -> None:
-        """Make *reading* the file in force, and the one to fall back to."""
+        """Make *loaded* the file in force, and the one to fall back to."""
         self.current, self.problems = loaded, ()
         self._keep(loaded)
 
@@ -76,6 +81,11 @@ class ConfigStore:
         except OSError as error:
             self.degraded = f"cannot keep {self._good}: {error.strerror}"
 
+    def line(self, number: int) -> str:
+        """Return one line of the file in force, from 1; empty where there is none."""
+        lines = self.current.text.decode("utf-8", "replace").splitlines() if self.current else []
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
     # ------------------------------------------------------------ confirm or come back
 
     @property
@@ -84,12 +94,12 @@ class ConfigStore:
         return None if self._timer is None else max(0.0, self._deadline - self._clock.boottime())
 
     def try_out(self, loaded: LoadedConfig, confirm_s: float) -> None:
-        """Use *reading*, but go back to the one in force unless ``confirm`` comes within *confirm_s*."""
+        """Use *loaded*, but go back to the one in force unless ``confirm`` comes within *confirm_s*."""
         self._before, self._rolled_back = self.current, False
         self._deadline = self._clock.boottime() + confirm_s
         write_atomically(self._trial, b"a reload waits for its confirmation\n")
         self.current, self.problems = loaded, ()
-        self._timer = asyncio.get_running_loop().call_later(confirm_s, self._come_back)
+        self._timer = asyncio.get_running_loop().call_later(confirm_s, self._roll_back)
 
     def confirm(self) -> None:
         """Make the reload that is on trial permanent.
@@ -102,7 +112,7 @@ class ConfigStore:
         self._end_trial()
         self._keep(self.current)
 
-    def _come_back(self) -> None:
+    def _roll_back(self) -> None:
         self._end_trial()
         self._rolled_back = True
         before, self._before = self._before, None
@@ -120,17 +130,34 @@ class ConfigStore:
 
     # ------------------------------------------------------------ start
 
-    def wall(self) -> float:
-        """Return the time, for people."""
-        return self._clock.wall()
+    def load_initial(self, child: "Popen[bytes]") -> LoadedConfig:
+        """Return what to start from: the file, or the last good one if it cannot be used or was never confirmed.
 
-    def unconfirmed(self) -> bool:
-        """Whether a reload was on trial when the last process ended: its file must not be used unasked."""
-        return self._trial.exists()
+        *child* is reading the file already. Blocks until it is done.
 
-    def fall_back(self, problems: tuple[str, ...]) -> Path | None:
-        """Return the last good file, to start from when the one on disk cannot be used; None if there is none."""
-        self.problems = problems
+        Raises:
+            ConfigError: there is neither.
+            ReadingFailed: neither could be read to its end.
+        """
+        try:
+            intents = collect(child)
+            if not self._trial.exists():  # a reload was on trial when the last process ended
+                return LoadedConfig(intents, self.path.read_bytes(), self._clock.wall())
+            error = ConfigError((f"{self.path}: was not confirmed before neod ended; reload to use it",))
+        except ConfigError as refusal:
+            error = refusal
+        self.problems = error.problems
         with suppress(OSError):
             self._trial.unlink(missing_ok=True)
-        return self._good if self._good.exists() else None
+        if not self._good.exists():
+            raise error
+        for problem in error.problems:
+            print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
+        return LoadedConfig(collect(spawn(str(self._good))), self._good.read_bytes(), self._clock.wall())
+
+    def start_with(self, loaded: LoadedConfig) -> None:
+        """Make *loaded* the file in force; one that is only a fallback does not become the last good one again."""
+        if self.problems:
+            self.current = loaded
+        else:
+            self.use(loaded)

@@ -10,10 +10,10 @@ from neod.reconcile.observed import Observed
 
 
 class DhcpBinding:
-    """Tells the DHCP service about links as passes see them."""
+    """Notifies the DHCP service of links as passes see them."""
 
-    def __init__(self, dhcp: DhcpService) -> None:
-        self._dhcp = dhcp
+    def __init__(self, service: DhcpService) -> None:
+        self.service = service
         self._clients: dict[str, DhcpClient] = {}
         self._parents: frozenset[str] = frozenset()
         self._ready: dict[str, str] = {}  # link -> MAC it was announced with
@@ -24,7 +24,7 @@ class DhcpBinding:
         self._clients = {client.link: client for client in clients}
         self._parents = frozenset(client.parent for client in clients)
         self._ready = {link: mac for link, mac in self._ready.items() if link in self._clients}
-        self._dhcp.want(clients)
+        self.service.want(clients)
 
     def on_pass_done(self, links: Iterable[str] | None, observed: Observed) -> None:
         """Take note of how *links* (None: all) stand after a pass."""
@@ -36,11 +36,11 @@ class DhcpBinding:
             mac = self._mac_if_usable(client, observed)
             if mac is None:
                 if self._ready.pop(link, None) is not None:
-                    self._dhcp.link_gone(link)
+                    self.service.link_gone(link)
             elif self._ready.get(link) != mac:
                 held = held if held is not None else _held_addresses(observed)
                 self._ready[link] = mac
-                self._dhcp.link_ready(link, mac, held.get(link))
+                self.service.link_ready(link, mac, held.get(link))
 
     @staticmethod
     def _mac_if_usable(client: DhcpClient, observed: Observed) -> str | None:
@@ -55,7 +55,7 @@ class DhcpBinding:
         """Take note of a link's carrier, if it is a parent's and changed."""
         if link in self._parents and self._carriers.get(link, True) != up:
             self._carriers[link] = up
-            self._dhcp.carrier(link, up)
+            self.service.carrier(link, up)
 
 
 def _held_addresses(observed: Observed) -> dict[str, IPv4Address]:

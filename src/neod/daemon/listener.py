@@ -1,7 +1,6 @@
 """From messages of the kernel to hints. A message is never taken as the state: it only says where to look."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 from neod.daemon.dhcp_binding import DhcpBinding
@@ -11,7 +10,7 @@ from neod.model.change import Actor
 from neod.model.kind import Kind, Mention, Source
 from neod.model.ports import Rtnl
 from neod.reconcile.queue import HintQueue
-from neod.reconcile.reconciler import Reconciler
+from neod.reconcile.state import HostState
 
 AnyKind = Kind[Any, Any]
 
@@ -21,25 +20,23 @@ class Listener:
 
     def __init__(
         self,
-        reconciler: Reconciler,
+        state: HostState,
         queue: HintQueue,
         follower: UplinkFollower,
         dhcp_binding: DhcpBinding,
-        rtnl_of: Callable[[str], Rtnl],
     ) -> None:
-        self._reconciler, self._queue, self._follower, self._dhcp_binding = reconciler, queue, follower, dhcp_binding
-        self._rtnl_of = rtnl_of
+        self._state, self._queue, self._follower, self._dhcp_binding = state, queue, follower, dhcp_binding
         self._kinds = {type_: entry.kind for entry in REGISTRY for type_ in entry.kind.messages}
         self._by_source: defaultdict[Source | None, list[AnyKind]] = defaultdict(list)
         for entry in REGISTRY:
             self._by_source[entry.kind.source].append(entry.kind)
 
-    def on_message(self, netns: str, type_: int, payload: memoryview, actor: Actor | None) -> None:
+    def on_message(self, netns: str, rtnl: Rtnl, type_: int, payload: memoryview, actor: Actor | None) -> None:
         """Turn one message of rtnetlink into hints."""
         kind = self._kinds.get(type_)
         if kind is None:
             return
-        rtnl, news = self._rtnl_of(netns), kind.link_of_event(type_, payload)
+        news = kind.link_of_event(type_, payload)
         if news and not netns:
             self._dhcp_binding.carrier(news.name, news.carrier)
         mentions = kind.keys_of_event(netns, type_, payload, rtnl.name_of)
@@ -55,14 +52,14 @@ class Listener:
         for kind in self._by_source[source]:
             place, cause = (netns, kind.name), f"{source} event"
             self._queue.hint_kind(place, cause)
-            for key in self._reconciler.relevant_keys(place):
+            for key in self._state.relevant_keys(place):
                 self._queue.hint(key, cause, actor)
 
     def _hint(self, kind: AnyKind, mention: Mention, actor: Actor | None, *, gone: bool) -> None:
-        key, reconciler, cause = mention.key, self._reconciler, f"{kind.name} event"
+        key, desired, cause = mention.key, self._state.desired, f"{kind.name} event"
         followed = self._follower.concerns(key)
         self._follower.dirty |= followed
-        watched = key in reconciler.desire.specs or key in reconciler.observed or reconciler.desire.is_required(key)
+        watched = key in desired.specs or key in self._state.observed or desired.is_required(key)
         if mention.owned or watched or (followed and kind.reads_foreign):
             for lost in mention.deep:
                 self._queue.hint(lost, cause, actor, deep=True)
@@ -74,12 +71,12 @@ class Listener:
         """Whether a message shows an object as it was read, or as it is being made by the pass under way."""
         if mention.shows is None:
             return False
-        seen = self._reconciler.observed.get(mention.key)
+        seen = self._state.observed.get(mention.key)
         if seen is None:
-            return self._reconciler.stuck(0.0) and self._is_as_desired(kind, mention)
+            return self._queue.in_progress and self._is_as_desired(kind, mention)
         return mention.same and (seen == mention.shows or (seen.owned and self._is_as_desired(kind, mention)))
 
     def _is_as_desired(self, kind: AnyKind, mention: Mention) -> bool:
         """Whether an object of ours is as desired; what was noted when it was made has less detail."""
-        shows, want = mention.shows, self._reconciler.specs.get(mention.key)
+        shows, want = mention.shows, self._state.desired.specs.get(mention.key)
         return shows is not None and shows.owned and want is not None and kind.matches(shows.spec, want)

@@ -1,7 +1,6 @@
-"""The composition root: builds everything, and injects everything.
+"""Command line of neod; spawns the config reader before importing the daemon: both cores work.
 
-The file is read by a child process that is started before anything heavy is
-imported here: both cores work, and the daemon never holds the validator.
+The daemon itself is put together in ``assembly``; it never imports the validator.
 """
 
 import argparse
@@ -9,10 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from neod import __version__
-from neod.config.reader import collect, spawn
+from neod.config.reader import spawn
 from neod.model.errors import ConfigError, NeoError, ReadingFailed
 
 EX_UNAVAILABLE, EX_SOFTWARE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 69, 70, 75, 77, 78
@@ -88,27 +87,3 @@ def _start(arguments: argparse.Namespace) -> int:
     finally:
         os.close(held)
     return 0
-
-
-def load_initial_config(child: Any, file: Any) -> Any:
-    """Return what to start from: the file, or the last good one if it cannot be used or was never confirmed.
-
-    Raises:
-        ConfigError: there is neither.
-        ReadingFailed: neither could be read to its end.
-    """
-    from neod.daemon.config_store import LoadedConfig
-
-    try:
-        intents = collect(child)
-        if not file.unconfirmed():
-            return LoadedConfig(intents, file.path.read_bytes(), file.wall())
-        error = ConfigError((f"{file.path}: was not confirmed before neod ended; reload to use it",))
-    except ConfigError as refusal:
-        error = refusal
-    good = file.fall_back(error.problems)
-    if good is None:
-        raise error
-    for problem in error.problems:
-        print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
-    return LoadedConfig(collect(spawn(str(good))), good.read_bytes(), file.wall())

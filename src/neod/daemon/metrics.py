@@ -24,8 +24,7 @@ def metrics(controller: Controller, file: ConfigStore) -> str:
 
 def _state(controller: Controller) -> Iterator[Metric]:
     reconciler = controller.reconciler
-    modes = {"down": reconciler.down, "paused": not (reconciler.writing or reconciler.down)}
-    modes["running"] = not any(modes.values())
+    modes = {mode: reconciler.mode == mode for mode in ("down", "paused", "running")}
     yield Metric("neod_build_info", "gauge", "What runs.", plain(1, version=__version__))
     yield Metric("neod_converged", "gauge", "Whether the kernel is what the file says.", plain(controller.converged))
     yield Metric("neod_mode", "gauge", "1 for the mode it is in.", by(modes, "mode"))
@@ -37,7 +36,7 @@ def _state(controller: Controller) -> Iterator[Metric]:
 
 def resources(controller: Controller) -> Counter[tuple[str, str]]:
     """Return how many objects of each kind are in each phase; an orphan that cannot go counts, too."""
-    specs, out_of_sync = controller.reconciler.specs, controller.reconciler.status.out_of_sync
+    specs, out_of_sync = controller.state.desired.specs, controller.state.status.out_of_sync
     found: Counter[tuple[str, str]] = Counter()
     for kind, count in Counter(key.kind for key in specs).items():
         found[kind, str(Phase.IN_SYNC)] = count
@@ -64,10 +63,12 @@ def _work(controller: Controller) -> Iterator[Metric]:
 
 
 def _leases(controller: Controller) -> Iterator[Metric]:
-    states = Counter(status.state for status in controller.dhcp.status())
+    states = Counter(status.state for status in controller.dhcp.service.status())
     yield Metric("neod_leases", "gauge", "DHCP clients, by state.", by(states, "state"))
     ends = [
-        fact.expires_at for fact in controller.facts.values() if isinstance(fact, Lease) and fact.expires_at != FOREVER
+        fact.expires_at
+        for fact in controller.facts.known.values()
+        if isinstance(fact, Lease) and fact.expires_at != FOREVER
     ]
     left = plain(round(min(ends) - controller.clock.boottime(), 3)) if ends else ()
     yield Metric("neod_lease_expiry_seconds", "gauge", "Until the first lease runs out, renewals apart.", left)
@@ -83,7 +84,7 @@ def _file(controller: Controller, file: ConfigStore) -> Iterator[Metric]:
 
 
 def _paths(controller: Controller) -> Iterator[Metric]:
-    managed = controller.mptcp.managed if controller.mptcp else {}
+    managed = controller.mptcp.managed
     connections = {netns: float(len(one.manager.connections)) for netns, one in managed.items()}
     subflows = {netns: float(one.manager.subflows) for netns, one in managed.items()}
     about = "of MPTCP where neod is the path manager, by namespace."

@@ -4,19 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from neod.daemon.event_log import EventLog
-from neod.daemon.netns import NamespaceContext, NamespaceRegistry
+from neod.daemon.netns import NamespaceContext
 from neod.features.intents import Candidate, Intents, PathManagement
 from neod.features.mptcp.compile import address_of, best_first
-from neod.kernel.mptcp import PathEvents, dump_connections
+from neod.kernel import mptcp
+from neod.kernel.mptcp import PathEvents
 from neod.kinds import KINDS
 from neod.kinds.mptcp import EndpointKey
 from neod.model.change import Report
 from neod.model.errors import KernelError
 from neod.model.facts import Host, Lease, Multipath
-from neod.model.key import AddressKey, LocalKey
+from neod.model.key import AddressKey, LocalKey, Place
 from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey, Facts
 from neod.mptcp.path_manager import PathManager
@@ -29,6 +30,13 @@ from neod.reconcile.queue import HintQueue, Hints
 TRY_AGAIN_S: Final = 60.0
 REMEMBERED: Final = 8192
 """Addresses that links of ours had, the newest: a connection seldom outlives that many leases."""
+
+
+class OpenNamespaces(Protocol):
+    """The part of ``NamespaceRegistry`` that is used here."""
+
+    def opened(self, netns: str) -> NamespaceContext | None: ...
+    def places(self) -> Iterator[Place]: ...
 
 
 class OwnAddresses:
@@ -66,7 +74,7 @@ class MptcpController:
 
     def __init__(
         self,
-        namespaces: NamespaceRegistry,
+        namespaces: OpenNamespaces,
         clock: Clock,
         queue: HintQueue,
         event_log: EventLog,
@@ -79,7 +87,6 @@ class MptcpController:
         self._known_links: frozenset[str] = frozenset()
         self._policies: dict[str, Policy] = {}
         self._impossible: dict[str, str] = {}  # why neod cannot be the path manager, by namespace
-        self._tell: dict[str, Multipath] = {}
         self.managed: dict[str, RunningManager] = {}
         self._changed = asyncio.Event()
         self._stale = True
@@ -145,17 +152,17 @@ class MptcpController:
     # ------------------------------------------------------------ running
 
     async def run(self) -> None:
-        """Keep a path manager running in each namespace that asks for one, for ever."""
+        """Keep a path manager running in each namespace that asks for one, until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    await self._keep(group)
-                    await self._news()
+                    await self._start_and_stop(group)
+                    await self._wait_for_change()
         finally:
             for netns in list(self.managed):
                 self._stop(netns)
 
-    async def _news(self) -> None:
+    async def _wait_for_change(self) -> None:
         self._changed.clear()
         try:
             async with asyncio.timeout(TRY_AGAIN_S if self._impossible else None):
@@ -163,7 +170,7 @@ class MptcpController:
         except TimeoutError:
             self._impossible.clear()
 
-    async def _keep(self, group: asyncio.TaskGroup) -> None:
+    async def _start_and_stop(self, group: asyncio.TaskGroup) -> None:
         for netns, one in list(self.managed.items()):
             if netns not in self._wanted or self._namespaces.opened(netns) is not one.namespace:
                 self._stop(netns)
@@ -180,7 +187,7 @@ class MptcpController:
 
     async def _start(self, group: asyncio.TaskGroup, namespace: NamespaceContext, settings: PathManagement) -> None:
         netns = namespace.ports.netns
-        manager = PathManager(namespace.mptcp, partial(self.census, netns), self._clock)
+        manager = PathManager(namespace.mptcp, partial(self.dump_connections, netns), self._clock)
         events = PathEvents(manager.take, manager.lost, await namespace.mptcp.group(), namespace.opener)
         events.start(asyncio.get_running_loop())
         manager.want(self._policies[netns], settings.max_total)
@@ -200,16 +207,16 @@ class MptcpController:
         for task in one.tasks:
             task.cancel()
 
-    # ------------------------------------------------------------ telling
+    # ------------------------------------------------------------ reading
 
-    async def census(self, netns: str) -> list[ConnectionSeen]:
+    async def dump_connections(self, netns: str) -> list[ConnectionSeen]:
         """Return the connections of a namespace, none of one that is not open; the sockets are read in a thread.
 
         Raises:
             KernelError: they could not be read.
         """
         namespace = self._namespaces.opened(netns)
-        return [] if namespace is None else await asyncio.to_thread(dump_connections, namespace.opener)
+        return [] if namespace is None else await asyncio.to_thread(mptcp.dump_connections, namespace.opener)
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know, in words."""

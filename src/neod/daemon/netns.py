@@ -22,19 +22,19 @@ from neod.kernel.rtnl import NetlinkRtnl
 from neod.kernel.sysctls import NetnsSysctls, ProcSysctls
 from neod.model.change import Actor
 from neod.model.errors import KernelError
+from neod.model.key import Place
 from neod.model.kind import Driver, Entry, Source
 from neod.model.marks import PROTOCOL
-from neod.model.ports import Clock, Ports
+from neod.model.ports import Clock, Ports, Rtnl
 from neod.netlink.netns import NAMED, opener_in
 from neod.netlink.socket import Opener
 
-Place = tuple[str, str]
-Taker = Callable[[str, int, memoryview, Actor | None], None]  # netns, type, payload, who
+Taker = Callable[[str, Rtnl, int, memoryview, Actor | None], None]  # netns, its requests, type, payload, who
 
 
 @dataclass(frozen=True, slots=True)
 class EventHandlers:
-    """Who is told what happened. Nothing told is believed: it says where to look."""
+    """What is called with what happened. No message is taken as the state: it says where to look."""
 
     on_rtnetlink: Taker  # a message of rtnetlink
     on_change: Callable[[Source, str, Actor | None], None]  # of something that a source notifies of, in a namespace
@@ -89,7 +89,7 @@ class NamespaceRegistry:
         opener = opener_in(path)
         rtnl = NetlinkRtnl(opener, self._verbs)
         events = EventSocket(
-            self._groups, functools.partial(self._handlers.on_rtnetlink, netns), self._handlers.on_overrun, opener
+            self._groups, functools.partial(self._handlers.on_rtnetlink, netns, rtnl), self._handlers.on_overrun, opener
         )
         store = self._state_dir / (f"sysctls-{netns}.json" if netns else "sysctls.json")
         sysctls = NetnsSysctls(NAMED / netns, store) if netns else ProcSysctls(store)
@@ -131,10 +131,6 @@ class NamespaceRegistry:
         """Return a namespace if it is open."""
         return self._open.get(netns)
 
-    def rtnl(self, netns: str) -> NetlinkRtnl:
-        """Return the requests of an open namespace."""
-        return self._open[netns].rtnl
-
     def places(self) -> Iterator[Place]:
         """Yield every kind of every open namespace; our own first, links before what needs their index."""
         for netns, namespace in list(self._open.items()):
@@ -158,7 +154,7 @@ class NamespaceRegistry:
         namespace.start(asyncio.get_running_loop())
         return namespace
 
-    def leave_stale(self) -> list[str]:
+    def close_stale(self) -> list[str]:
         """Close and return the namespaces whose name is gone or stands for another one now."""
         stale = [n for n, namespace in self._open.items() if n and _identity(NAMED / n) != namespace.identity]
         for netns in stale:

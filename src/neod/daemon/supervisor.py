@@ -14,6 +14,7 @@ from neod.daemon.netns import NamespaceRegistry
 from neod.model.errors import NeoError
 from neod.model.marks import PROTOCOL
 from neod.observability.logs import Log
+from neod.observability.metrics_server import MetricsServer
 from neod.observability.systemd import SystemdNotify
 
 if TYPE_CHECKING:
@@ -24,23 +25,25 @@ JUMP_S: Final = 5.0
 """CLOCK_BOOTTIME ahead of the loop's clock by so much: the machine slept, and anything may have happened."""
 
 STUCK_S: Final = 120.0
-"""A pass that takes longer than this is no longer reported as life."""
+"""A pass that takes longer than this no longer sends WATCHDOG=1."""
 
 
 class Supervisor:
-    """Runs everything until told to stop; every task is expected to run for ever."""
+    """Runs everything until told to stop; every task is expected to run until then."""
 
     def __init__(
         self,
         controller: Controller,
         control: DaemonControl,
         bound_server: "Callable[[], ControlServer]",
-        file: ConfigStore,
+        metrics: MetricsServer,
+        config: ConfigStore,
         namespaces: NamespaceRegistry,
         notify: SystemdNotify,
         log: Log,
     ) -> None:
-        self._controller, self._control, self._bound_server, self._file = controller, control, bound_server, file
+        self._controller, self._control, self._config = controller, control, config
+        self._bound_server, self._metrics_server = bound_server, metrics
         self._namespaces, self._notify, self._log = namespaces, notify, log
         self._stop = asyncio.Event()
         self._sighup = asyncio.Event()
@@ -60,8 +63,8 @@ class Supervisor:
                     group.create_task(self._run_guarded(work), name=name)
                     for name, work in (
                         ("passes", self._passes),
-                        ("dhcp", self._controller.dhcp.run),
-                        *((("paths", self._controller.mptcp.run),) if self._controller.mptcp else ()),
+                        ("dhcp", self._controller.dhcp.service.run),
+                        ("paths", self._controller.mptcp.run),
                         ("control", self._serve),
                         ("metrics", self._metrics),
                         ("sighup", self._reload_on_sighup),
@@ -91,7 +94,7 @@ class Supervisor:
 
     def refilter(self) -> None:
         """Let the events of our tables through, whatever they are now."""
-        self._namespaces.main.events.filter(PROTOCOL, self._controller.tables, self._namespaces.main.rtnl.port_id)
+        self._namespaces.main.events.filter(PROTOCOL, self._controller.facts.tables, self._namespaces.main.rtnl.port_id)
 
     async def _passes(self) -> None:
         controller = self._controller
@@ -108,31 +111,26 @@ class Supervisor:
     async def _serve(self) -> None:
         """Serve the control socket, from the end of the first pass on: what it takes to load need not come before."""
         async with self._controller.passed:
-            await self._controller.passed.wait_for(lambda: self._controller.reconciler.number > 0)
+            await self._controller.passed.wait_for(lambda: self._controller.reconciler.passes > 0)
         server = self._bound_server()
         self._serving = True
         self._notify_systemd()
         await server.run()
 
     async def _metrics(self) -> None:
-        """Serve metrics where the file says, as soon as it says so; nothing is loaded for a host without."""
-        controller = self._controller
+        """Serve metrics where the file says, as soon as it says so."""
+        controller, server = self._controller, self._metrics_server
 
         def wanted() -> str:
             return controller.intents.daemon.metrics_listen
 
-        async with controller.passed:
-            await controller.passed.wait_for(lambda: controller.reconciler.number > 0 and wanted())
-        from neod.daemon.metrics import metrics
-        from neod.observability.metrics_server import MetricsServer
-
-        loop = asyncio.get_running_loop()
-        controller.metrics_server = server = MetricsServer(loop, lambda: metrics(controller, self._file), self._log)
         with closing(server):
             while True:
-                server.serve_at(wanted())
                 async with controller.passed:
-                    await controller.passed.wait_for(lambda: wanted() != server.requested)
+                    await controller.passed.wait_for(
+                        lambda: controller.reconciler.passes > 0 and wanted() != server.requested
+                    )
+                server.serve_at(wanted())
 
     def _notify_systemd(self) -> None:
         controller = self._controller
@@ -141,11 +139,11 @@ class Supervisor:
         if not self._said_ready:
             self._said_ready = True
             self._notify.ready()
-            self._log.info("ready", objects=len(controller.reconciler.specs))
-        out_of_sync = len(controller.reconciler.status.out_of_sync)
+            self._log.info("ready", objects=len(controller.state.desired.specs))
+        out_of_sync = len(controller.state.status.out_of_sync)
         paths = len(controller.intents.paths)
         state = "converged" if controller.converged else f"{out_of_sync} drifts, {len(controller.waiting())} waiting"
-        stale = "; file on disk has errors" if self._file.problems else ""
+        stale = "; file on disk has errors" if self._config.problems else ""
         self._notify.status(f"{paths} paths: {state}{stale}")
 
     async def _reload_on_sighup(self) -> None:
@@ -174,10 +172,10 @@ class Supervisor:
             ahead = now_ahead
 
     async def _watchdog(self) -> None:
-        """Say that we live, as long as the loop turns and passes come to an end."""
+        """Send WATCHDOG=1 while the loop runs and no pass takes longer than STUCK_S."""
         interval_s = self._notify.watchdog_s
         while interval_s is not None:
-            if not self._controller.reconciler.stuck(STUCK_S):
+            if not self._controller.queue.stuck(STUCK_S):
                 self._notify.feed_watchdog()
             await asyncio.sleep(interval_s)
         await asyncio.Event().wait()

@@ -21,14 +21,13 @@ IN_MAIN_TABLE: Final = {MAIN_TABLE: "main table"}  # no link can have a name wit
 class UplinkFollower:
     """Reads what others configured on the uplinks that neod only follows, when something there moved."""
 
-    def __init__(self, rtnl: Rtnl) -> None:
-        self._rtnl = rtnl
+    def __init__(self) -> None:
         self._links: frozenset[str] = frozenset()
         self._facts: dict[str, Followed] = {}
         self.dirty = True
 
     def want(self, links: tuple[str, ...]) -> None:
-        """UplinkFollower exactly these uplinks."""
+        """Follow exactly these uplinks."""
         self._links = frozenset(links)
         self.dirty = True
 
@@ -39,37 +38,37 @@ class UplinkFollower:
         name = KINDS[key.kind].path(key, None, IN_MAIN_TABLE)
         return name in self._links or (name == IN_MAIN_TABLE[MAIN_TABLE] and bool(self._links))
 
-    async def refresh(self, observed: Observed) -> Mapping[str, Followed]:
+    async def refresh(self, observed: Observed, rtnl: Rtnl) -> Mapping[str, Followed]:
         """Return the facts that changed since the last call, by uplink."""
         if not self.dirty:
             return {}
         self.dirty = False
-        found = {link: await self._look(link, observed) for link in sorted(self._links)}
+        found = {link: await self._look(link, observed, rtnl) for link in sorted(self._links)}
         changed = {link: fact for link, fact in found.items() if self._facts.get(link) != fact}
         self._facts = found
         return changed
 
-    async def _look(self, link: str, observed: Observed) -> Followed:
+    async def _look(self, link: str, observed: Observed, rtnl: Rtnl) -> Followed:
         addresses = sorted(
             (key.ip, key.prefix_length)
             for key, seen in observed.named_by(AddressKey, "").items()
             if key.link == link and not seen.owned and isinstance(key.ip, IPv4Address) and not key.ip.is_link_local
         )
-        return Followed(link, tuple(addresses), await self._gateway(link) if addresses else None)
+        return Followed(link, tuple(addresses), await self._gateway(link, rtnl) if addresses else None)
 
-    async def _gateway(self, link: str) -> IPv4Address | None:
+    async def _gateway(self, link: str, rtnl: Rtnl) -> IPv4Address | None:
         """Return the gateway of the best foreign default route over *link* in the main table."""
-        index = self._rtnl.index_of(link)
+        index = rtnl.index_of(link)
         if index is None:
             return None
         head = RTMSG.pack(family_of(4), 0, 0, 0, MAIN_TABLE, 0, 0, 0, 0)
         filters = attr_u32(RTA_TABLE, MAIN_TABLE) + attr_u32(RTA_OIF, index)
         try:
-            dumped = await self._rtnl.dump(RTM_GETROUTE, head + filters)
+            dumped = await rtnl.dump(RTM_GETROUTE, head + filters)
         except KernelError:
             self.dirty = True
             return self._facts[link].gateway if link in self._facts else None
-        routes = [reading for _, p in dumped if (reading := from_wire("", p, self._rtnl.name_of))]
+        routes = [reading for _, p in dumped if (reading := from_wire("", p, rtnl.name_of))]
         defaults = sorted(
             (key.metric, seen.spec.gateway)
             for key, seen in routes

@@ -23,6 +23,10 @@ class Key(Protocol):
     def __hash__(self) -> int: ...
 
 
+Place = tuple[str, str]
+"""One kind of objects in one namespace: (netns, kind name)."""
+
+
 @functools.cache
 def _fields_of(kind: type) -> Callable[[object], object]:
     return operator.attrgetter(*kind.__match_args__)  # type: ignore[attr-defined]

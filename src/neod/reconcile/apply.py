@@ -7,10 +7,9 @@ from typing import Any
 
 from neod.model.change import Change, Op, Outcome, Plan
 from neod.model.errors import KernelError
-from neod.model.key import Key
+from neod.model.key import Key, Place
 from neod.model.kind import Driver, Kind, needs_of
 
-Place = tuple[str, str]
 DriverOf = Callable[[Place], Driver[Any, Any]]
 
 

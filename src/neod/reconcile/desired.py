@@ -1,77 +1,70 @@
-"""Desired state as passes need it: canonical keys and specs, and who depends on what."""
+"""Desired state: what all fragments want together, by canonical key, indexed by place and by dependency. Pure."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
-from neod.model.key import Key
+from neod.model.key import Key, Place
 from neod.model.kind import Kind, needs_of
-from neod.model.want import Want
-
-Place = tuple[str, str]
+from neod.model.want import FactKey, Facts, Fragment, Want
 
 
-class Desire:
-    """The wants of the file and the facts, normalised, with the reverse of ``requires``."""
+class DesiredState:
+    """What should exist, and why. An update costs what its fragments cost, not what the host holds.
+
+    ``suspended`` (`neodctl down`): nothing is desired, whatever the file says;
+    what it says is kept up to date meanwhile.
+    """
 
     def __init__(self, kinds: Mapping[str, Kind[Any, Any]]) -> None:
         self._kinds = kinds
-        self.wants: dict[Key, Want] = {}
-        self.specs: dict[Key, object] = {}
+        self._wants: dict[Key, Want] = {}  # key and spec as the kernel will report them back
+        self._specs: dict[Key, object] = {}
         self._places: defaultdict[Place, dict[Key, None]] = defaultdict(dict)
-        self._canonical: dict[Key, Key] = {}  # only where normalising changed the key
         self._dependents: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._fragments: dict[str, Fragment] = {}
+        self._of_fragment: dict[str, dict[Key, Want]] = {}
+        self._holders: dict[Key, tuple[str, ...]] = {}  # the fragments that want a key, sorted; the first counts
+        self._readers: dict[FactKey, list[str]] = {}  # the fragments that need a fact
+        self._missing: dict[str, tuple[str, ...]] = {}
+        self.suspended = False
 
-    def change(self, keys: Iterable[Key], wants: Mapping[Key, Want]) -> set[Key]:
-        """Take over what *wants* says of *keys*; return the canonical keys that changed."""
-        changed: set[Key] = set()
-        for raw in keys:
-            old = self._canonical.pop(raw, raw)
-            if old in self.wants:
-                self._forget(old)
-                changed.add(old)
-            want = wants.get(raw)
-            if want is not None:
-                changed.add(self._take(raw, want))
-        return changed
+    # ------------------------------------------------------------ reading
 
-    def _take(self, raw: Key, want: Want) -> Key:
-        kind = self._kinds[raw.kind]
-        key: Key
-        key, spec = kind.normalize(raw, want.spec)
-        if key != raw:
-            self._canonical[raw] = key
-        self.wants[key], self.specs[key] = want, spec
-        self._places[key.netns, key.kind][key] = None
-        for need in needs_of(kind, key, spec):
-            self._dependents[need].add(key)
-        return key
+    @property
+    def wants(self) -> Mapping[Key, Want]:
+        """What the file asks for and why, also while suspended."""
+        return MappingProxyType(self._wants)
 
-    def _forget(self, key: Key) -> None:
-        for need in needs_of(self._kinds[key.kind], key, self.specs[key]):
-            self._dependents[need].discard(key)
-        del self.wants[key], self.specs[key], self._places[key.netns, key.kind][key]
+    @property
+    def specs(self) -> Mapping[Key, object]:
+        """What should exist now."""
+        return {} if self.suspended else self._specs
 
     def of(self, place: Place) -> Collection[Key]:
-        """Return what is desired of one kind in one namespace."""
-        return self._places.get(place, {}).keys()
+        """Return what should exist of one kind in one namespace."""
+        return () if self.suspended else self._places.get(place, {}).keys()
+
+    def within(self, netns: str) -> set[Key]:
+        """Return what should exist in a namespace."""
+        return {key for kind in self._kinds for key in self.of((netns, kind))}
 
     def namespaces(self) -> set[str]:
-        """Return the names of the namespaces in which something is desired, without neod's own."""
+        """Return the names of the namespaces in which the file asks for something, without neod's own."""
         return {netns for (netns, _), keys in self._places.items() if netns and keys}
 
-    def update_origins(self, wants: Mapping[Key, Want]) -> None:
-        """Take over the reasons of *wants* whose specs did not change: lines move when a file is edited."""
-        for raw, want in wants.items():
-            key = self._canonical.get(raw, raw)
-            if key in self.wants:
-                self.wants[key] = want
+    def waiting(self) -> Mapping[str, tuple[str, ...]]:
+        """Return which facts each incomplete fragment waits for, by the fragment's name."""
+        return {} if self.suspended else dict(self._missing)
 
     def is_required(self, key: Key) -> bool:
-        """Whether something desired requires *key*."""
+        """Whether something that the file asks for requires *key*."""
         return bool(self._dependents.get(key))
 
-    def dependents_of(self, key: Key) -> Iterator[tuple[Key, object]]:
+    def dependents_of(self, key: Key) -> Iterator[Key]:
         """Yield what cannot exist without *key*, directly or through others."""
         found: set[Key] = set()
         waiting = [key]
@@ -80,4 +73,101 @@ class Desire:
                 if dependent not in found:
                     found.add(dependent)
                     waiting.append(dependent)
-                    yield dependent, self.specs[dependent]
+                    yield dependent
+
+    # ------------------------------------------------------------ writing
+
+    def replace(self, fragments: Iterable[Fragment], facts: Facts) -> set[Key]:
+        """Work from *fragments* alone; return the keys whose spec appeared, vanished or changed."""
+        removed = self._fragments
+        self._fragments = {fragment.name: fragment for fragment in fragments}
+        self._readers = {}
+        for name, fragment in self._fragments.items():
+            for need in fragment.needs:
+                self._readers.setdefault(need, []).append(name)
+        return self._compile([*(name for name in removed if name not in self._fragments), *self._fragments], facts)
+
+    def update(self, fact_keys: Iterable[FactKey], facts: Facts) -> set[Key]:
+        """Compile the fragments that need *fact_keys*; return the keys whose spec appeared, vanished or changed."""
+        return self._compile(dict.fromkeys(name for key in fact_keys for name in self._readers.get(key, ())), facts)
+
+    def _compile(self, names: Iterable[str], facts: Facts) -> set[Key]:
+        before: dict[Key, Want | None] = {}
+        for name in names:
+            fragment = self._fragments.get(name)
+            for key, old in self._hold_all(name, self._canonical(fragment, facts)).items():
+                before.setdefault(key, old)
+            if fragment is not None and (texts := fragment.waits_for(facts)):
+                self._missing[name] = texts
+            else:
+                self._missing.pop(name, None)
+        return {key for key, old in before.items() if _differ(old, self._wants.get(key))}
+
+    def _canonical(self, fragment: Fragment | None, facts: Facts) -> dict[Key, Want]:
+        """Return what a fragment wants, each key and spec the way the kernel will report it back."""
+        found: dict[Key, Want] = {}
+        for want in fragment.compile(facts) if fragment is not None else ():
+            key, spec = self._kinds[want.key.kind].normalize(want.key, want.spec)
+            found[key] = want if key is want.key and spec is want.spec else replace(want, key=key, spec=spec)
+        return found
+
+    def _hold_all(self, name: str, wants: dict[Key, Want]) -> Mapping[Key, Want | None]:
+        """Let the fragment want exactly *wants*; return what was wanted before, by each key that this touched.
+
+        The first time, and where no other fragment wants any of it, the dicts
+        are merged as they are: hashing keys is what a large start costs.
+        """
+        before = self._of_fragment.get(name, {})
+        self._of_fragment[name] = wants
+        if not before and self._holders.keys().isdisjoint(wants):
+            self._wants.update(wants)
+            self._holders.update(dict.fromkeys(wants, (name,)))
+            for key, want in wants.items():
+                self._link(key, want.spec)
+            return dict.fromkeys(wants)
+        touched = {key: self._hold(key, name) for key in {**before, **wants}}
+        if not wants:
+            del self._of_fragment[name]
+        return touched
+
+    def _hold(self, key: Key, name: str) -> Want | None:
+        """Add the fragment to the holders of *key*, or take it away; return what was wanted until now."""
+        had = self._holders.get(key, ())
+        old = self._wants.get(key)
+        at = bisect_left(had, name)  # they are sorted, and a thousand forwards want one sysctl
+        others = had[at + 1 :] if had[at : at + 1] == (name,) else had[at:]
+        holders = (*had[:at], name, *others) if key in self._of_fragment[name] else (*had[:at], *others)
+        if holders:
+            self._holders[key] = holders
+            new = self._wants[key] = self._of_fragment[holders[0]][key]
+        else:
+            new = None
+            del self._wants[key], self._holders[key]
+        if _differ(old, new):
+            self._relink(key, old, new)
+        return old
+
+    def _relink(self, key: Key, old: Want | None, new: Want | None) -> None:
+        if old is not None:
+            self._unlink(key, old.spec)
+        if new is not None:
+            self._link(key, new.spec)
+
+    def _link(self, key: Key, spec: object) -> None:
+        """Add *key* to what is indexed."""
+        self._specs[key] = spec
+        self._places[key.netns, key.kind][key] = None
+        for need in needs_of(self._kinds[key.kind], key, spec):
+            self._dependents[need].add(key)
+
+    def _unlink(self, key: Key, spec: object) -> None:
+        for need in needs_of(self._kinds[key.kind], key, spec):
+            self._dependents[need].discard(key)
+        del self._specs[key], self._places[key.netns, key.kind][key]
+
+
+def _differ(one: Want | None, other: Want | None) -> bool:
+    """Whether one is wanted and the other not, or with another spec. Another reason is no difference."""
+    if one is None or other is None:
+        return one is not other
+    return one.spec != other.spec

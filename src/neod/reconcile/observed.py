@@ -5,10 +5,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from neod.model.change import Seen
-from neod.model.key import Key
+from neod.model.key import Key, Place
 from neod.reconcile.diff import Kinds
 
-Place = tuple[str, str]
 K = TypeVar("K", bound=Key)
 
 

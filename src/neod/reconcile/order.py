@@ -16,15 +16,16 @@ from neod.reconcile.diff import Kinds
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class OrderContext:
     """What ordering must know of everything that is not itself changing."""
 
     kinds: Kinds
     present: Callable[[Key], bool]
-    dependents: Callable[[Key], Iterable[tuple[Key, object]]]  # desired, transitively; what a re-creation destroys
+    dependents: Callable[[Key], Iterable[Key]]  # desired, transitively; what a re-creation destroys
+    desired: Mapping[Key, object]
 
 
-def order(changes: Iterable[Change], world: World) -> Plan:
+def order(changes: Iterable[Change], context: OrderContext) -> Plan:
     """Arrange *changes* in steps; what cannot be done yet is blocked, by what it waits for."""
     todo: dict[Key, Change] = {}
     conflicts: list[Change] = []
@@ -33,76 +34,76 @@ def order(changes: Iterable[Change], world: World) -> Plan:
             conflicts.append(change)
         else:
             todo[change.key] = change
-    _plan_again_what_falls_with_a_link(todo, world)
+    _plan_again_what_falls_with_a_link(todo, context)
     deletes = {key: c for key, c in todo.items() if c.op is Op.DELETE}
     writes = {key: c for key, c in todo.items() if c.op is not Op.DELETE}
-    early = _making_room(deletes, world)
+    early = _making_room(deletes, context)
     held = {c.key for c in conflicts}
-    levels, blocked = _write_levels(writes, deletes, held, world)
+    levels, blocked = _write_levels(writes, deletes, held, context)
     steps = [
-        *_delete_steps({k: c for k, c in deletes.items() if k in early}, world),
+        *_delete_steps({k: c for k, c in deletes.items() if k in early}, context),
         *_steps(writes, levels),
-        *_delete_steps({k: c for k, c in deletes.items() if k not in early}, world),
+        *_delete_steps({k: c for k, c in deletes.items() if k not in early}, context),
     ]
     return Plan(tuple(steps), blocked, tuple(conflicts))
 
 
-def _plan_again_what_falls_with_a_link(todo: dict[Key, Change], world: World) -> None:
+def _plan_again_what_falls_with_a_link(todo: dict[Key, Change], context: OrderContext) -> None:
     for key in [key for key, change in todo.items() if change.op is Op.RECREATE]:
-        for dependent, want in world.dependents(key):
+        for dependent in context.dependents(key):
             planned = todo.get(dependent)
             if planned is None:
-                todo[dependent] = Change(Op.CREATE, dependent, None, want)
+                todo[dependent] = Change(Op.CREATE, dependent, None, context.desired[dependent])
             elif planned.op is Op.UPDATE:
                 todo[dependent] = replace(planned, op=Op.CREATE, before=None)
 
 
-def _needs(change: Change, world: World) -> Iterable[Key]:
+def _needs(change: Change, context: OrderContext) -> Iterable[Key]:
     spec = change.before if change.op is Op.DELETE else change.after
-    return needs_of(world.kinds(change.key), change.key, spec)
+    return needs_of(context.kinds(change.key), change.key, spec)
 
 
-def _providers(todo: Mapping[Key, Change], world: World) -> Mapping[Key, list[Key]]:
+def _providers(todo: Mapping[Key, Change], context: OrderContext) -> Mapping[Key, list[Key]]:
     """For every key that comes with others' existence: who brings it."""
     found: defaultdict[Key, list[Key]] = defaultdict(list)
     for key in todo:
-        for provided in world.kinds(key).provides(key):
+        for provided in context.kinds(key).provides(key):
             found[provided].append(key)
     return found
 
 
-def _making_room(deletes: Mapping[Key, Change], world: World) -> set[Key]:
+def _making_room(deletes: Mapping[Key, Change], context: OrderContext) -> set[Key]:
     """The deletes that come first: those that free something exclusive, and what hangs on them."""
     early: set[Key] = set()
     going: set[Key] = set()  # the early ones, and what comes with them
-    more = {key for key in deletes if world.kinds(key).delete_before_create}
+    more = {key for key in deletes if context.kinds(key).delete_before_create}
     while more:
         early |= more
-        going |= more | {provided for key in more for provided in world.kinds(key).provides(key)}
-        more = {k for k, c in deletes.items() if k not in early and not going.isdisjoint(_needs(c, world))}
+        going |= more | {provided for key in more for provided in context.kinds(key).provides(key)}
+        more = {k for k, c in deletes.items() if k not in early and not going.isdisjoint(_needs(c, context))}
     return early
 
 
 def _write_levels(
-    writes: Mapping[Key, Change], deletes: Mapping[Key, Change], held: set[Key], world: World
+    writes: Mapping[Key, Change], deletes: Mapping[Key, Change], held: set[Key], context: OrderContext
 ) -> tuple[dict[Key, int], dict[Key, tuple[Key, ...]]]:
     """Return the step number of every write that can be done, and what the others wait for."""
     levels: dict[Key, int] = {}
     blocked: dict[Key, tuple[Key, ...]] = {}
-    providers = _providers(writes, world)
+    providers = _providers(writes, context)
 
     def visit(key: Key) -> None:
         if key in levels or key in blocked:
             return
         level, missing = 0, []
-        for need in _needs(writes[key], world):
+        for need in _needs(writes[key], context):
             bringers = (need,) if need in writes else providers.get(need, ())
             for bringer in bringers:
                 visit(bringer)
             ready = [levels[bringer] for bringer in bringers if bringer in levels]
             if ready:
                 level = max(level, 1 + max(ready))
-            elif bringers or need in held or need in deletes or not world.present(need):
+            elif bringers or need in held or need in deletes or not context.present(need):
                 missing.append(need)
         if missing:
             blocked[key] = tuple(missing)
@@ -123,15 +124,15 @@ def _steps(changes: Mapping[Key, Change], levels: Mapping[Key, int]) -> Iterator
         yield tuple(steps[level])
 
 
-def _delete_steps(deletes: Mapping[Key, Change], world: World) -> Iterator[tuple[Change, ...]]:
+def _delete_steps(deletes: Mapping[Key, Change], context: OrderContext) -> Iterator[tuple[Change, ...]]:
     """Take away first what others do not need: the write order, backwards."""
     levels: dict[Key, int] = {}
-    providers = _providers(deletes, world)
+    providers = _providers(deletes, context)
 
     def level_of(key: Key) -> int:
         if key not in levels:
             levels[key] = 0
-            needs = (b for n in _needs(deletes[key], world) for b in ((n,) if n in deletes else providers.get(n, ())))
+            needs = (b for n in _needs(deletes[key], context) for b in ((n,) if n in deletes else providers.get(n, ())))
             levels[key] = max((1 + level_of(bringer) for bringer in needs), default=0)
         return levels[key]
 

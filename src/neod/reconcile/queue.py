@@ -1,17 +1,22 @@
-"""Many hints, one pass. A hint says "look again"; it carries a reason and no data."""
+"""Many hints, one pass. A hint says "look again"; it carries a reason and no data.
+
+The queue is made before anything that writes to it (netlink, DHCP, mounts,
+timers, the control socket) and before what reads it, so that nobody needs to
+know anybody else. Facts that come from outside the kernel pass through it too.
+"""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from neod.model.change import Actor
-from neod.model.key import Key
+from neod.model.key import Key, Place
 from neod.model.ports import Clock
+from neod.model.want import Fact, FactKey
 
 SETTLE_S: Final = 0.001
 """How long a burst may settle: `ip addr flush` of one link tells itself within this."""
-
-Place = tuple[str, str]  # (netns, kind name)
 
 
 @dataclass(slots=True)
@@ -23,13 +28,14 @@ class Hints:
     gone: set[Key] = field(default_factory=set)  # the kernel said that it deleted them
     kinds: set[Place] = field(default_factory=set)  # all objects of a kind
     everything: bool = False
-    facts: bool = False  # nothing of ours, but what facts are made of
+    read_facts: bool = False  # nothing of ours, but what facts are made of
+    facts: dict[FactKey, Fact | None] = field(default_factory=dict)  # new ones; None: no longer so
     causes: list[str] = field(default_factory=list)
     first_at: float | None = None  # CLOCK_BOOTTIME of the first
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)  # told when the pass is over
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)  # done when the pass is over
 
     def __bool__(self) -> bool:
-        return bool(self.keys or self.kinds or self.everything or self.facts)
+        return bool(self.keys or self.kinds or self.everything or self.read_facts)
 
     @property
     def cause(self) -> str:
@@ -39,18 +45,28 @@ class Hints:
 
 
 class HintQueue:
-    """Collects hints; the reconciler takes them all at once."""
+    """Collects hints; whoever makes passes takes them all at once, and says when the pass is over."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._hints = Hints()
         self._woken = asyncio.Event()
+        self._taken_at: float | None = None
         self.overruns = 0  # how often events were lost
 
     @property
     def pending(self) -> bool:
-        """Whether something was asked to be looked at and no pass has begun since."""
-        return bool(self._hints)
+        """Whether something is to be looked at that no pass has taken up."""
+        return bool(self._hints or self._hints.facts)
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether hints were taken, and their pass is not over."""
+        return self._taken_at is not None
+
+    def stuck(self, limit_s: float) -> bool:
+        """Whether one pass has been in progress for longer than *limit_s*."""
+        return self._taken_at is not None and self._clock.boottime() - self._taken_at > limit_s
 
     def hint(self, key: Key, cause: str, actor: Actor | None = None, *, deep: bool = False, gone: bool = False) -> None:
         """Look at *key* again, with *deep* also at what depends on it; *gone*: a deletion was reported."""
@@ -70,9 +86,20 @@ class HintQueue:
         self._hints.kinds.add(place)
         self._wake(cause)
 
+    def hint_keys(self, keys: Iterable[Key], cause: str) -> None:
+        """Look at *keys* again."""
+        for key in keys:
+            self._hints.keys.setdefault(key, None)
+        self._wake(cause)
+
     def hint_facts(self, cause: str) -> None:
-        """Learn the facts anew."""
-        self._hints.facts = True
+        """Read again what facts are made of."""
+        self._hints.read_facts = True
+        self._wake(cause)
+
+    def put_fact(self, key: FactKey, fact: Fact | None, cause: str) -> None:
+        """Work with another fact from the next pass on; None: it is no longer so."""
+        self._hints.facts[key] = fact
         self._wake(cause)
 
     def hint_everything(self, cause: str) -> None:
@@ -101,13 +128,22 @@ class HintQueue:
         self._woken.set()
 
     async def take(self, timeout_s: float | None) -> Hints:
-        """Return what was collected, once something is, or nothing after *timeout_s*."""
+        """Return what was collected, once something is, or nothing after *timeout_s*. Call ``done`` after."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._woken.wait()
         except TimeoutError:
-            return Hints()
-        await asyncio.sleep(SETTLE_S)
+            pass
+        else:
+            await asyncio.sleep(SETTLE_S)
         hints, self._hints = self._hints, Hints()
         self._woken.clear()
+        self._taken_at = self._clock.boottime()
         return hints
+
+    def done(self, hints: Hints) -> None:
+        """Note that the pass over *hints* is over; whoever waits for it goes on."""
+        self._taken_at = None
+        for waiter in hints.waiters:
+            if not waiter.done():
+                waiter.set_result(None)

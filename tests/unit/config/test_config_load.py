@@ -11,7 +11,6 @@ from typing import get_args
 import pytest
 
 from neod.config.load import load
-from neod.features.desired import Desired
 from neod.features.intents import DaemonSettings, Intents
 from neod.features.macvlans.compile import MacvlanFragment, ParentFragment
 from neod.features.macvlans.host import HostFragment
@@ -19,10 +18,12 @@ from neod.features.path import PathFragment
 from neod.features.registry import REGISTRY
 from neod.features.sysctl.compile import SysctlFragment
 from neod.features.uplinks.compile import FollowFragment
+from neod.kinds import KINDS
 from neod.kinds.sysctl import SysctlKey
 from neod.model.errors import ConfigError
 from neod.model.facts import DhcpClient, Host
 from neod.model.want import FactKey, Origin
+from neod.reconcile.desired import DesiredState
 
 SAMPLE = Path(__file__).with_name("sample.toml").read_text(encoding="utf-8")
 GROUP = '[macvlans.neo]\nparent = "ens3"\n'
@@ -170,15 +171,15 @@ def test_a_sysctl_points_to_its_line(read):
 def test_a_sysctl_that_says_what_a_role_implies_is_fine(read):
     intents = read(GROUP + 'count = 1\n[sysctl]\n"net.ipv4.conf.ens3.arp_ignore" = 1\n')
     key = SysctlKey("", "net/ipv4/conf/ens3/arp_ignore")
-    desired = Desired(intents)
-    desired.compile_all({FactKey("host"): Host("x")})
+    desired = DesiredState(KINDS)
+    desired.replace(intents.fragments, {FactKey("host"): Host("x")})
     assert desired.wants[key].spec.value == "1"
 
 
 def test_a_larger_neighbour_threshold_of_the_file_stands(read):
     intents = read(GROUP + 'count = 100\n[sysctl]\n"net.ipv4.neigh.default.gc_thresh3" = 65536\n')
-    desired = Desired(intents)
-    desired.compile_all({FactKey("host"): Host("x")})
+    desired = DesiredState(KINDS)
+    desired.replace(intents.fragments, {FactKey("host"): Host("x")})
     wants = {key.path: want.spec for key, want in desired.wants.items() if "gc_thresh" in str(key)}
     assert (wants["net/ipv4/neigh/default/gc_thresh3"].value, wants["net/ipv4/neigh/default/gc_thresh1"].value) == (
         "65536",

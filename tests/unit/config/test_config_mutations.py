@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from neod.config.load import load
-from neod.features.desired import Desired
+from neod.kinds import KINDS
 from neod.model.errors import ConfigError
 from neod.model.facts import Host
 from neod.model.want import FactKey
+from neod.reconcile.desired import DesiredState
 
 SAMPLE = Path(__file__).with_name("sample.toml").read_bytes()
 GOLDEN = Path(__file__).with_name("errors.txt").read_bytes()
@@ -61,7 +62,7 @@ def test_a_mutated_file_is_right_or_a_config_error(tmp_path, seed):
             assert all(line.isprintable() for line in found)
         else:
             right += 1
-            Desired(found).compile_all(HOST)
+            DesiredState(KINDS).replace(found.fragments, HOST)
     assert 0 < right < EACH
 
 

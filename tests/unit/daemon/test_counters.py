@@ -38,5 +38,6 @@ def test_passes_add_up_and_the_last_one_stands():
 def test_each_object_is_in_one_phase_and_an_orphan_in_trouble_counts():
     out_of_sync = {TWO: ObjectStatus(Phase.BLOCKED), THREE: ObjectStatus(Phase.FAILED)}
     table = SimpleNamespace(out_of_sync=out_of_sync)
-    controller = SimpleNamespace(reconciler=SimpleNamespace(specs={ONE: 1, TWO: 2}, status=table))
+    desired = SimpleNamespace(specs={ONE: 1, TWO: 2})
+    controller = SimpleNamespace(state=SimpleNamespace(desired=desired, status=table))
     assert resources(controller) == {("link", "in-sync"): 1, ("link", "blocked"): 1, ("link", "failed"): 1}

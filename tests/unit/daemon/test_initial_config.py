@@ -14,8 +14,8 @@ KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"  # as the ker
 def first(tmp_path, text):
     path = tmp_path / "neo.toml"
     path.write_text(text)
-    keeper = ConfigStore(path, tmp_path, FakeClock(), lambda intents: None)
-    return main.load_initial_config(reader.spawn(str(path)), keeper)
+    store = ConfigStore(path, tmp_path, FakeClock(), lambda intents: None)
+    return store.load_initial(reader.spawn(str(path)))
 
 
 def exit_status(monkeypatch, error):

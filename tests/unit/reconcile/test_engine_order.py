@@ -9,7 +9,7 @@ from neod.kinds import KINDS
 from neod.model.change import Op, Seen
 from neod.model.key import LinkKey
 from neod.reconcile.diff import diff
-from neod.reconcile.order import World, order
+from neod.reconcile.order import OrderContext, order
 
 PARENT = LinkKey("", "up0")
 
@@ -21,8 +21,10 @@ def kind_of(key):
 def planned(desired, observed, dependents_of=lambda key: ()):
     desired, observed = dict(desired), {key: Seen(spec, True) for key, spec in dict(observed).items()}
     provided = {p for key in observed for p in kind_of(key).provides(key)}
-    world = World(kind_of, lambda key: key in observed or key in provided or key == PARENT, dependents_of)
-    return order(diff({*desired, *observed}, desired, observed, kind_of), world)
+    context = OrderContext(
+        kind_of, lambda key: key in observed or key in provided or key == PARENT, dependents_of, desired
+    )
+    return order(diff({*desired, *observed}, desired, observed, kind_of), context)
 
 
 def positions(plan):
@@ -80,7 +82,7 @@ def test_a_recreated_link_takes_what_hangs_on_it_along():
     address = builders.address("neo1", "10.0.0.1", 24)
     now, want = builders.macvlan("neo1", parent="up0"), builders.macvlan("neo1", parent="up1")
     other_parent = builders.macvlan("up1", 9)
-    hanging = {want[0]: [address]}
+    hanging = {want[0]: [address[0]]}
     plan = planned([want, address, other_parent], [now, address, other_parent], lambda key: hanging.get(key, ()))
     assert [(c.op, c.key) for c in plan.changes] == [(Op.RECREATE, want[0]), (Op.CREATE, address[0])]
 

@@ -14,11 +14,16 @@ PLACE = ("", "sysctl")
 
 @dataclass
 class Seen:
-    """What the polls ask of the reconciler and of the namespaces."""
+    """What the polls ask of the state and of the namespaces."""
 
     keys: list[SysctlKey]
     cost_s: float = 0.0
     peeking: object = None
+    poll: Poll | None = None
+
+    @property
+    def kinds(self):
+        return {"sysctl": SimpleNamespace(poll=self.poll)}
 
     def places(self):
         return iter([PLACE])
@@ -32,16 +37,14 @@ class Seen:
     def relevant_keys(self, place):
         return self.keys
 
-    def reading_s(self, place):
-        return self.cost_s
-
-    def count(self, place):
-        return len(self.keys)
+    @property
+    def observed(self):
+        return SimpleNamespace(of=lambda place: self.keys)
 
 
 def polls_of(count, poll, cost_s=0.0):
-    seen = Seen([SysctlKey("", f"net/ipv4/conf/if{n}/rp_filter") for n in range(count)], cost_s)
-    return Polls({"sysctl": SimpleNamespace(poll=poll)}, seen, seen), seen
+    seen = Seen([SysctlKey("", f"net/ipv4/conf/if{n}/rp_filter") for n in range(count)], cost_s, poll=poll)
+    return Polls(seen, seen, lambda place: seen.cost_s), seen
 
 
 def looks(polls, seconds):

@@ -27,23 +27,22 @@ async def paths_reply(controller: Controller) -> PathsReply:
         KernelError: the sockets of our own namespace could not be read.
     """
     rows: list[ConnectionRow] = []
-    if controller.mptcp is not None:
-        for netns in controller.mptcp.netnses():
-            try:
-                seen = await controller.mptcp.census(netns)
-            except KernelError:
-                if not netns:
-                    raise
-                continue
-            links = _links(controller, netns)
-            rows += [_row(netns, one, links) for one in seen]
+    for netns in controller.mptcp.netnses():
+        try:
+            seen = await controller.mptcp.dump_connections(netns)
+        except KernelError:
+            if not netns:
+                raise
+            continue
+        links = _links(controller, netns)
+        rows += [_row(netns, one, links) for one in seen]
     rows.sort(key=lambda row: (row.netns, -row.sent_bytes - row.received_bytes, row.local))
     return PathsReply(round(controller.clock.boottime(), 3), tuple(rows))
 
 
 def _links(controller: Controller, netns: str) -> dict[Ip, str]:
     """Return the link of every address of a namespace."""
-    return {key.ip: key.link for key in controller.reconciler.observed.named_by(AddressKey, netns)}
+    return {key.ip: key.link for key in controller.state.observed.named_by(AddressKey, netns)}
 
 
 def _row(netns: str, seen: ConnectionSeen, links: Mapping[Ip, str]) -> ConnectionRow:
@@ -96,10 +95,12 @@ def _state(flow: FlowSeen) -> str:
 def scene(controller: Controller, server: tuple[str, int] | None) -> Scene:
     """Return what the probes of MPTCP look at: the addresses that are to be paths, and what the kernel holds."""
     parents = {path.name: path.parent for path in controller.intents.paths}
-    told = [(one.name, address_of(one, controller.facts)) for one in controller.intents.candidates if not one.netns]
-    seen = controller.reconciler.observed.named_by(EndpointKey, "")
+    told = [
+        (one.name, address_of(one, controller.facts.known)) for one in controller.intents.candidates if not one.netns
+    ]
+    seen = controller.state.observed.named_by(EndpointKey, "")
     endpoints = [(str(key.ip), one.spec.id, one.owned) for key, one in seen.items()]
-    known = controller.facts.get(FactKey("mptcp", ""))
+    known = controller.facts.known.get(FactKey("mptcp", ""))
     return Scene(
         paths=tuple(PathSeen(name, str(found[0]), parents.get(name, "")) for name, found in told if found),
         manager="neod" if any(not one.netns for one in controller.intents.path_managers) else "kernel",

@@ -37,27 +37,27 @@ def namespace_keys(controller: Controller, name: str, links: Iterable[str]) -> l
     outside = set(links)
     return [
         key
-        for key, spec in controller.reconciler.specs.items()
+        for key, spec in controller.state.desired.specs.items()
         if name == key.netns or key == NetnsKey("", name) or (not key.netns and _serves(controller, key, spec, outside))
     ]
 
 
 def _serves(controller: Controller, key: Key, spec: object, links: Collection[str]) -> bool:
     """Whether an object outside belongs to one of *links*, or translates."""
-    kind = controller.kinds[key.kind]
+    kind = controller.state.kind_of(key)
     return kind.translates or kind.path(key, spec, {}) in links
 
 
 def translation_keys(controller: Controller) -> list[Key]:
     """Return what forwards depend on as a whole."""
-    return [key for key in controller.reconciler.specs if controller.kinds[key.kind].translates]
+    return [key for key in controller.state.desired.specs if controller.state.kind_of(key).translates]
 
 
 def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
     """Return phase and reason of the worst of *keys*."""
-    if controller.reconciler.down:
+    if controller.state.desired.suspended:
         return "down", "neodctl resume brings it back"
-    out_of_sync = controller.reconciler.status.out_of_sync
+    out_of_sync = controller.state.status.out_of_sync
     found = [(key, out_of_sync[key]) for key in keys if key in out_of_sync]
     if not found:
         return str(Phase.IN_SYNC), ""
@@ -69,6 +69,6 @@ def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
 def driver_notes(controller: Controller) -> tuple[str, ...]:
     """Return what drivers say for people: the NAT backend and why, and what blocks forwarded packets."""
     notes: list[str] = []
-    for place in controller.namespaces.places():
-        notes += getattr(controller.namespaces.driver(place), "notes", ())
+    for place in controller.drivers.places():
+        notes += getattr(controller.drivers.driver(place), "notes", ())
     return tuple(notes)

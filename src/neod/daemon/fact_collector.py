@@ -1,0 +1,81 @@
+"""The facts in force: leases, NICs, followed uplinks, MPTCP, the host; and desired state, kept in line with them."""
+
+from collections.abc import Iterable, Mapping
+
+from neod.daemon.mptcp_controller import MptcpController
+from neod.daemon.uplink_follower import UplinkFollower
+from neod.features.intents import Intents
+from neod.model.facts import Nic
+from neod.model.key import Key, LinkKey
+from neod.model.ports import Rtnl
+from neod.model.want import Fact, FactKey
+from neod.reconcile.state import HostState
+
+
+class FactCollector:
+    """The ``FactSource`` of the passes. Each change compiles the fragments that need the fact, and no others."""
+
+    def __init__(
+        self,
+        state: HostState,
+        known: dict[FactKey, Fact],
+        follower: UplinkFollower,
+        rtnl: Rtnl,
+        mptcp: MptcpController,
+    ) -> None:
+        self._state, self.known, self._mptcp = state, known, mptcp
+        self._follower, self._rtnl = follower, rtnl
+        self._tables: dict[int, str] = {}
+        self._leased: frozenset[str] = frozenset()
+        self._parents: frozenset[str] = frozenset()
+
+    def adopt(self, intents: Intents) -> set[Key]:
+        """Work for *intents*; return the keys whose desired spec changed by that."""
+        self._tables = {path.table: path.name for path in intents.paths}
+        self._leased = frozenset(client.link for client in intents.dhcp)
+        self._parents = frozenset(path.parent for path in intents.paths if path.parent)
+        self._follower.want(intents.follow)
+        return self._requested(self._state.desired.replace(intents.fragments, self.known))
+
+    @property
+    def tables(self) -> Iterable[int]:
+        """The routing tables that are ours by the file."""
+        return self._tables
+
+    def update(self, changes: Mapping[FactKey, Fact | None]) -> set[Key]:
+        """Take over *changes*, None for what is no longer so; return the keys whose desired spec changed."""
+        for key, fact in changes.items():
+            if fact is None:
+                self.known.pop(key, None)
+            else:
+                self.known[key] = fact
+        return self._requested(self._state.desired.update(changes, self.known))
+
+    def _requested(self, keys: set[Key]) -> set[Key]:
+        self._state.note_requested(keys)
+        return keys
+
+    async def refresh(self) -> Iterable[Key]:
+        """Turn what was just read into facts; return the keys whose desired spec changed by that."""
+        followed = await self._follower.refresh(self._state.observed, self._rtnl)
+        changes: dict[FactKey, Fact | None] = {FactKey("followed", link): fact for link, fact in followed.items()}
+        changes |= self._nics(self._parents)
+        changes |= self._mptcp.refresh(self._state.observed, self.known)
+        return self.update(changes)
+
+    def learn_all_nics(self) -> None:
+        """Take over what was seen of links, before the file is known: desired state need not be compiled twice."""
+        self.known |= self._nics(key.name for key in self._state.observed if isinstance(key, LinkKey) and not key.netns)
+
+    def _nics(self, links: Iterable[str]) -> dict[FactKey, Nic]:
+        """Return the facts about NICs that are new."""
+        seen = {link: self._state.observed.get(LinkKey("", link)) for link in links}
+        found = {FactKey("nic", n): Nic(n, s.spec.mtu) for n, s in seen.items() if s and not s.owned and s.spec.mtu}
+        return {key: nic for key, nic in found.items() if self.known.get(key) != nic}
+
+    def guards(self, key: Key) -> bool:
+        """True if the key's path has no lease yet: do not prune, the server may return the same address."""
+        seen = self._state.observed.get(key)
+        name = self._state.kind_of(key).path(key, seen.spec if seen else None, self._tables)
+        missing = name in self._leased and FactKey("lease", name) not in self.known
+        return missing and not self._state.desired.suspended

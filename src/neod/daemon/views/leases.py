@@ -1,0 +1,43 @@
+"""Rows of ``leases``. Pure reading."""
+
+from neod.control.verbs.objects import LeaseRow, LeasesReply
+from neod.daemon.controller import Controller
+from neod.daemon.views.describe import iso
+from neod.dhcp.runner import LeaseStatus
+from neod.model.facts import FOREVER
+
+
+def leases_reply(controller: Controller) -> LeasesReply:
+    """Return every DHCP client, by link."""
+    statuses = sorted(controller.dhcp.service.status(), key=lambda status: status.link)
+    return LeasesReply(tuple(lease_row(controller, status) for status in statuses))
+
+
+def lease_row(controller: Controller, status: LeaseStatus) -> LeaseRow:
+    """Return one DHCP client."""
+    now, lease = controller.clock.boottime(), status.lease
+    if lease is None:
+        tried = f"{status.last_error}" if status.last_error else ""
+        return LeaseRow(status.link, status.state, status.parent, status.mac, detail=tried)
+
+    def left(instant: float) -> float | None:
+        return None if instant == FOREVER else round(instant - now, 1)
+
+    return LeaseRow(
+        status.link,
+        status.state,
+        status.parent,
+        status.mac,
+        f"{lease.ip}/{lease.prefix_length}",
+        str(lease.gateway or ""),
+        str(lease.server),
+        iso(controller.clock.wall() - (now - lease.bound_at)),
+        left(lease.renew_at),
+        left(lease.rebind_at),
+        left(lease.expires_at),
+        tuple(map(str, lease.dns)),
+        lease.domain,
+        lease.mtu,
+        tuple(f"{destination} via {gateway}" for destination, gateway in lease.routes),
+        status.last_error,
+    )

@@ -1,0 +1,84 @@
+"""Rows about single objects, for ``status``, ``show`` and ``why``. Pure reading; decides and changes nothing."""
+
+from collections.abc import Iterable
+
+from neod.control.verbs.objects import Resource, ShowReply
+from neod.control.verbs.status import Drift, ObjectRow
+from neod.daemon.controller import Controller
+from neod.daemon.views.describe import flat
+from neod.model.key import Key
+from neod.model.status import ObjectStatus, Phase
+
+REASONS = {
+    Phase.FAILED: "the kernel refuses it",
+    Phase.CONFLICT: "a foreign object holds this name; neod leaves it alone",
+    Phase.CONTESTED: "somebody keeps undoing it; repairs slow down",
+    Phase.RETRYING: "the kernel refused it for now",
+    Phase.BLOCKED: "",  # what it waits for says it
+    Phase.CHANGING: "differs, but neod is paused",
+}
+
+
+def origin_of(controller: Controller, key: Key) -> str:
+    """Return the place in the file that asks for *key*, in words."""
+    want = controller.state.desired.wants.get(key)
+    return str(want.origin) if want else ""
+
+
+def drift_row(controller: Controller, key: Key, status: ObjectStatus) -> Drift:
+    """Return one object that is not in sync as people read it."""
+    now = controller.clock.boottime()
+    next_s = None if status.next_at is None else round(max(0.0, status.next_at - now), 1)
+    reason = REASONS.get(status.phase, "")
+    if status.phase is Phase.CONTESTED:
+        reason = f"repaired {status.attempts} times within a minute; repairs slow down"
+    return Drift(
+        str(key),
+        str(status.phase),
+        str(status.drift or ""),
+        reason,
+        tuple(map(str, status.waits_for)),
+        str(status.error or ""),
+        next_s,
+        str(status.actor or ""),
+        origin_of(controller, key),
+    )
+
+
+def phase_of(controller: Controller, key: Key) -> str:
+    """Return the phase of one key; an object that only others need is in-sync when it is there."""
+    if status := controller.state.status.out_of_sync.get(key):
+        return str(status.phase)
+    return str(Phase.IN_SYNC if controller.state.observed.present(key) else Phase.BLOCKED)
+
+
+def object_rows(controller: Controller, keys: Iterable[Key]) -> tuple[ObjectRow, ...]:
+    """Return the phase of each of *keys*."""
+    return tuple(
+        ObjectRow(str(key), phase_of(controller, key), origin_of(controller, key)) for key in sorted(keys, key=str)
+    )
+
+
+def resource(controller: Controller, key: Key, spec: object, owned: bool = True) -> Resource:
+    """Return one resource with its values."""
+    return Resource(str(key), key.kind, flat(spec, controller.clock.boottime()), owned, origin_of(controller, key))
+
+
+def why_not_in_sync(status: ObjectStatus) -> str:
+    """Return the error, what it waits for, or the meaning of the phase."""
+    if status.error is not None:
+        return str(status.error)
+    if status.waits_for:
+        return "waits for " + ", ".join(map(str, status.waits_for))
+    return REASONS.get(status.phase, "")
+
+
+def show_reply(controller: Controller, which: str, kind: str | None) -> ShowReply:
+    """Return the desired or the observed resources, of one kind or of all."""
+    if which == "desired":
+        found = [resource(controller, key, spec) for key, spec in controller.state.desired.specs.items()]
+    else:
+        seen = controller.state.observed
+        found = [resource(controller, key, seen[key].spec, seen[key].owned) for key in seen]
+    chosen = [r for r in found if kind in (None, r.kind)]
+    return ShowReply(which, tuple(sorted(chosen, key=lambda r: (r.kind, r.object))))

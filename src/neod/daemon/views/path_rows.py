@@ -1,0 +1,99 @@
+"""Rows of the path table in ``status``. Pure reading."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from neod.control.verbs.status import PathRow
+from neod.daemon.controller import Controller
+from neod.daemon.views.objects import why_not_in_sync
+from neod.features.intents import PathInfo
+from neod.model.facts import FOREVER, Lease
+from neod.model.key import Key
+from neod.model.status import SEVERITY, Phase
+from neod.model.want import FactKey
+
+
+def path_keys(controller: Controller) -> dict[str, list[Key]]:
+    """Return the desired keys of every path: its link, addresses, table, rules and sysctls."""
+    tables = {path.table: path.name for path in controller.intents.paths}
+    found: dict[str, list[Key]] = {path.name: [] for path in controller.intents.paths}
+    for key, spec in controller.state.desired.specs.items():
+        name = controller.state.kind_of(key).path(key, spec, tables)
+        if name in found:
+            found[name].append(key)
+    return found
+
+
+def columns_of(controller: Controller, keys: Iterable[Key]) -> dict[str, Any]:
+    """Return the fields of a path's row that its objects fill; of two that fill the same one, the first counts."""
+    found: dict[str, Any] = {}
+    for key in keys:
+        for name, value in controller.state.kind_of(key).columns(key, controller.state.observed.get(key)).items():
+            found.setdefault(name, value)
+    return found
+
+
+def mptcp_state(controller: Controller, path: PathInfo, columns: Mapping[str, Any], address: str) -> str:
+    """Return how a path stands with MPTCP."""
+    if "mptcp_id" in columns:
+        return "" if columns["mptcp_id"] is None else "endpoint"
+    if not path.mptcp or not address:
+        return ""
+    return "neod" if "" in controller.mptcp.managed else "waiting"
+
+
+def path_in(unit: str) -> str:
+    """Return the path that a unit's name tells: ``macvlans.neo/neo3/path`` is neo3's, ``uplinks.ens3`` ens3's."""
+    parts = unit.split("/")
+    return parts[1] if len(parts) > 1 else unit.partition(".")[2]
+
+
+def waits_by_path(controller: Controller) -> dict[str, tuple[str, ...]]:
+    """Return what the units of each path wait for."""
+    found: dict[str, tuple[str, ...]] = {}
+    for unit, texts in controller.waiting().items():
+        name = path_in(unit)
+        found[name] = (*found.get(name, ()), *texts)
+    return found
+
+
+def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tuple[str, ...] = ()) -> PathRow:
+    """Return one row of the path table; its state is the worst among its objects."""
+    out_of_sync = controller.state.status.out_of_sync
+    worst = min((out_of_sync[key] for key in keys if key in out_of_sync), key=lambda t: SEVERITY[t.phase], default=None)
+    state, detail = (str(worst.phase), why_not_in_sync(worst)) if worst else (str(Phase.IN_SYNC), "")
+    if waits and (worst is None or worst.phase is Phase.BLOCKED):
+        state, detail = str(Phase.BLOCKED), "waits for " + ", ".join(waits)
+    if controller.state.desired.suspended:
+        state, detail = "down", "neodctl resume brings it back"
+    lease = controller.facts.known.get(FactKey("lease", path.name))
+    columns = columns_of(controller, keys)
+    address = columns.get("address", "")
+    followed = controller.facts.known.get(FactKey("followed", path.name))
+    if not address and followed is not None:
+        address = next((f"{ip}/{length}" for ip, length in getattr(followed, "addresses", ())), "")
+    left = None
+    if isinstance(lease, Lease) and lease.expires_at != FOREVER:
+        left = round(lease.expires_at - controller.clock.boottime(), 1)
+    priority, number = columns.get("rule_priority"), columns.get("mptcp_id")
+    mptcp = mptcp_state(controller, path, columns, address)
+    return PathRow(
+        path.name, path.parent, path.ipv4, address, left, path.table, priority, path.mptcp, number, state, detail, mptcp
+    )
+
+
+def path_rows(controller: Controller, name: str | None = None, keys: Collection[Key] = ()) -> tuple[PathRow, ...]:
+    """Return a row for each path, or for the one called *name* and those that one of *keys* belongs to."""
+    belongs, waits = path_keys(controller), waits_by_path(controller)
+    return tuple(
+        path_row(controller, path, belongs[path.name], waits.get(path.name, ()))
+        for path in controller.intents.paths
+        if name in (None, path.name) or not set(belongs[path.name]).isdisjoint(keys)
+    )
+
+
+def ready_paths(controller: Controller) -> tuple[str, ...]:
+    """Return the names of the paths that can be used."""
+    if not controller.ready:
+        return ()
+    return tuple(row.name for row in path_rows(controller) if row.state == Phase.IN_SYNC and row.address)

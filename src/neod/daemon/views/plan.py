@@ -1,0 +1,66 @@
+"""Plans and what came of them, for ``plan``, ``diff``, ``reload``, ``apply`` and ``down``. Pure reading."""
+
+from collections.abc import Sequence
+
+from neod.control.verbs.plan import ApplyReply, BlockedRow, ChangeRow, OutcomeRow, PlanReply
+from neod.daemon.controller import Controller
+from neod.daemon.views.describe import differing, flat
+from neod.daemon.views.objects import origin_of
+from neod.model.change import Change, Op, Outcome, Plan, Report
+
+
+def change_row(controller: Controller, change: Change) -> ChangeRow:
+    """Return one change as people read it."""
+    now = controller.clock.boottime()
+    before = None if change.before is None else flat(change.before, now)
+    after = None if change.after is None else flat(change.after, now)
+    names = differing(before, after) if change.op in (Op.UPDATE, Op.RECREATE, Op.CONFLICT) else ()
+    names = tuple(name for name in names if after and name in after)
+    return ChangeRow(str(change.op), str(change.key), before, after, names, origin_of(controller, change.key))
+
+
+def blocked_rows(controller: Controller, plan: Plan) -> tuple[BlockedRow, ...]:
+    """Return what of *plan* cannot be done yet."""
+    return tuple(
+        BlockedRow(str(key), tuple(map(str, needs)), origin_of(controller, key)) for key, needs in plan.blocked.items()
+    )
+
+
+def plan_reply(controller: Controller, plan: Plan, file: str, warnings: tuple[str, ...]) -> PlanReply:
+    """Return *plan* as a reply; units that wait for a fact count as blocked."""
+    waiting = tuple(BlockedRow(unit, texts) for unit, texts in controller.waiting().items())
+    return PlanReply(
+        file,
+        tuple(change_row(controller, change) for change in plan.changes),
+        (*blocked_rows(controller, plan), *waiting),
+        tuple(change_row(controller, change) for change in plan.conflicts),
+        warnings,
+    )
+
+
+def outcome_row(outcome: Outcome) -> OutcomeRow:
+    """Return what came of one change."""
+    result = "failed" if outcome.error else "skipped" if outcome.skipped else "done"
+    skipped = tuple(map(str, outcome.skipped))
+    return OutcomeRow(
+        str(outcome.change.op), str(outcome.change.key), result, str(outcome.error or ""), skipped_for=skipped
+    )
+
+
+def apply_reply(controller: Controller, report: Report, converged: bool) -> ApplyReply:
+    """Return what one pass did."""
+    return ApplyReply(
+        converged,
+        report.number,
+        round(report.duration_s * 1000, 2),
+        tuple(outcome_row(outcome) for outcome in report.outcomes),
+        blocked_rows(controller, report.plan),
+        tuple(change_row(controller, change) for change in report.plan.conflicts),
+    )
+
+
+def joined(reports: Sequence[Report]) -> Report:
+    """Return the reports as one: the last outcome of each object counts."""
+    last, outcomes = reports[-1], {o.change.key: o for report in reports for o in report.outcomes}
+    duration_s = sum(report.duration_s for report in reports)
+    return Report(last.number, last.wall_time, duration_s, last.cause, last.plan, tuple(outcomes.values()))

@@ -1,0 +1,52 @@
+"""What is known between passes. Made first: event sources, facts, passes and views all read it. No I/O."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from neod.model.key import Key, Place
+from neod.model.kind import Kind, needs_of
+from neod.model.status import Phase
+from neod.reconcile.desired import DesiredState
+from neod.reconcile.observed import Observed
+from neod.reconcile.status import StatusTable
+
+
+class HostState:
+    """What should exist, what was seen, and how each object stands."""
+
+    def __init__(self, kinds: Mapping[str, Kind[Any, Any]]) -> None:
+        self.kinds = kinds
+        self.desired = DesiredState(kinds)
+        self.observed = Observed(self.kind_of)
+        self.status = StatusTable()
+
+    def kind_of(self, key: Key) -> Kind[Any, Any]:
+        """Return the kind of *key*."""
+        return self.kinds[key.kind]
+
+    def needs_of(self, key: Key, spec: object) -> Iterable[Key]:
+        """Return what an object with *spec* needs."""
+        return needs_of(self.kind_of(key), key, spec)
+
+    def present(self, key: Key) -> bool:
+        """Whether others can use *key*: it was seen, and no foreign object holds it."""
+        status = self.status.out_of_sync.get(key)
+        return self.observed.present(key) and not (status is not None and status.phase is Phase.CONFLICT)
+
+    def is_relevant(self, place: Place) -> bool:
+        """Whether the kind has desired or owned objects in the namespace; others are not polled."""
+        return bool(self.desired.of(place)) or any(seen.owned for seen in self.observed.of(place).values())
+
+    def relevant_keys(self, place: Place) -> Collection[Key]:
+        """Return the desired and the owned keys of a kind in a namespace."""
+        owned = (key for key, seen in self.observed.of(place).items() if seen.owned)
+        return dict.fromkeys([*self.desired.of(place), *owned])
+
+    def is_converged(self) -> bool:
+        """Whether every object is in sync and no fragment waits for a fact."""
+        return not self.status.out_of_sync and not self.desired.waiting()
+
+    def note_requested(self, keys: Iterable[Key]) -> None:
+        """Note that what is desired of *keys* changed: what comes next is no drift."""
+        for key in keys:
+            self.status.note_requested(key, key in self.desired.specs)

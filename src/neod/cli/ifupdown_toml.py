@@ -51,7 +51,7 @@ def _group(base: str, members: list[Path]) -> Iterator[str]:
     else:
         yield f"count = {len(members)}" if numbered else f'ids = "{_ranges([path.number for path in members])}"'
         if not all(path.mac for path in members):
-            yield "# MACs that ifupdown left to chance (a new one at each boot) are the same for ever with neo."
+            yield "# MACs that ifupdown left to chance (a new one at each boot) do not change with neo."
     yield f"mode = {_text(mode)}" + ("  # as the kernel does unasked; private spares the others" * (mode == "vepa"))
     if mtu:
         yield f"mtu = {mtu}"

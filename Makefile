@@ -64,9 +64,9 @@ install uninstall:
 
 # What people read of the file's keys is written from the model that reads it; a test demands that it is up to date.
 docs: venv
-	$(BIN)/python docs/man.py build/man --file docs/file.md
+	$(BIN)/python tools/man.py build/man --file docs/file.md
 	$(BIN)/python tools/verb_table.py docs/control.md
-	$(BIN)/python docs/pictures.py docs/pictures
+	$(BIN)/python tools/pictures.py docs/pictures
 
 # The Debian package, with the virtual environment in it: build/deb/neo_*.deb.
 # With SUITE it is built inside that release, for that release's Python.

@@ -57,9 +57,9 @@ generated() { # what the installed program writes about itself
         $run -c "$ctl" completion "${pair%%=*}" >"$scratch/completion"
         put 644 "$scratch/completion" "$PREFIX/share/${pair#*=}"
     done
-    if [ -e "$top/docs/man.py" ]; then
+    if [ -e "$top/tools/man.py" ]; then
         mkdir "$scratch/man"
-        $run "$top/docs/man.py" "$scratch/man"
+        $run "$top/tools/man.py" "$scratch/man"
         for page in "$scratch"/man/*; do
             put 644 "$page" "$PREFIX/share/man/man${page##*.}/${page##*/}"
         done

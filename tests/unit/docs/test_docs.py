@@ -20,7 +20,7 @@ PAGES = {"neod.8", "neodctl.1", "neo.toml.5", "neo-race.8"}
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The man pages and the Markdown, as ``make docs`` writes them."""
     place = tmp_path_factory.mktemp("man")
-    argv = [sys.executable, str(TOP / "docs/man.py"), str(place), "--file", str(place / "file.md")]
+    argv = [sys.executable, str(TOP / "tools/man.py"), str(place), "--file", str(place / "file.md")]
     subprocess.run(argv, check=True)
     return place
 

@@ -21,7 +21,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def script():
     """The script that draws."""
     before = list(sys.path)
-    yield SimpleNamespace(**runpy.run_path(str(TOP / "docs/pictures.py")))
+    yield SimpleNamespace(**runpy.run_path(str(TOP / "tools/pictures.py")))
     sys.path[:] = before
 
 

@@ -1,4 +1,4 @@
-"""Draws the pictures of the documentation: ``python docs/pictures.py docs/pictures``.
+"""Draws the pictures of the documentation: ``python tools/pictures.py docs/pictures``.
 
 They are made by this script and committed; a test demands that both agree. Addresses are those of the examples.
 """

@@ -1,6 +1,6 @@
-"""``python docs/man.py DIRECTORY``: the man pages, written from the parsers and the JSON Schema.
+"""``python tools/man.py DIRECTORY``: the man pages, written from the parsers and the JSON Schema.
 
-``python docs/man.py --file docs/file.md`` writes the same schema for readers
+``python tools/man.py --file docs/file.md`` writes the same schema for readers
 of the repository. Nothing here says anything about an option or a key that
 the program does not say of itself.
 """

@@ -44,8 +44,8 @@ def _used(table: LegacyTable | None) -> bool:
 
 def forwarding(ports: Ports) -> Iterator[ProbeRow]:
     """Yield whether packets pass through, of each version."""
-    told = ports.sysctls.read(["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"])
-    on = [path.split("/")[1] for path, value in sorted(told.items()) if value != "0"]
+    values = ports.sysctls.read(["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"])
+    on = [path.split("/")[1] for path, value in sorted(values.items()) if value != "0"]
     evidence = f"on for {' and '.join(on)}" if on else "off; [forwards] and [namespaces] turn it on"
     yield ProbeRow("forwarding", OK, evidence)
     if "ipv6" in on:
@@ -70,12 +70,12 @@ def rp_filter(ports: Ports) -> Iterator[ProbeRow]:
 def conntrack(ports: Ports) -> Iterator[ProbeRow]:
     """Yield how full the table of connections is."""
     count, most = "net/netfilter/nf_conntrack_count", "net/netfilter/nf_conntrack_max"
-    told = ports.sysctls.read([count, most])
-    if count not in told or most not in told or told[most] == "0":
+    values = ports.sysctls.read([count, most])
+    if count not in values or most not in values or values[most] == "0":
         yield ProbeRow("conntrack", OK, "not in use")
         return
-    evidence = f"{told[count]} of {told[most]} connections"
-    if int(told[count]) > FULL * int(told[most]):
+    evidence = f"{values[count]} of {values[most]} connections"
+    if int(values[count]) > FULL * int(values[most]):
         yield ProbeRow("conntrack", WARNING, evidence, "set a larger net.netfilter.nf_conntrack_max in [sysctl]")
     else:
         yield ProbeRow("conntrack", OK, evidence)

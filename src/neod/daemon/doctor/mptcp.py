@@ -47,12 +47,12 @@ def check_endpoint_slots(context: ProbeContext) -> Iterator[Finding]:
     """Do endpoints of others take the kernel's eight slots?"""
     foreign = [f"{address} id {number}" for address, number, ours in context.endpoints if not ours]
     if foreign and context.manager == "kernel":
-        told = f"{len(foreign)} of {MOST_ENDPOINTS} endpoints are not neo's: {', '.join(foreign[:8])}"
+        evidence = f"{len(foreign)} of {MOST_ENDPOINTS} endpoints are not neo's: {', '.join(foreign[:8])}"
         remedy = "find who makes them: NetworkManager (connection.mptcp-flags 0x1 switches it off), mptcpd, a script"
-        yield Finding("mptcp endpoints", "warning", told, remedy)
+        yield Finding("mptcp endpoints", "warning", evidence, remedy)
     elif context.manager == "kernel" and len(context.paths) > MOST_ENDPOINTS:
-        told = f"{len(context.paths)} addresses for {MOST_ENDPOINTS} endpoints"
-        yield Finding("mptcp endpoints", "warning", told, 'write [mptcp] path_manager = "neod" to use all of them')
+        evidence = f"{len(context.paths)} addresses for {MOST_ENDPOINTS} endpoints"
+        yield Finding("mptcp endpoints", "warning", evidence, 'write [mptcp] path_manager = "neod" to use all of them')
     else:
         yield Finding("mptcp endpoints", "fine", f"{len(context.endpoints)} endpoints")
 
@@ -77,9 +77,9 @@ def check_gateway_macs(context: ProbeContext) -> Iterator[Finding]:
             by_ip[words[0]].add(words[3])
     flux = {ip: macs for ip, macs in by_ip.items() if len(macs) > 1}
     for ip, macs in flux.items():
-        told = f"{ip} answers with {len(macs)} MACs: {', '.join(sorted(macs))}"
+        evidence = f"{ip} answers with {len(macs)} MACs: {', '.join(sorted(macs))}"
         remedy = "two hosts have this address, or one answers for all its interfaces (arp_ignore = 1 there)"
-        yield Finding("arp", "warning", told, remedy)
+        yield Finding("arp", "warning", evidence, remedy)
     if not flux:
         yield Finding("arp", "fine", f"{len(by_ip)} neighbours, each with one MAC")
 
@@ -91,9 +91,9 @@ def check_arp_flux(context: ProbeContext) -> Iterator[Finding]:
     everywhere = _read(conf / "all/arp_ignore")
     found = [link for link in links if everywhere == "0" and _read(conf / link / "arp_ignore") == "0"]
     if found and len(context.paths) > 1:
-        told = f"arp_ignore is 0 on {', '.join(found[:8])}: who asks for one address is answered for all"
+        evidence = f"arp_ignore is 0 on {', '.join(found[:8])}: who asks for one address is answered for all"
         remedy = "neod sets it to 1 on macvlans and their NIC (neodctl status); elsewhere write it in [sysctl]"
-        yield Finding("arp flux", "fault", told, remedy)
+        yield Finding("arp flux", "fault", evidence, remedy)
     elif links:
         yield Finding("arp flux", "fine", "each interface answers for its own address only")
 

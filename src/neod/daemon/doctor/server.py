@@ -122,15 +122,15 @@ def diagnose(
     others = sum(one.speaks for one in results)
     if result.error is None:
         if others:
-            told = f"{way}: connected, but as plain TCP, while {others} of {len(results)} addresses speak MPTCP"
-            return Finding(name, "fault", told, "something on the way of this address strips MPTCP: try a relay")
-        told = f"{way}: connected, but as plain TCP"
+            evidence = f"{way}: connected, but as plain TCP, while {others} of {len(results)} addresses speak MPTCP"
+            return Finding(name, "fault", evidence, "something on the way of this address strips MPTCP: try a relay")
+        evidence = f"{way}: connected, but as plain TCP"
         remedy = "the server does not listen with MPTCP (there: ss -lM), or every way strips it: try a relay"
-        return Finding(name, "fault", told, remedy)
+        return Finding(name, "fault", evidence, remedy)
     if result.plain:
-        told = f"{way}: MPTCP {_why(result.error)}, plain TCP connects"
+        evidence = f"{way}: MPTCP {_why(result.error)}, plain TCP connects"
         return Finding(
-            name, "fault", told, "something on the way drops or resets what has MPTCP: try a relay or a port"
+            name, "fault", evidence, "something on the way drops or resets what has MPTCP: try a relay or a port"
         )
     if result.silent:
         return Finding(name, "fault", *_no_reply_finding(way, others, len(results), gateway_answers))
@@ -145,11 +145,14 @@ def _why(error: OSError) -> str:
 def _no_reply_finding(way: str, others: int, all_of_them: int, gateway_answers: bool) -> tuple[str, str]:
     """Return evidence and remedy of an address that hears nothing."""
     if not gateway_answers:
-        told = f"{way}: no answer, and its gateway does not answer ARP to its MAC"
-        return told, "the network lets fewer MACs through (port security), or the gateway is gone: see ip neighbour"
+        evidence = f"{way}: no answer, and its gateway does not answer ARP to its MAC"
+        return evidence, "the network lets fewer MACs through (port security), or the gateway is gone: see ip neighbour"
     if others:
-        told = f"{way}: no answer, though its gateway answers ARP and {others} of {all_of_them} addresses have one"
-        return told, "it has a lease, and packets do not return: the network filters this source, or sends it elsewhere"
+        evidence = f"{way}: no answer, though its gateway answers ARP and {others} of {all_of_them} addresses have one"
+        return (
+            evidence,
+            "it has a lease, and packets do not return: the network filters this source, or sends it elsewhere",
+        )
     return f"{way}: no answer, nor to any other address", "the server is down, or a firewall drops this port"
 
 
@@ -161,12 +164,14 @@ def asymmetric_replies(
     lost = [path for path in known if after.get(path.name, 0) - before[path.name] < answers[path]]
     if lost:
         shown = ", ".join(f"{path.name} ({path.address})" for path in lost[:8])
-        told = f"answers to {shown} do not come in by it, but by {lost[0].parent}: the gateway has another MAC for them"
+        evidence = (
+            f"answers to {shown} do not come in by it, but by {lost[0].parent}: the gateway has another MAC for them"
+        )
         remedy = (
             "find who answers ARP for them: an interface with arp_ignore 0, or a bridge (Wi-Fi, a virtual machine's) "
             "that gives all the MAC of the host"
         )
-        yield Finding("gateway", "fault", told, remedy)
+        yield Finding("gateway", "fault", evidence, remedy)
     elif known:
         yield Finding("gateway", "fine", f"answers to {len(known)} addresses come in by their own links")
 

@@ -1,4 +1,4 @@
-"""MPTCP connections in words, for ``neodctl paths``. Pure reading."""
+"""MPTCP connections, for ``neodctl paths``. Pure reading."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -95,14 +95,14 @@ def _state(flow: FlowSeen) -> str:
 def probe_context(controller: Controller, server: tuple[str, int] | None) -> ProbeContext:
     """Return what the probes of MPTCP look at: the addresses that are to be paths, and what the kernel holds."""
     parents = {path.name: path.parent for path in controller.intents.paths}
-    told = [
+    known_addresses = [
         (one.name, address_of(one, controller.facts.known)) for one in controller.intents.candidates if not one.netns
     ]
     seen = controller.state.observed.named_by(EndpointKey, "")
     endpoints = [(str(key.ip), one.spec.id, one.owned) for key, one in seen.items()]
     known = controller.facts.known.get(FactKey("mptcp", ""))
     return ProbeContext(
-        paths=tuple(ProbedPath(name, str(found[0]), parents.get(name, "")) for name, found in told if found),
+        paths=tuple(ProbedPath(name, str(found[0]), parents.get(name, "")) for name, found in known_addresses if found),
         manager="neod" if any(not one.netns for one in controller.intents.path_managers) else "kernel",
         unmanageable=known.unmanageable if isinstance(known, Multipath) else "",
         endpoints=tuple(sorted(endpoints)),

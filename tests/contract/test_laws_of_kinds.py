@@ -24,8 +24,9 @@ SAMPLES = {
     "link": (
         [],
         [LINK, builders.macvlan("neo2", 2, mode="bridge", mtu=1400), builders.macvlan("neo3", 3),
-         builders.bridge("neobr")],
+         builders.bridge("neobr"), builders.bridge("neostp", stp="on", vlan_filtering="off")],
     ),
+    "port": ([builders.bridge("neoports", stp="off", vlan_filtering="off")], [builders.port("up1", "neoports")]),
     "address": (
         [LINK],
         [ADDRESS, builders.address("neo1", "10.9.0.3", 16, LEASE_ENDS), builders.address("neo1", "10.9.0.3", 24),
@@ -94,6 +95,7 @@ def test_every_kind_has_samples():
 def fake_world():
     kernel = FakeKernel(KINDS.values())
     kernel.add_foreign(*builders.macvlan("up0", 200, parent=""))
+    kernel.add_foreign(*builders.macvlan("up1", 201, parent=""))
     return kernel
 
 
@@ -171,9 +173,11 @@ def test_a_pass_converges_a_second_and_a_restart_write_nothing(real):
 
 def foreign_state(real):
     links = [line.split(": ")[1] for line in real.ip("-o", "link").splitlines()]
+    ports = real.ip("-d", "link", "show", "up1").splitlines()[0].split("qdisc")[0], "altname" in real.ip("link")
     rules = [line for line in real.ip("rule").splitlines() if line[:2] != "11"]
     return (
         [n for n in links if not n.startswith("neo")],
+        ports,
         rules,
         real.ip("-o", "-4", "addr", "show", "dev", "up0").split()[3],
     )
@@ -200,6 +204,11 @@ DRIFTS = {
     "link renamed": "link set neo1 name other1",
     "mac changed": "link set neo1 address 02:aa:bb:cc:dd:ee",
     "mtu changed": "link set neo2 mtu 1300",
+    "option changed": "link set neostp type bridge stp_state 0",
+    "bridge deleted": "link del neoports",
+    "port taken out": "link set up1 nomaster",
+    "port down": "link set up1 down",
+    "port of another bridge of ours": "link set up1 master neostp",
     "mode changed": "link set neo1 type macvlan mode bridge",
     "address deleted": "addr del 10.9.0.2/16 dev neo1",
     "address flushed": "addr flush dev neo1",
@@ -245,6 +254,7 @@ CONFLICTS = {
     "link": ("link add neo1 link up0 type macvlan mode bridge",),
     "route": ("link add x1 link up0 type macvlan", "link set x1 up", "addr add 10.9.0.8/16 dev x1",
               "route add default via 10.9.0.9 dev x1 table 7"),
+    "port": ("link add br9 type bridge", "link set up1 master br9"),
 }  # fmt: skip
 
 

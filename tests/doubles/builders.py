@@ -7,6 +7,7 @@ from neod.kinds.link import LinkSpec
 from neod.kinds.mptcp import EndpointKey, EndpointSpec, LimitsKey, LimitsSpec
 from neod.kinds.nat import NatKey, NatSpec
 from neod.kinds.netns import NetnsSpec
+from neod.kinds.port import PortKey, PortSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
@@ -60,9 +61,14 @@ def limits(subflows: int, add_addr_accepted: int) -> Pair:
     return LimitsKey(""), LimitsSpec(subflows, add_addr_accepted)
 
 
-def bridge(name: str) -> Pair:
+def bridge(name: str, **options: str) -> Pair:
     """Return a bridge without ports."""
-    return LinkKey("", name), LinkSpec("bridge", name)
+    return LinkKey("", name), LinkSpec("bridge", name, options=tuple(options.items()))
+
+
+def port(link: str, master: str) -> Pair:
+    """Return a port of a bond or a bridge."""
+    return PortKey("", link), PortSpec(master)
 
 
 def netns(name: str) -> Pair:

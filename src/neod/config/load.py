@@ -93,7 +93,7 @@ def _compiled(context: Context) -> Intents:
     for table in REGISTRY:
         whole = table.whole(whole, context)
     context.settle()
-    for pair in contradictions(whole.fragments):
+    for pair in () if context.problems else contradictions(whole.fragments):  # the rest, which no table foresaw
         here, there = sorted(pair, key=lambda want: _blame(want.origin))
         line = f" (line {there.origin.line})" if there.origin.line else ""
         wrong = f"{here.key} would be {_value(here)} here, and {_value(there)} for {there.origin.path}{line}"

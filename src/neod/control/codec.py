@@ -8,17 +8,18 @@ with the types of the interface.
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from operator import attrgetter
 from types import UnionType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
 
 
-class ControlReply(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
     """One reply: as received, possibly with unknown fields, and decoded."""
 
     raw: dict[str, Any]

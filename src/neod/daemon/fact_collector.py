@@ -70,7 +70,8 @@ class FactCollector:
     def _nics(self, links: Iterable[str]) -> dict[FactKey, Nic]:
         """Return the facts about NICs that are new."""
         seen = {link: self._state.observed.get(LinkKey("", link)) for link in links}
-        found = {FactKey("nic", n): Nic(n, s.spec.mtu) for n, s in seen.items() if s and not s.owned and s.spec.mtu}
+        mtus = {link: one.spec.mtu for link, one in seen.items() if one and one.spec.driver != "macvlan"}
+        found = {FactKey("nic", link): Nic(link, mtu) for link, mtu in mtus.items() if mtu}
         return {key: nic for key, nic in found.items() if self.known.get(key) != nic}
 
     def guards(self, key: Key) -> bool:

@@ -26,16 +26,21 @@ class Listener:
         dhcp_binding: DhcpBinding,
     ) -> None:
         self._state, self._queue, self._follower, self._dhcp_binding = state, queue, follower, dhcp_binding
-        self._kinds = {type_: entry.kind for entry in REGISTRY for type_ in entry.kind.messages}
+        self._by_message: defaultdict[int, list[AnyKind]] = defaultdict(list)
         self._by_source: defaultdict[Source | None, list[AnyKind]] = defaultdict(list)
         for entry in REGISTRY:
             self._by_source[entry.kind.source].append(entry.kind)
+            for type_ in entry.kind.messages:
+                self._by_message[type_].append(entry.kind)
 
     def on_message(self, netns: str, rtnl: Rtnl, type_: int, payload: memoryview, actor: Actor | None) -> None:
         """Turn one message of rtnetlink into hints."""
-        kind = self._kinds.get(type_)
-        if kind is None:
-            return
+        for kind in self._by_message.get(type_, ()):
+            self._read(kind, netns, rtnl, type_, payload, actor)
+
+    def _read(
+        self, kind: AnyKind, netns: str, rtnl: Rtnl, type_: int, payload: memoryview, actor: Actor | None
+    ) -> None:
         news = kind.link_of_event(type_, payload)
         if news and not netns:
             self._dhcp_binding.carrier(news.name, news.carrier)

@@ -39,6 +39,7 @@ from typing import Final
 
 from neod.features.daemon.schema import TABLE as DAEMON
 from neod.features.forwards.schema import TABLE as FORWARDS
+from neod.features.links.schema import TABLE as LINKS
 from neod.features.macvlans.schema import TABLE as MACVLANS
 from neod.features.metrics.schema import TABLE as METRICS
 from neod.features.mptcp.schema import TABLE as MPTCP
@@ -51,6 +52,7 @@ from neod.features.uplinks.schema import TABLE as UPLINKS
 
 REGISTRY: Final[tuple[Table, ...]] = (
     UPLINKS,
+    LINKS,
     MACVLANS,
     FORWARDS,
     NAMESPACES,

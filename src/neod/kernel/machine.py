@@ -1,4 +1,4 @@
-"""Who this machine is, for MAC addresses that never change."""
+"""Who this machine is, for MAC addresses that stay the same for ever."""
 
 import secrets
 from pathlib import Path

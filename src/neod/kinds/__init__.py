@@ -9,6 +9,7 @@ from neod.model.kind import Entry, Kind
 NAMES: Final = (
     "netns",
     "link",
+    "port",
     "address",
     "route",
     "rule",

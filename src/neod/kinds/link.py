@@ -1,52 +1,49 @@
-"""Links that neo creates: macvlans on a NIC. Existing NICs are seen, never touched."""
+"""Links that neo creates. Existing NICs are seen, never touched."""
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from struct import Struct
+from dataclasses import replace
 from typing import ClassVar, Final
 
+from neod.kinds import link_options
+from neod.kinds.link_codec import (
+    ALIAS_PREFIX,
+    IFF_LOWER_UP,
+    IFF_UP,
+    IFLA_GROUP,
+    IFLA_IFNAME,
+    LOOPBACK,
+    SKIP_STATS,
+    LinkSpec,
+    Reading,
+    alias_request,
+    by_key,
+    change_request,
+    create_request,
+    from_wire,
+    missing,
+    name_in,
+    named,
+    with_options,
+)
 from neod.kinds.link_pair import Pairs
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key, LinkKey, NetnsKey
 from neod.model.kind import Entry, Kind, LinkNews, Mention, Names
-from neod.model.marks import DOOMED_GROUP, LINK_GROUP
+from neod.model.marks import DOOMED_GROUP
 from neod.model.ports import Ports
-from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, mac_bytes, mac_text, nest, text, u32
+from neod.netlink.attributes import attr_text, attr_u32, attrs, text
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
 from neod.netlink.rtnetlink import IFINFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK
 
-__all__ = ["LinkDriver", "LinkKey", "LinkKind", "LinkSpec"]
+AF_BRIDGE: Final = 7
 
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO = 1, 3, 4, 5, 18
-IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK = 20, 27, 29
-IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_MACVLAN_MODE = 1, 2, 1
-IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-ATTRIBUTE: Final = Struct("=HH")
-SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
-MODES: Final = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
-MODE_NAMES: Final = {number: name for name, number in MODES.items()}
-ALIAS_PREFIX: Final = "neo:"
-LOOPBACK: Final = "lo"
+__all__ = ["LinkDriver", "LinkKey", "LinkKind", "LinkSpec"]
 
 ONE_BY_ONE: Final = 48
 """More links than this, and than a third of all, are read with one dump: one alone costs about twice its share."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSpec:
-    """What a link should be. ``None`` leaves the kernel's choice alone."""
-
-    driver: str  # macvlan, veth, dummy, bridge (IFLA_INFO_KIND); empty for a physical NIC and the loopback
-    name: str  # the name it has; differs from the key's only when somebody renamed it
-    parent: str | None = None  # link name
-    mode: str | None = None  # macvlan: private | vepa | bridge
-    mac: str | None = None  # lower case, colons
-    mtu: int | None = None  # bytes
-    up: bool = True
-    peer: LinkKey | None = None  # veth: the other end; of one that is observed, only its namespace is known
 
 
 class LinkKind(Kind[LinkKey, LinkSpec]):
@@ -63,18 +60,29 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
 
     def matches(self, have: LinkSpec, want: LinkSpec) -> bool:
         """Whether all that *want* names is so."""
-        return (have.driver, have.name, have.parent, have.up) == (want.driver, want.name, want.parent, want.up) and all(
-            wanted is None or wanted == seen
-            for wanted, seen in ((want.mode, have.mode), (want.mac, have.mac), (want.mtu, have.mtu), _far(have, want))
+        return (
+            (have.driver, have.name, have.parent, have.up) == (want.driver, want.name, want.parent, want.up)
+            and all(
+                wanted is None or wanted == seen
+                for wanted, seen in (
+                    (want.mode, have.mode),
+                    (want.mac, have.mac),
+                    (want.mtu, have.mtu),
+                    _far(have, want),
+                )
+            )
+            and not missing(have, want)
         )
 
     def in_place(self, have: LinkSpec, want: LinkSpec) -> bool:
-        """A link cannot change its parent, where its other end is, or what it is."""
+        """A link cannot change its parent, where its other end is, what it is, and some options."""
         wanted, seen = _far(have, want)
-        return (have.driver, have.parent) == (want.driver, want.parent) and wanted in (None, seen)
+        if (have.driver, have.parent) != (want.driver, want.parent) or wanted not in (None, seen):
+            return False
+        return not link_options.create_only(want.driver, missing(have, want))
 
     def requires(self, key: LinkKey, spec: LinkSpec) -> Iterable[Key]:
-        """A macvlan needs its parent. Of a pair, the end outside is made with the other one in its namespace."""
+        """A macvlan or vlan needs its parent. Of a pair, the outer end is made with the inner one in its namespace."""
         if spec.peer is not None:
             return (NetnsKey("", spec.peer.netns),) if spec.peer.netns else (spec.peer,)
         return (LinkKey(key.netns, spec.parent),) if spec.parent else ()
@@ -88,8 +96,11 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
 
         One that is down, or gone, has lost its routes. A new link sends
         several messages, and its carrier more: of one that is up, all are
-        alike, and show it whole.
+        alike, and show it whole. What a bridge says of its port is not about
+        the link: it is "deleted" when it leaves the bridge.
         """
+        if payload[0] == AF_BRIDGE:
+            return ()
         _, _, index, flags, _ = IFINFO.unpack_from(payload)
         reading = from_wire(payload, attrs(payload, IFINFO.size), names)
         name, before, owned = reading.seen.spec.name, names(index), reading.seen.owned
@@ -101,6 +112,8 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
 
     def link_of_event(self, message: int, payload: memoryview) -> LinkNews | None:
         """Return index, name and carrier; a link that is gone has none."""
+        if payload[0] == AF_BRIDGE:
+            return None
         _, _, index, flags, _ = IFINFO.unpack_from(payload)
         gone = message == RTM_DELLINK
         return LinkNews(index, name_in(payload), not gone and bool(flags & IFF_LOWER_UP), gone)
@@ -121,104 +134,15 @@ def _born_with(spec: LinkSpec) -> bool:
     return spec.name == LOOPBACK or (spec.peer is not None and not spec.peer.netns)
 
 
-def create_request(spec: LinkSpec, parent_index: int, other_end: bytes = b"") -> bytes:
-    """Return the RTM_NEWLINK payload that makes the link, marked from its first moment."""
-    parts = [IFINFO.pack(0, 0, 0, IFF_UP if spec.up else 0, IFF_UP)]
-    parts += [attr_text(IFLA_IFNAME, spec.name), attr_u32(IFLA_GROUP, LINK_GROUP)]
-    if parent_index:
-        parts.append(attr_u32(IFLA_LINK, parent_index))
-    if spec.mac:
-        parts.append(attr(IFLA_ADDRESS, mac_bytes(spec.mac)))
-    if spec.mtu:
-        parts.append(attr_u32(IFLA_MTU, spec.mtu))
-    parts.append(_link_info(spec, other_end))
-    return b"".join(parts)
-
-
-def _link_info(spec: LinkSpec, other_end: bytes = b"") -> bytes:
-    kind = attr(IFLA_INFO_KIND, spec.driver.encode())
-    data = [attr_u32(IFLA_MACVLAN_MODE, MODES[spec.mode])] if spec.mode else [other_end] if other_end else []
-    return nest(IFLA_LINKINFO, [kind, nest(IFLA_INFO_DATA, data)] if data else [kind])
-
-
-def change_request(index: int, have: LinkSpec, want: LinkSpec) -> bytes:
-    """Return the RTM_NEWLINK payload that turns *have* into *want*; only what differs is named."""
-    parts = [IFINFO.pack(0, 0, index, IFF_UP if want.up else 0, IFF_UP if have.up != want.up else 0)]
-    if have.name != want.name:
-        parts.append(attr_text(IFLA_IFNAME, want.name))
-    if want.mac and have.mac != want.mac:
-        parts.append(attr(IFLA_ADDRESS, mac_bytes(want.mac)))
-    if want.mtu and have.mtu != want.mtu:
-        parts.append(attr_u32(IFLA_MTU, want.mtu))
-    if want.mode and have.mode != want.mode:
-        parts.append(_link_info(want))
-    return b"".join(parts)
-
-
-def alias_request(index: int, key: LinkKey) -> bytes:
-    """Return the payload that notes the key on the link: a rename is then seen as a rename."""
-    return IFINFO.pack(0, 0, index, 0, 0) + attr(IFLA_IFALIAS, (ALIAS_PREFIX + key.name).encode())
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One link as a message told it."""
-
-    index: int
-    alias: str
-    seen: Seen[LinkSpec]
-
-
-def from_wire(payload: memoryview, found: Mapping[int, memoryview], names: Names) -> Reading:
-    """Return the link that an RTM_NEWLINK payload with the attributes *found* describes."""
-    _, _, index, flags, _ = IFINFO.unpack_from(payload)
-    driver, mode = "", None
-    if IFLA_LINKINFO in found:
-        info = attrs(found[IFLA_LINKINFO])
-        driver = text(info[IFLA_INFO_KIND]) if IFLA_INFO_KIND in info else ""
-        if driver == "macvlan" and IFLA_INFO_DATA in info:
-            mode = MODE_NAMES.get(u32(attrs(info[IFLA_INFO_DATA])[IFLA_MACVLAN_MODE]))
-    parent = names(u32(found[IFLA_LINK])) if IFLA_LINK in found and driver != "veth" else None
-    spec = LinkSpec(
-        driver,
-        text(found[IFLA_IFNAME]),
-        parent,
-        mode,
-        mac_text(found[IFLA_ADDRESS]) if IFLA_ADDRESS in found else None,
-        u32(found[IFLA_MTU]) if IFLA_MTU in found else None,
-        bool(flags & IFF_UP),
-    )
-    owned = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
-    return Reading(index, text(found[IFLA_IFALIAS]) if IFLA_IFALIAS in found else "", Seen(spec, owned))
-
-
-def name_in(payload: memoryview) -> str:
-    """Return a link's name without parsing all of it: the kernel puts it first."""
-    length, type_ = ATTRIBUTE.unpack_from(payload, IFINFO.size)
-    if type_ == IFLA_IFNAME:
-        return text(payload[IFINFO.size + 4 : IFINFO.size + length])
-    return text(attrs(payload, IFINFO.size)[IFLA_IFNAME])
-
-
-def by_key(netns: str, readings: Iterable[Reading]) -> dict[LinkKey, Reading]:
-    """Return the links by key: one of ours that was renamed keeps the key its alias tells."""
-    found = {LinkKey(netns, r.seen.spec.name): r for r in readings}
-    for name_key, reading in list(found.items()):
-        key = LinkKey(netns, reading.alias.removeprefix(ALIAS_PREFIX))
-        if reading.seen.owned and reading.alias.startswith(ALIAS_PREFIX) and key not in found:
-            found[key] = found.pop(name_key)
-    return found
-
-
-def named(name: str) -> bytes:
-    """Return the payload that names a link and says no more."""
-    return IFINFO.pack(0, 0, 0, 0, 0) + attr_text(IFLA_IFNAME, name)
-
-
 def _with_peer(reading: Reading, pairs: Mapping[int, str]) -> Seen[LinkSpec]:
     if reading.index not in pairs:
         return reading.seen
     return replace(reading.seen, spec=replace(reading.seen.spec, peer=LinkKey(pairs[reading.index], "")))
+
+
+def _may_be_held_by_us(error: KernelError, spec: LinkSpec) -> bool:
+    """Whether our own link, elsewhere or half made, may hold the MAC, or the id of a vlan, that was refused."""
+    return error.code in (errno.EADDRINUSE, errno.EBUSY) or (error.code == errno.EEXIST and spec.driver == "vlan")
 
 
 class LinkDriver:
@@ -257,7 +181,9 @@ class LinkDriver:
         parsed = [(payload, attrs(payload, IFINFO.size)) for payload in payloads]
         for payload, told in parsed:  # a parent may come after its child
             self._rtnl.learn(IFINFO.unpack_from(payload)[2], text(told[IFLA_IFNAME]))
-        found = by_key(self._netns, (from_wire(payload, told, self._rtnl.name_of) for payload, told in parsed))
+        readings = [(payload, from_wire(payload, told, self._rtnl.name_of)) for payload, told in parsed]
+        # Inside a namespace is only the bridge of relay_link, which has no options: no reason to import pyroute2.
+        found = by_key(self._netns, (r if self._netns else with_options(payload, r) for payload, r in readings))
         for key, reading in found.items():
             self._rtnl.learn(reading.index, key.name)  # what is on a renamed link still belongs to its key
             if reading.seen.owned:
@@ -274,7 +200,7 @@ class LinkDriver:
         """Create or change every link, then note on each new one what it is."""
         items = await self._with_what_came_along(items)
         answers = await self._send(items)
-        busy = [i for i, answer in enumerate(answers) if answer and answer.code in (errno.EADDRINUSE, errno.EBUSY)]
+        busy = [i for i, answer in enumerate(answers) if answer and _may_be_held_by_us(answer, items[i][1])]
         for i in busy:
             key, spec, have = items[i]
             answers[i] = await self._put_after_making_room(key, spec, have)
@@ -325,7 +251,8 @@ class LinkDriver:
         """A MAC in use on the parent may be our own link, moved to another namespace; a rename may want it down."""
         if have is None:
             parent = self._rtnl.index_of(spec.parent or "") or 0
-            if not await self._strays.remove(ALIAS_PREFIX + key.name, spec.mac or "", parent):
+            gone = await self._strays.remove(ALIAS_PREFIX + key.name, spec.mac or "", parent)
+            if not gone and not spec.options:
                 await self._rtnl.send([(RTM_DELLINK, 0, named(key.name))])  # created but could not come up
         elif have.name != spec.name:
             await self._rtnl.send([(RTM_NEWLINK, 0, IFINFO.pack(0, 0, self._indexes.get(key, 0), 0, IFF_UP))])

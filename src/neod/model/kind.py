@@ -132,6 +132,10 @@ class Kind(Generic[K, S]):
         """Return the name of the path that the object belongs to; empty for none. *tables*: paths by routing table."""
         return ""
 
+    def conflict(self, have: S) -> str:
+        """Return what people are told where a foreign object, *have*, holds the key."""
+        return "a foreign object holds this name; neod leaves it alone"
+
     def columns(self, key: K, seen: Seen[S] | None) -> Mapping[str, object]:
         """Return the fields of its path's row in ``status`` that show the object; *seen* is None if it does not exist.
 

@@ -22,3 +22,7 @@ ENDPOINT_IDS: Final = range(200, 255)
 
 RESERVED_TABLES: Final = {0: "unspec", 253: "default", 254: "main", 255: "local"}
 """Tables of the kernel itself. 252 is how it writes 'see RTA_TABLE'."""
+
+PORT_ALTNAME: Final = "neo-port-"
+"""How the alternative name (IFLA_ALT_IFNAME) begins that a NIC has while neo keeps it in a bond or bridge:
+``neo-port-up-7`` was up before and has the index 7. The NIC is somebody else's, and being a port has no owner field."""

@@ -65,6 +65,12 @@ def test_the_schema_wants_exactly_one_way_to_say_how_many():
     assert [choice["required"] for choice in SCHEMA["$defs"]["Group"]["oneOf"]] == [["count"], ["ids"], ["macs"]]
 
 
+def test_the_schema_wants_a_parent_and_a_number_of_a_vlan():
+    (rule,) = SCHEMA["$defs"]["Link"]["allOf"]
+    assert rule["if"]["properties"] == {"kind": {"const": "vlan"}}
+    assert rule["then"]["required"] == ["parent", "id"]
+
+
 def test_an_override_has_no_defaults_for_the_group_has_them():
     assert not any("default" in key for key in SCHEMA["$defs"]["Override"]["properties"].values())
 
@@ -84,6 +90,8 @@ GIVEN = {
     }
     for table in SECTIONS
 }
+VLAN = {"kind": "vlan", "parent": "ens3", "id": 100}
+KIND_WITH = {"ports": "bridge", "mode": "bond", "stp": "bridge", "vlan_filtering": "bridge"}  # keys of one kind of link
 GIVEN |= {"Override": {}, "Group": {"parent": "ens3", "count": 2}}
 ALONG = {  # what an example needs beside it
     "ipv4": {"gateway": "10.8.0.1"},
@@ -101,6 +109,8 @@ def examples():
 @pytest.mark.parametrize(("section", "key", "example"), [*examples()])
 def test_every_example_is_right(tmp_path, section, key, example):
     said = dict(GIVEN[section])
+    if section == "Link":
+        said = {"kind": KIND_WITH[key]} if key in KIND_WITH else dict(VLAN)
     if key in ("ids", "macs"):
         del said["count"]
     if key in ALONG and example not in ("dhcp", "follow"):

@@ -46,7 +46,6 @@ class ScriptedSocket:
         self.scripts, self.queue, self.sent, self.closed = scripts, [], [], False
 
     def setsockopt(self, *_): ...
-    def setblocking(self, _): ...
     def getsockname(self):
         return (4711, 0)
 

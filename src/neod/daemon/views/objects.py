@@ -6,12 +6,12 @@ from neod.control.verbs.objects import Resource, ShowReply
 from neod.control.verbs.status import Drift, ObjectRow
 from neod.daemon.controller import Controller
 from neod.daemon.views.describe import flat
+from neod.kinds import KINDS
 from neod.model.key import Key
 from neod.model.status import ObjectStatus, Phase
 
 REASONS = {
     Phase.FAILED: "the kernel refuses it",
-    Phase.CONFLICT: "a foreign object holds this name; neod leaves it alone",
     Phase.CONTESTED: "somebody keeps undoing it; repairs slow down",
     Phase.RETRYING: "the kernel refused it for now",
     Phase.BLOCKED: "",  # what it waits for says it
@@ -20,7 +20,7 @@ REASONS = {
 
 
 def origin_of(controller: Controller, key: Key) -> str:
-    """Return the place in the file that asks for *key*."""
+    """Return the place in the file that asks for *key*, in words."""
     want = controller.state.desired.wants.get(key)
     return str(want.origin) if want else ""
 
@@ -29,7 +29,7 @@ def drift_row(controller: Controller, key: Key, status: ObjectStatus) -> Drift:
     """Return one object that is not in sync as people read it."""
     now = controller.clock.boottime()
     next_s = None if status.next_at is None else round(max(0.0, status.next_at - now), 1)
-    reason = REASONS.get(status.phase, "")
+    reason = _meaning(status)
     if status.phase is Phase.CONTESTED:
         reason = f"repaired {status.attempts} times within a minute; repairs slow down"
     return Drift(
@@ -70,6 +70,12 @@ def why_not_in_sync(status: ObjectStatus) -> str:
         return str(status.error)
     if status.waits_for:
         return "waits for " + ", ".join(map(str, status.waits_for))
+    return _meaning(status)
+
+
+def _meaning(status: ObjectStatus) -> str:
+    if status.phase is Phase.CONFLICT and status.change is not None:
+        return KINDS[status.change.key.kind].conflict(status.change.before)
     return REASONS.get(status.phase, "")
 
 

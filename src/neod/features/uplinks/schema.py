@@ -78,7 +78,8 @@ def intents(section: dict[str, Uplink], context: Context) -> Intents:
     paths: list[PathInfo] = []
     for name, uplink in sorted(section.items()):
         place: Path = ("uplinks", name)
-        context.claim("the interface", name, path_text(place), place, "a name is there once")
+        if name not in context.sections.get("links", {}):  # otherwise it is that very link
+            context.claim("the interface", name, path_text(place), place, "a name is there once")
         _check(uplink, place, context)
         origin = context.origin(*place)
         units.append(_unit(name, uplink, f"uplinks.{name}", context))

@@ -1,4 +1,4 @@
-"""Output that is recorded for the page, and a private mount and network namespace to run in."""
+"""What a demo needs: a voice that is written down, and the right to make namespaces that nobody else sees."""
 
 # ruff: noqa: TID251 (a demo may pause)
 import ctypes
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RUN_DIR = Path("/run/neo-demo")
-_UNSHARED = "DEMO_ISOLATED"
+PLACE = Path("/run/neo-demo")
+_UNSHARED = "DEMO_SECLUDED"
 _PACKAGES = {
     "ip": "iproute2",
     "tc": "iproute2",
@@ -23,28 +23,28 @@ _PACKAGES = {
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-class Console:
-    """Prints steps at a readable pace; colours only on a terminal."""
+class Stage:
+    """Prints a scene at a pace that can be read; colours only on a terminal."""
 
     def __init__(self, pace: float) -> None:
         self.pace = pace
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self.recorded: list[tuple[str, list[str]]] = []  # title and lines of each step, without colours
+        self.recorded: list[tuple[str, list[str]]] = []  # of each scene: its title and lines, without colours
 
-    def heading(self, text: str) -> None:
-        """Print the heading of a step."""
+    def say(self, text: str) -> None:
+        """Tell what comes next."""
         print(f"\n{self.paint('1', f'── {text} ')}{self.paint('2', '─' * max(0, 96 - len(text)))}", flush=True)
         self.recorded.append((text, []))
         self.pause(0.6)
 
     def line(self, text: str, code: str = "") -> None:
-        """Print and record one line."""
+        """Print one line, and write it down."""
         print(self.paint(code, text) if code else text, flush=True)
         if self.recorded:
             self.recorded[-1][1].append(text)
 
     def note(self, text: str) -> None:
-        """Print a remark."""
+        """Say something small."""
         self.line(f"   {text}", "2")
 
     def command(self, prompt: str, shown: str) -> None:
@@ -59,12 +59,12 @@ class Console:
         for line in text.rstrip().splitlines():
             self.line(f"  {line}".rstrip())
 
-    def passed(self, text: str) -> None:
-        """Print a check that passed."""
+    def good(self, text: str) -> None:
+        """Report something that went as it should."""
         self._mark("32", "✓", text)
 
-    def failed(self, text: str) -> None:
-        """Print a check that failed."""
+    def bad(self, text: str) -> None:
+        """Report something that did not."""
         self._mark("31", "✗", text)
 
     def _mark(self, code: str, mark: str, text: str) -> None:
@@ -81,8 +81,8 @@ class Console:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
 
 
-def check_tools() -> None:
-    """Exit with the command that installs what is missing."""
+def need_tools() -> None:
+    """End with the exact command to run when a program is missing."""
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [tool for tool in _PACKAGES if not shutil.which(tool)]
     if missing:
@@ -90,16 +90,16 @@ def check_tools() -> None:
         sys.exit(f"The demo needs {', '.join(missing)}. Run:\n\n    sudo apt-get install --yes {packages}\n")
 
 
-def isolate(argv: Sequence[str]) -> None:
-    """Re-execute in private network and mount namespaces, with a private ``/run``; exit if not permitted.
+def seclude(argv: Sequence[str]) -> None:
+    """Go on where network and ``/run`` are ours alone, and everything ends with us; end with a word if not allowed.
 
     Root needs no more than a mount and a network namespace; others a user
     namespace around them, where the kernel permits it.
     """
     if os.environ.get(_UNSHARED):
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
-        RUN_DIR.mkdir()
-        os.environ["TMPDIR"] = str(RUN_DIR)
+        PLACE.mkdir()
+        os.environ["TMPDIR"] = str(PLACE)
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         return
     ways = [["unshare", "--user", "--map-root-user", "--net", "--mount"]]
@@ -119,8 +119,8 @@ def isolate(argv: Sequence[str]) -> None:
 _TRY = "mount -t tmpfs tmpfs /run && ip netns add neo-try && ip -n neo-try link set lo up"
 
 
-def other_processes() -> list[int]:
-    """Return all other processes in our private mount namespace."""
+def relatives() -> list[int]:
+    """Return every process, but this one, that lives in our private mount namespace."""
     ours, found = Path("/proc/self/ns/mnt").readlink(), []
     for entry in Path("/proc").iterdir():
         try:
@@ -131,11 +131,11 @@ def other_processes() -> list[int]:
     return found
 
 
-def kill_all(timeout_s: float = 5.0) -> list[int]:
-    """Kill all other processes of the demo; return those that remain."""
-    assert os.environ.get(_UNSHARED), "only in a private namespace"
+def end_all(timeout_s: float = 5.0) -> list[int]:
+    """End every process of the demo but this one; return those that would not go."""
+    assert os.environ.get(_UNSHARED), "only where nobody else lives"
     limit = time.monotonic() + timeout_s
-    while (left := other_processes()) and time.monotonic() < limit:
+    while (left := relatives()) and time.monotonic() < limit:
         for pid in left:
             try:
                 os.kill(pid, 9)

@@ -1,0 +1,58 @@
+"""One link of ``[links]``, and the ports that it has. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from neod.features.macvlans.compile import HOST, derived_mac
+from neod.kinds.link import LinkKey, LinkSpec
+from neod.kinds.port import PortKey, PortSpec
+from neod.model.facts import Host
+from neod.model.want import FactKey, Facts, Origin, Want
+
+MIIMON_MS: Final = 100
+"""How often a bond looks at the carrier of its ports. The kernel's own default is never.
+
+Source: Documentation/networking/bonding.rst, "miimon".
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFragment:
+    """One link and its ports."""
+
+    link: str
+    kind: str  # vlan | bond | bridge | dummy
+    parent: str  # of a vlan; empty otherwise
+    options: tuple[tuple[str, str], ...]  # see ``neod.kinds.link_options``
+    ports: tuple[str, ...]
+    mac: str  # empty: derived from the machine id
+    mtu: int | None  # bytes; None: the kernel's choice
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """Return ``links.ens3.100``."""
+        return f"links.{self.link}"
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return the host, for a derived MAC."""
+        return () if self.mac else (HOST,)
+
+    def compile(self, facts: Facts) -> Iterator[Want]:
+        """Yield the link and what is a port of it; nothing before its MAC is known."""
+        if mac := self._mac(facts):
+            spec = LinkSpec(self.kind, self.link, self.parent or None, None, mac, self.mtu, options=self.options)
+            yield Want(LinkKey("", self.link), spec, self.origin)
+            for port in self.ports:
+                yield Want(PortKey("", port), PortSpec(self.link), self.origin)
+
+    def waits_for(self, facts: Facts) -> tuple[str, ...]:
+        """Return the machine id, where it is missing."""
+        return () if self._mac(facts) else ("a machine id, for the MAC; see machine-id(5)",)
+
+    def _mac(self, facts: Facts) -> str:
+        host = facts.get(HOST)
+        machine_id = host.machine_id if isinstance(host, Host) else ""
+        return self.mac or (derived_mac(machine_id, self.link) if machine_id else "")

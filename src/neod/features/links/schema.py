@@ -1,0 +1,231 @@
+"""``[links.NAME]``: links that neod makes and owns, to be parents of macvlans or uplinks: VLANs, bonds, bridges."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
+
+from neod.features.checks import Wrong, each, first_twice, link_name
+from neod.features.context import Context
+from neod.features.fields import LINK_PATTERN, Checked, LinkName, MacOrAuto, Section, whole, word
+from neod.features.intents import Intents
+from neod.features.links.compile import MIIMON_MS, LinkFragment
+from neod.features.table import Table
+from neod.features.text import Path, any_of, path_text, show
+
+KINDS: Final = ("vlan", "bond", "bridge", "dummy")
+MODES: Final = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
+KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "parent": ("vlan",),
+    "id": ("vlan",),
+    "protocol": ("vlan",),
+    "ports": ("bond", "bridge"),
+    "mode": ("bond",),
+    "stp": ("bridge",),
+    "vlan_filtering": ("bridge",),
+}
+"""The keys that not every kind has."""
+
+
+def _ports(value: object) -> tuple[str, ...]:
+    """Return a list of different links."""
+    if not isinstance(value, list | tuple):
+        raise Wrong(f"{show(value)} is not a list in brackets")
+    found: tuple[str, ...] = each(link_name, value)
+    if twice := first_twice(found):
+        raise Wrong(f"{show(twice)} stands there twice")
+    return found
+
+
+PORTS_SCHEMA: Final = {"type": "array", "items": {"type": "string", "pattern": LINK_PATTERN}, "uniqueItems": True}
+
+
+VLAN_SCHEMA: Final[JsonDict] = {
+    "if": {"properties": {"kind": {"const": "vlan"}}},
+    "then": {"required": ["parent", "id"]},
+}
+
+
+class Link(Section):
+    """One link."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [VLAN_SCHEMA]})
+
+    kind: Annotated[
+        str,
+        word(*KINDS),
+        Field(
+            description="What it is. vlan: a tagged network on a NIC. bond: several NICs as one. bridge: a switch. "
+            "dummy: a link that leads nowhere.",
+            examples=["vlan"],
+        ),
+    ]
+    parent: Annotated[
+        str, LinkName, Field(description="vlan: the NIC that it is on; required with one.", examples=["ens3"])
+    ] = ""
+    id: Annotated[
+        int | None, whole(1, 4094), Field(description="vlan: its number; required with one.", examples=[100])
+    ] = None
+    protocol: Annotated[
+        str,
+        word("802.1q", "802.1ad"),
+        Field(description="vlan: how frames are tagged. 802.1ad: the outer tag of two.", examples=["802.1q"]),
+    ] = "802.1q"
+    ports: Annotated[
+        tuple[str, ...],
+        Checked(_ports, PORTS_SCHEMA),
+        Field(
+            description="bond, bridge: the NICs in it. neod sets them up, and puts them back as they were when they "
+            "are taken out; a NIC that is a port of something else is left there, and shown as a conflict. A bond "
+            "takes a NIC only while it is down: what others configured on it goes.",
+            examples=[["ens4", "ens5"]],
+        ),
+    ] = ()
+    mode: Annotated[
+        str,
+        word(*MODES),
+        Field(
+            description="bond: how the NICs share the work. active-backup needs nothing of the switch, 802.3ad (LACP) "
+            "needs a group of ports there.",
+            examples=["802.3ad"],
+        ),
+    ] = "active-backup"
+    stp: Annotated[
+        bool, Field(description="bridge: whether it speaks the spanning tree protocol.", examples=[True])
+    ] = False
+    vlan_filtering: Annotated[bool, Field(description="bridge: whether it keeps VLANs apart.", examples=[True])] = False
+    mac: Annotated[
+        str,
+        MacOrAuto,
+        Field(
+            description="The MAC. auto: locally administered, derived from machine-id and name, the same for ever.",
+            examples=["auto", "02:4e:65:6f:00:64"],
+        ),
+    ] = "auto"
+    mtu: Annotated[
+        int | None,
+        whole(576, 65535),
+        Field(description="MTU in bytes. Absent: the kernel's choice, for a vlan that of the NIC.", examples=[1500]),
+    ] = None
+
+
+def intents(section: dict[str, Link], context: Context) -> Intents:
+    """Return a fragment for each link."""
+    for name, link in sorted(section.items()):
+        _claim(name, link, context)
+        _check(link, ("links", name), context)
+    _check_circles(section, context)
+    return Intents(fragments=tuple(_fragment(name, link, context) for name, link in sorted(section.items())))
+
+
+def _fragment(name: str, link: Link, context: Context) -> LinkFragment:
+    mac = "" if link.mac == "auto" else link.mac
+    origin = context.origin("links", name)
+    return LinkFragment(name, link.kind, link.parent, tuple(_options(link)), link.ports, mac, link.mtu, origin)
+
+
+def _options(link: Link) -> Iterator[tuple[str, str]]:
+    """Yield what a link is made with beyond what all have."""
+    match link.kind:
+        case "vlan":
+            yield from (("id", str(link.id)), ("protocol", link.protocol))
+        case "bond":
+            yield from (("mode", link.mode), ("miimon", str(MIIMON_MS)))
+        case "bridge":
+            yield from (("stp", _switch(link.stp)), ("vlan_filtering", _switch(link.vlan_filtering)))
+
+
+def _switch(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def _claim(name: str, link: Link, context: Context) -> None:
+    """Claim what only one link may have. An uplink of the same name is this link."""
+    place: Path = ("links", name)
+    context.claim("the interface", name, path_text(place), place, "a name is there once")
+    if link.mac != "auto":
+        context.claim("the MAC", link.mac, name, (*place, "mac"), "every interface has a MAC of its own")
+    if link.kind == "vlan" and link.id is not None:
+        vlan = f"{link.id} ({link.protocol}) of {link.parent}"
+        context.claim("the VLAN", vlan, name, (*place, "id"), "a VLAN of a NIC is there once")
+    for number, port in enumerate(link.ports):
+        context.claim("the port", port, name, (*place, "ports", number), "a NIC is a port of one link")
+
+
+def _check(link: Link, place: Path, context: Context) -> None:
+    """Note keys that go with another kind, and those that are missing."""
+    for key in sorted(link.model_fields_set & KINDS_OF.keys()):
+        if link.kind not in KINDS_OF[key]:
+            wrong = f"{key} goes with a {any_of(KINDS_OF[key])}, and this is a {link.kind}"
+            context.problem((*place, key), wrong, "leave it out", at_key=True)
+    if link.kind == "vlan" and not link.parent:
+        context.problem(place, "a vlan needs a NIC that it is on", 'write e.g. parent = "ens3"', at_key=True)
+    if link.kind == "vlan" and link.id is None:
+        context.problem(place, "a vlan needs a number", "write e.g. id = 100", at_key=True)
+    if link.kind == "bond" and not link.ports:
+        context.warn(place, "a bond without ports leads nowhere")
+
+
+def _below(name: str, section: Mapping[str, Link]) -> Iterator[tuple[Path, str]]:
+    """Yield where the link says what it is made of, and the name of that."""
+    if link := section.get(name):
+        if link.parent:
+            yield ("links", name, "parent"), link.parent
+        for number, port in enumerate(link.ports):
+            yield ("links", name, "ports", number), port
+
+
+def _check_circles(section: Mapping[str, Link], context: Context) -> None:
+    """No link may be made of itself, directly or through others."""
+    for name in sorted(section):
+        for place, below in _below(name, section):
+            if below == name:
+                context.problem(place, f"{name} cannot be made of itself", "name a NIC, as `ip link` lists it")
+            elif name in _all_below(below, section):
+                context.problem(place, f"{below} is itself made of {name}", "name a NIC, as `ip link` lists it")
+
+
+def _all_below(name: str, section: Mapping[str, Link]) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        more = {below for _, below in _below(waiting.pop(), section)} - found
+        found |= more
+        waiting += sorted(more)
+    return found
+
+
+def finalize(all_of_it: Intents, context: Context) -> Intents:
+    """Check the links against paths: a macvlan is no NIC, and a port has neither addresses nor macvlans."""
+    section: Mapping[str, Link] = context.sections.get("links", {})
+    macvlans = {path.name for path in all_of_it.paths if path.parent}
+    uplinks = {path.name for path in all_of_it.paths if not path.parent}
+    parents = {path.parent for path in all_of_it.paths if path.parent}
+    for name in sorted(section):
+        for place, below in _below(name, section):
+            if below in macvlans:
+                context.problem(place, f"{below} is a macvlan of this file", "name a NIC, as `ip link` lists it")
+        _check_ports(name, section[name].ports, uplinks, parents, context)
+    return all_of_it
+
+
+def _check_ports(name: str, ports: Iterable[str], uplinks: set[str], parents: set[str], context: Context) -> None:
+    for number, port in enumerate(ports):
+        place = ("links", name, "ports", number)
+        if port in uplinks:
+            wrong = f"{port} is an uplink of this file, and a port has no addresses of its own"
+            context.problem(place, wrong, f"write [{path_text(('uplinks', name))}] instead")
+        elif port in parents:
+            context.problem(
+                place, f"macvlans of this file are on {port}, and a port takes none", f'put them on "{name}"'
+            )
+
+
+TABLE: Final = Table(
+    name="links",
+    about="Links that neod makes and owns, by name: to be the parents of macvlans, or uplinks.",
+    section=dict[LinkName, Link],
+    intents=intents,
+    whole=finalize,
+)

@@ -1,0 +1,160 @@
+"""Links as rtnetlink has them: what one should be, and its messages. Pure.
+
+Macvlans, pairs and links without options are packed here: the hot path. What
+has options (vlan, bond, bridge) goes through pyroute2, see ``link_options``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from struct import Struct
+from typing import Final
+
+from neod.kinds import link_options
+from neod.kinds.link_options import Options
+from neod.model.change import Seen
+from neod.model.key import LinkKey
+from neod.model.kind import Names
+from neod.model.marks import LINK_GROUP
+from neod.netlink import generic
+from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, mac_bytes, mac_text, nest, text, u32
+from neod.netlink.rtnetlink import IFINFO
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO = 1, 3, 4, 5, 18
+IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK = 20, 27, 29
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_MACVLAN_MODE = 1, 2, 1
+IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
+ATTRIBUTE: Final = Struct("=HH")
+SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
+MODES: Final = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
+MODE_NAMES: Final = {number: name for name, number in MODES.items()}
+ALIAS_PREFIX: Final = "neo:"
+LOOPBACK: Final = "lo"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """What a link should be. ``None`` leaves the kernel's choice alone."""
+
+    driver: str  # macvlan, veth, dummy, vlan … (IFLA_INFO_KIND); empty for a physical NIC and the loopback
+    name: str  # the name it has; differs from the key's only when somebody renamed it
+    parent: str | None = None  # link name
+    mode: str | None = None  # macvlan: private | vepa | bridge
+    mac: str | None = None  # lower case, colons
+    mtu: int | None = None  # bytes
+    up: bool = True
+    peer: LinkKey | None = None  # veth: the other end; of one that is observed, only its namespace is known
+    options: Options = ()  # of a kind in ``link_options``; observed of our own links alone
+
+
+def missing(have: LinkSpec, want: LinkSpec) -> Options:
+    """Return the options that *have* lacks."""
+    return tuple(pair for pair in want.options if pair not in have.options)
+
+
+def create_request(spec: LinkSpec, parent_index: int, other_end: bytes = b"") -> bytes:
+    """Return the RTM_NEWLINK payload that makes the link, marked from its first moment."""
+    parts = [IFINFO.pack(0, 0, 0, IFF_UP if spec.up else 0, IFF_UP)]
+    parts += [attr_text(IFLA_IFNAME, spec.name), attr_u32(IFLA_GROUP, LINK_GROUP)]
+    if parent_index:
+        parts.append(attr_u32(IFLA_LINK, parent_index))
+    if spec.mac:
+        parts.append(attr(IFLA_ADDRESS, mac_bytes(spec.mac)))
+    if spec.mtu:
+        parts.append(attr_u32(IFLA_MTU, spec.mtu))
+    if spec.options:
+        asked = link_options.not_default(spec.driver, spec.options)
+        parts.append(generic.link_info(spec.driver, link_options.to_wire(spec.driver, asked)))
+    else:
+        parts.append(_link_info(spec, other_end))
+    return b"".join(parts)
+
+
+def _link_info(spec: LinkSpec, other_end: bytes = b"") -> bytes:
+    kind = attr(IFLA_INFO_KIND, spec.driver.encode())
+    data = [attr_u32(IFLA_MACVLAN_MODE, MODES[spec.mode])] if spec.mode else [other_end] if other_end else []
+    return nest(IFLA_LINKINFO, [kind, nest(IFLA_INFO_DATA, data)] if data else [kind])
+
+
+def change_request(index: int, have: LinkSpec, want: LinkSpec) -> bytes:
+    """Return the RTM_NEWLINK payload that turns *have* into *want*; only what differs is named."""
+    parts = [IFINFO.pack(0, 0, index, IFF_UP if want.up else 0, IFF_UP if have.up != want.up else 0)]
+    if have.name != want.name:
+        parts.append(attr_text(IFLA_IFNAME, want.name))
+    if want.mac and have.mac != want.mac:
+        parts.append(attr(IFLA_ADDRESS, mac_bytes(want.mac)))
+    if want.mtu and have.mtu != want.mtu:
+        parts.append(attr_u32(IFLA_MTU, want.mtu))
+    if want.mode and have.mode != want.mode:
+        parts.append(_link_info(want))
+    if changed := missing(have, want):
+        parts.append(generic.link_info(want.driver, link_options.to_wire(want.driver, changed)))
+    return b"".join(parts)
+
+
+def alias_request(index: int, key: LinkKey) -> bytes:
+    """Return the payload that notes the key on the link: a rename is then seen as a rename."""
+    return IFINFO.pack(0, 0, index, 0, 0) + attr(IFLA_IFALIAS, (ALIAS_PREFIX + key.name).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One link as a message told it."""
+
+    index: int
+    alias: str
+    seen: Seen[LinkSpec]
+
+
+def from_wire(payload: memoryview, found: Mapping[int, memoryview], names: Names) -> Reading:
+    """Return the link that an RTM_NEWLINK payload with the attributes *found* describes."""
+    _, _, index, flags, _ = IFINFO.unpack_from(payload)
+    driver, mode = "", None
+    if IFLA_LINKINFO in found:
+        info = attrs(found[IFLA_LINKINFO])
+        driver = text(info[IFLA_INFO_KIND]) if IFLA_INFO_KIND in info else ""
+        if driver == "macvlan" and IFLA_INFO_DATA in info:
+            mode = MODE_NAMES.get(u32(attrs(info[IFLA_INFO_DATA])[IFLA_MACVLAN_MODE]))
+    parent = names(u32(found[IFLA_LINK])) if IFLA_LINK in found and driver != "veth" else None
+    spec = LinkSpec(
+        driver,
+        text(found[IFLA_IFNAME]),
+        parent,
+        mode,
+        mac_text(found[IFLA_ADDRESS]) if IFLA_ADDRESS in found else None,
+        u32(found[IFLA_MTU]) if IFLA_MTU in found else None,
+        bool(flags & IFF_UP),
+    )
+    owned = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
+    return Reading(index, text(found[IFLA_IFALIAS]) if IFLA_IFALIAS in found else "", Seen(spec, owned))
+
+
+def with_options(payload: memoryview, reading: Reading) -> Reading:
+    """Return a link of ours with its options: those of others are none of our business, and cost 0.1 ms each."""
+    driver = reading.seen.spec.driver
+    if not reading.seen.owned or driver not in link_options.OPTIONS:
+        return reading
+    options = link_options.from_wire(driver, generic.link_data(payload, link_options.attributes(driver)))
+    return replace(reading, seen=replace(reading.seen, spec=replace(reading.seen.spec, options=options)))
+
+
+def name_in(payload: memoryview) -> str:
+    """Return a link's name without parsing all of it: the kernel puts it first."""
+    length, type_ = ATTRIBUTE.unpack_from(payload, IFINFO.size)
+    if type_ == IFLA_IFNAME:
+        return text(payload[IFINFO.size + 4 : IFINFO.size + length])
+    return text(attrs(payload, IFINFO.size)[IFLA_IFNAME])
+
+
+def by_key(netns: str, readings: Iterable[Reading]) -> dict[LinkKey, Reading]:
+    """Return the links by key: one of ours that was renamed keeps the key its alias tells."""
+    found = {LinkKey(netns, r.seen.spec.name): r for r in readings}
+    for name_key, reading in list(found.items()):
+        key = LinkKey(netns, reading.alias.removeprefix(ALIAS_PREFIX))
+        if reading.seen.owned and reading.alias.startswith(ALIAS_PREFIX) and key not in found:
+            found[key] = found.pop(name_key)
+    return found
+
+
+def named(name: str) -> bytes:
+    """Return the payload that names a link and says no more."""
+    return IFINFO.pack(0, 0, 0, 0, 0) + attr_text(IFLA_IFNAME, name)

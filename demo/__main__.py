@@ -1,4 +1,4 @@
-"""``python -m demo``: the whole system in namespaces: what it gives, what goes wrong, and what neo makes of it."""
+"""``python -m demo``: the whole system in network namespaces: throughput, faults and their repair, scaling."""
 
 # ruff: noqa: TID251 (a demo may look at the clock)
 import argparse
@@ -10,56 +10,56 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from demo import growth, opening, trouble
-from demo.hold import hold
+from demo import baseline, faults, scaling
+from demo.console import ROOT, RUN_DIR, Console, check_tools, isolate, kill_all
+from demo.interactive import interact
+from demo.network import DemoNetwork
 from demo.page import write_page
 from demo.programs import Programs
 from demo.sampler import Sampler
-from demo.stage import PLACE, ROOT, Stage, end_all, need_tools, seclude
-from demo.story import Story
-from demo.world import World
+from demo.scenario import Scenario
 
 OUT = ROOT / "demo/out"
-SCENES: tuple[Callable[[Story], None], ...] = (
-    opening.topology,
-    opening.the_files,
-    opening.converge,
-    opening.programs,
-    opening.one_and_many,
-    trouble.sabotage,
-    trouble.relay_dies,
-    trouble.renumber,
-    growth.grow,
+STEPS: tuple[Callable[[Scenario], None], ...] = (
+    baseline.topology,
+    baseline.show_files,
+    baseline.converge,
+    baseline.programs,
+    baseline.compare_rates,
+    faults.delete_objects,
+    faults.relay_fails,
+    faults.change_addresses,
+    scaling.add_addresses,
 )
-LAST_SCENES = (growth.finish_download, growth.away)
+LAST_STEPS = (scaling.finish_download, scaling.remove_everything)
 
 
-def play(stage: Stage, holding: bool) -> None:
-    """Play everything; leaving takes everything away."""
-    with World(PLACE / "world") as world:
-        story = Story(stage, world, Programs(PLACE / "world", world.hosts["campus"]))
-        story.sampler = Sampler(("campus", "relay1", "relay2"))
+def run_steps(console: Console, holding: bool) -> None:
+    """Run all steps; leaving removes everything."""
+    with DemoNetwork(RUN_DIR / "hosts") as network:
+        scenario = Scenario(console, network, Programs(RUN_DIR / "hosts", network.hosts["campus"]))
+        scenario.sampler = Sampler(("campus", "relay1", "relay2"))
         try:
-            for scene in SCENES:
-                scene(story)
+            for step in STEPS:
+                step(scenario)
             if holding:
-                story.sampler.stop()
-                hold(stage, world)
-            for scene in LAST_SCENES:
-                scene(story)
+                scenario.sampler.stop()
+                interact(console, network)
+            for step in LAST_STEPS:
+                step(scenario)
         finally:
-            story.sampler.stop()
-            story.programs.stop()
-        tell(story)
+            scenario.sampler.stop()
+            scenario.programs.stop()
+        print_report(scenario)
 
 
-def tell(story: Story) -> None:
-    """End with the summary and the page."""
-    story.stage.say("Summary")
-    story.stage.output("\n".join(growth.summary(story)))
-    page = write_page(story, OUT)
-    print(f"\n  {story.stage.paint('1', str(page.relative_to(ROOT)))}: the same as a page, with pictures")
-    print(f"  played in {time.monotonic() - story.began:.0f} s; load {os.getloadavg()[0]:.1f}\n", flush=True)
+def print_report(scenario: Scenario) -> None:
+    """Print the summary and write the page."""
+    scenario.console.heading("Summary")
+    scenario.console.output("\n".join(scaling.summary(scenario)))
+    page = write_page(scenario, OUT)
+    print(f"\n  {scenario.console.paint('1', str(page.relative_to(ROOT)))}: the same as a page, with pictures")
+    print(f"  played in {time.monotonic() - scenario.began:.0f} s; load {os.getloadavg()[0]:.1f}\n", flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -77,58 +77,58 @@ HOOKS = ("logging", "threading", "random", "weakref")
 """Modules that have functions called by a fork, or by the collector: Python ignores what is raised in those."""
 
 
-def unwind_on(*signals: signal.Signals) -> None:
-    """Make these signals unwind the stack, so that everything is taken away."""
-    told: list[str] = []
+def raise_on(*signals: signal.Signals) -> None:
+    """Make these signals raise KeyboardInterrupt, so that everything is removed."""
+    received: list[str] = []
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         if number != signal.SIGALRM:
-            told.append(signal.Signals(number).name)
+            received.append(signal.Signals(number).name)
         if frame is not None and frame.f_globals.get("__name__") in HOOKS:
             signal.setitimer(signal.ITIMER_REAL, 0.02)  # when it has left there
             return
-        raise KeyboardInterrupt(told[-1])
+        raise KeyboardInterrupt(received[-1])
 
     for each in (*signals, signal.SIGALRM):
-        signal.signal(each, leave)
+        signal.signal(each, on_signal)
 
 
 def main() -> int:
-    """Play the demo and leave nothing behind, whatever happens; return the exit status."""
+    """Run the demo and leave nothing behind, whatever happens; return the exit status."""
     options = arguments()
-    need_tools()
-    seclude([sys.executable, "-m", "demo", *sys.argv[1:]])
-    unwind_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    stage = Stage(options.pace)
+    check_tools()
+    isolate([sys.executable, "-m", "demo", *sys.argv[1:]])
+    raise_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    console = Console(options.pace)
     try:
-        status = run(stage, options.hold)
+        status = run(console, options.hold)
     finally:
-        left = take_away(stage)
+        left = clean_up(console)
     return status or bool(left)
 
 
-def run(stage: Stage, holding: bool) -> int:
-    """Play, and return the exit status: what stops it is told in a line."""
+def run(console: Console, holding: bool) -> int:
+    """Run the steps and return the exit status; an error is printed as one line."""
     try:
-        play(stage, holding)
+        run_steps(console, holding)
     except KeyboardInterrupt as stop:
         print(f"\n  interrupted ({stop}): everything is taken away …", flush=True)
         return 128 + signal.Signals[str(stop) or "SIGINT"]
-    except (TimeoutError, RuntimeError, OSError, subprocess.SubprocessError) as trouble_met:
-        print(f"\nthe demo failed: {trouble_met}", file=sys.stderr, flush=True)
+    except (TimeoutError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        print(f"\nthe demo failed: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
-def take_away(stage: Stage) -> list[int]:
-    """End whatever is left, undisturbed by further signals; return the processes that would not go."""
+def clean_up(console: Console) -> list[int]:
+    """Kill what is left, ignoring further signals; return the processes that remain."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(each, signal.SIG_IGN)
-    left = end_all()
+    left = kill_all()
     if left:
-        stage.bad(f"processes that would not end: {left}")
+        console.failed(f"processes that would not end: {left}")
     else:
-        stage.good("nothing is left: no process, no namespace, no file but the page")
+        console.passed("nothing is left: no process, no namespace, no file but the page")
     return left
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tests.lab.netns import run
 
-from demo.stage import ROOT
+from demo.console import ROOT
 
 EXAMPLES = {"campus": "campus.toml", "relay1": "relay.toml", "relay2": "relay.toml", "server": "proxy.toml"}
 

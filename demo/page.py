@@ -5,17 +5,17 @@ import platform
 from html import escape
 from pathlib import Path
 
-from demo.story import Story
+from demo.scenario import Scenario
 from demo.svg import throughput, topology
 
 STYLE = (Path(__file__).parent / "style.css").read_text()
 
 
-def write_page(story: Story, directory: Path) -> Path:
+def write_page(scenario: Scenario, directory: Path) -> Path:
     """Write ``index.html`` and return its path."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "index.html"
-    path.write_text(page(story))
+    path.write_text(page(scenario))
     owner = ROOT_OWNER.stat()
     if os.geteuid() == 0 and owner.st_uid:  # made with sudo: it belongs to whoever owns the tree
         for each in (directory, path):
@@ -26,7 +26,7 @@ def write_page(story: Story, directory: Path) -> Path:
 ROOT_OWNER = Path(__file__).resolve().parent
 
 
-def page(story: Story) -> str:
+def page(scenario: Scenario) -> str:
     """Return the whole page, as well-formed XML that is HTML as well."""
     body = [
         "<h1>neo: many addresses, one connection</h1>",
@@ -34,16 +34,16 @@ def page(story: Story) -> str:
         f"machine ({os.cpu_count()} processors, Linux {escape(platform.release())}). A campus gives every address a "
         "narrow share; one Multipath TCP connection uses all of them; neod keeps addresses, routes, NAT and "
         "namespaces as the hosts' files say, whatever happens to them.</p>",
-        _tiles(story),
+        _tiles(scenario),
         "<h2>Throughput over time</h2>",
-        _throughput(story),
+        _throughput(scenario),
         "<h2>The system, moment by moment</h2>",
-        *(_frame(topology(frame), frame.label) for frame in story.frames),
+        *(_frame(topology(frame), frame.label) for frame in scenario.frames),
         _states_legend(),
         "<h2>What was done, and what was seen</h2>",
-        _table(story),
+        _table(scenario),
         "<h2>What the console said</h2>",
-        *(_scene(title, lines) for title, lines in story.stage.recorded if lines and title != "Summary"),
+        *(_scene(title, lines) for title, lines in scenario.console.recorded if lines and title != "Summary"),
     ]
     head = (
         '<meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>'
@@ -53,10 +53,10 @@ def page(story: Story) -> str:
     return f'<!DOCTYPE html>\n<html lang="en" xmlns="http://www.w3.org/1999/xhtml"><head>{head}</head>\n<body><main>\n{inner}\n</main></body></html>\n'
 
 
-def _tiles(story: Story) -> str:
-    one = story.rates[1]
-    tiles = [(f"{rate:.1f} Mbit/s", _factor(count, rate, one)) for count, rate in sorted(story.rates.items())]
-    repairs = [row for row in story.rows if row.what.partition(": ")[0] in ("campus", "relay1", "server")]
+def _tiles(scenario: Scenario) -> str:
+    one = scenario.rates[1]
+    tiles = [(f"{rate:.1f} Mbit/s", _factor(count, rate, one)) for count, rate in sorted(scenario.rates.items())]
+    repairs = [row for row in scenario.rows if row.what.partition(": ")[0] in ("campus", "relay1", "server")]
     slowest = max((float(row.seen.split()[0]) for row in repairs), default=0.0)
     tiles.append((f"{slowest:.0f} ms", f"the slowest of {len(repairs)} repairs"))
     inner = "".join(f'<div class="card"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for big, small in tiles)
@@ -69,7 +69,7 @@ def _factor(count: int, rate: float, one: float) -> str:
     )
 
 
-def _throughput(story: Story) -> str:
+def _throughput(scenario: Scenario) -> str:
     keys = (("nic", "the NIC's own address"), ("a1", "neo1 … neo8"), ("b1", "neo9 … neo24"),
             ("r1", "through relay1"), ("r2", "through relay2"))  # fmt: skip
     legend = "".join(f'<span><i style="background:var(--{name})"></i>{said}</span>' for name, said in keys)
@@ -77,7 +77,7 @@ def _throughput(story: Story) -> str:
         "Bytes that arrived at the interfaces of the campus host, half a second each, one band an address; below, "
         "those that arrived at the relays. Dashed lines: what happened, in red what somebody broke."
     )
-    drawn = throughput(story.samples.series, story.samples.marks)
+    drawn = throughput(scenario.samples.series, scenario.samples.marks)
     return f'<figure>{drawn}<div class="legend">{legend}</div><figcaption>{note}</figcaption></figure>'
 
 
@@ -93,10 +93,10 @@ def _states_legend() -> str:
     ) + "</div>"  # fmt: skip
 
 
-def _table(story: Story) -> str:
+def _table(scenario: Scenario) -> str:
     rows = "".join(
         f"<tr><td>{escape(row.what)}</td><td>{escape(row.seen)}</td><td>{escape(row.detail)}</td></tr>"
-        for row in story.rows
+        for row in scenario.rows
     )
     return f'<div class="card scroll"><table><tr><th>what</th><th>seen</th><th></th></tr>{rows}</table></div>'
 

@@ -9,8 +9,8 @@ from tests.lab import Host, poll
 from tests.lab.netns import inside
 from tests.lab.process import Program
 
-from demo.stage import ROOT
-from demo.world import INNER, PUBLIC
+from demo.console import ROOT
+from demo.network import INNER, PUBLIC
 
 HERE = {"PYTHONPATH": str(ROOT)}
 PASSWORD, CIPHER = "neo-demo", "aes-256-gcm"
@@ -140,7 +140,7 @@ class Programs:
         return Download(log, (PUBLIC["server"], 443), ())
 
     def races_won(self) -> list[str]:
-        """Return the lines of neo-race's log that tell who won."""
+        """Return the lines of neo-race's log about won races."""
         log = self.directory / "neo-race.log"
         return [line for line in log.read_text().splitlines() if "won" in line] if log.exists() else []
 

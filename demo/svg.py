@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from demo.network import NIC, PUBLIC, RATE_MBIT
 from demo.sampler import Mark, Series
-from demo.story import Frame
-from demo.world import NIC, PUBLIC, RATE_MBIT
+from demo.scenario import Frame
 
 Points = list[tuple[float, float]]
 
@@ -140,9 +140,9 @@ def throughput(series: Series, marks: Sequence[Mark]) -> str:
     begin, seconds = series.times[0], series.times[-1] - series.times[0]
     layers = _layers(series, seconds)
     totals = [sum(values) for values in zip(*(rates for _n, rates in layers), strict=True)]
-    scale = Scale(seconds, nice(max(totals)), TOP, HEIGHT)
+    scale = Scale(seconds, round_step(max(totals)), TOP, HEIGHT)
     strips = {name: bucketed(series.mbit_s(f"{name}/eth0"), begin, seconds) for name in ("relay1", "relay2")}
-    most = nice(max((max(rates) for rates in strips.values()), default=1))
+    most = round_step(max((max(rates) for rates in strips.values()), default=1))
     low = Scale(seconds, most, TOP + HEIGHT + STRIP_GAP, STRIP)
     total_height = low.top + STRIP + 44
     view = f'viewBox="0 0 {WIDTH} {total_height:.0f}"'
@@ -172,7 +172,7 @@ def bucketed(points: Points, begin: float, seconds: float) -> list[float]:
     return [total / number if number else 0.0 for total, number in zip(sums, numbers, strict=True)]
 
 
-def nice(value: float) -> float:
+def round_step(value: float) -> float:
     """Return a round number that is not less."""
     return next(step for step in (1, 2, 5, 8, 10, 20, 30, 40, 50, 80, 100, 120, 150, 200, 500, 1e9) if step >= value)
 

@@ -1,4 +1,4 @@
-"""``python -m demo.traffic``: who sends and who fetches in the demo, each a process of its own in a namespace.
+"""``python -m demo.traffic``: server and downloader of the demo, each a process in a namespace.
 
 ``web ADDRESS PORT [mptcp]`` answers every connection with one known stream without an end.
 ``get ADDRESS PORT [mptcp] [via ADDRESS PORT]`` fetches it (through a SOCKS5 proxy), compares every byte, and prints
@@ -110,8 +110,8 @@ def main(argv: list[str]) -> int:
     except _Enough:
         print("done", flush=True)
         return 0
-    except (OSError, ValueError) as trouble:
-        print(f"failed: {trouble}", flush=True)
+    except (OSError, ValueError) as error:
+        print(f"failed: {error}", flush=True)
         return 1
     return 0
 

@@ -63,7 +63,7 @@ async def in_sync(keeper, spec):
 
 def test_a_table_that_is_held_cannot_be_flushed_and_outlives_who_held_it(ns):
     async def go():
-        first = KernelNetfilter(NAMED / ns, SystemClock(), hold=True)
+        first = KernelNetfilter(NAMED / ns, SystemClock(), claim=True)
         spec = wanted(443, "nftables")
         await put(driver(first), spec)
         if not first._ruleset.claim_table("neo"):
@@ -74,7 +74,7 @@ def test_a_table_that_is_held_cannot_be_flushed_and_outlives_who_held_it(ns):
         await put(driver(first), wanted(444, "nftables"))
         assert sh(ns, "nft flush chain inet neo prerouting")[0] != 0
         first.close()
-        second = KernelNetfilter(NAMED / ns, SystemClock(), hold=True)
+        second = KernelNetfilter(NAMED / ns, SystemClock(), claim=True)
         try:
             assert await in_sync(driver(second), wanted(444, "nftables"))
             assert sh(ns, "nft flush ruleset")[0] == 0

@@ -201,7 +201,7 @@ class Daemon:
         self._thread.join(10)
 
 
-async def not_examined(scene: object) -> DoctorReply:
+async def not_examined(context: object) -> DoctorReply:
     """Return no findings: there is no kernel to ask."""
     return DoctorReply(False)
 

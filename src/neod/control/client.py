@@ -16,7 +16,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from neod.control import errors
 from neod.control.address import SOCKET, bindable
-from neod.control.codec import Reply, decode
+from neod.control.codec import ControlReply, decode
 from neod.control.verb import verb_of
 
 PREFIX: Final = "org.neo.Control1."
@@ -75,19 +75,19 @@ class ControlClient:
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> Reply[R]:
+    ) -> ControlReply[R]:
         """Return the reply of a verb; raises as ``call`` does."""
         declared = verb_of(verb)
         raw = self.call(declared.name, within_s, **declared.named(args, kwargs))
-        return Reply(raw, decode(declared.reply, raw))
+        return ControlReply(raw, decode(declared.reply, raw))
 
     def follow(
         self, verb: Callable[Concatenate[Any, P], AsyncIterator[R]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Iterator[Reply[R]]:
+    ) -> Iterator[ControlReply[R]]:
         """Yield the replies of a verb that streams; raises as ``call`` does."""
         declared = verb_of(verb)
         for raw in self.stream(declared.name, **declared.named(args, kwargs)):
-            yield Reply(raw, decode(declared.reply, raw))
+            yield ControlReply(raw, decode(declared.reply, raw))
 
     def call(self, method: str, within_s: float | None, **parameters: object) -> dict[str, Any]:
         """Return the reply of *method*; parameters that are None are left out.

@@ -8,18 +8,17 @@ with the types of the interface.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from operator import attrgetter
 from types import UnionType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply(Generic[T]):
+class ControlReply(NamedTuple, Generic[T]):
     """One reply: as received, possibly with unknown fields, and decoded."""
 
     raw: dict[str, Any]

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: Path, state_dir: Path) -> None:
-    """Run the daemon until it is told to stop. Everything is built once, each part after what it uses.
+    """Run the daemon until it is stopped. Everything is built once, each part after what it uses.
 
     Raises:
         ConfigError: there is no file to start from.

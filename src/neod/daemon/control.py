@@ -20,12 +20,12 @@ from neod.control.verbs.plan import ApplyReply, ConfirmReply, PlanReply, ReloadR
 from neod.control.verbs.status import StatusReply
 from neod.daemon.config_store import ConfigStore, LoadedConfig
 from neod.daemon.controller import Controller
-from neod.daemon.doctor.mptcp import Scene
+from neod.daemon.doctor.context import ProbeContext
 from neod.daemon.views.describe import iso
 from neod.daemon.views.leases import leases_reply
 from neod.daemon.views.objects import show_reply
 from neod.daemon.views.path_rows import ready_paths
-from neod.daemon.views.paths import paths_reply, scene
+from neod.daemon.views.paths import paths_reply, probe_context
 from neod.daemon.views.plan import apply_reply, joined, plan_reply
 from neod.daemon.views.status import missing, status_reply
 from neod.daemon.views.why import why_reply
@@ -44,7 +44,7 @@ class DaemonControl:
         self,
         controller: Controller,
         config: ConfigStore,
-        examine: Callable[[Scene], Awaitable[DoctorReply]],
+        examine: Callable[[ProbeContext], Awaitable[DoctorReply]],
         metrics: MetricsServer,
     ) -> None:
         self._controller, self._config, self._examine, self._metrics = controller, config, examine, metrics
@@ -94,7 +94,7 @@ class DaemonControl:
 
     async def doctor(self, server: str | None = None) -> DoctorReply:
         """Return what kernel and host allow, and what becomes of connections to *server*."""
-        return await self._examine(scene(self._controller, address_and_port(server) if server else None))
+        return await self._examine(probe_context(self._controller, address_and_port(server) if server else None))
 
     async def paths(self) -> PathsReply:
         """Return every MPTCP connection."""

@@ -1,4 +1,4 @@
-"""What happened, told once to the event feed and once to the log. Steady state is silent."""
+"""Writes each change to the event feed and the log. A pass without changes writes nothing."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -30,14 +30,14 @@ class EventLog:
     def note(self, what: str, *, object: str = "", detail: str = "", by: str = "", quiet: bool = False) -> None:
         """Write down something that is not a change of a pass: a lease, a reload, a pause.
 
-        *quiet*: the log has it at level debug; what follows from it is told anyway.
+        *quiet*: the log has it at level debug; what follows from it is logged anyway.
         """
         wall = self._clock.wall()
         record = EventRecord(0, iso(wall), what, object=object, detail=detail, by=by)
         self.feed.append(record, wall)
         fields = {"object": object, "detail": detail, "by": by}
-        tell = self._log.debug if quiet else self._log.info
-        tell(what, **{name: value for name, value in fields.items() if value})
+        write = self._log.debug if quiet else self._log.info
+        write(what, **{name: value for name, value in fields.items() if value})
 
     def report(
         self,
@@ -49,8 +49,8 @@ class EventLog:
     ) -> None:
         """Write down a pass, if it did or found anything new. *drifts* and *actors* are by key text.
 
-        *stale*: refusals that are no failure yet, since a late word of a
-        deletion makes us create what is there again. The second look tells.
+        *stale*: refusals that are no failure yet, since a late event of a
+        deletion makes us create what exists again. The next pass reads and decides.
         """
         self.last = report
         self.counters.passed(report, drifts)
@@ -98,11 +98,11 @@ class EventLog:
             "took_ms": record.duration_ms,
             "why": record.cause,
         }
-        told = {name: value for name, value in fields.items() if value}
+        known = {name: value for name, value in fields.items() if value}
         if outcome.error is not None:
-            self._log.warning(record.what, **told)
+            self._log.warning(record.what, **known)
         else:
-            self._log.info(record.what, **told)
+            self._log.info(record.what, **known)
 
     def _conflicts_of(self, report: Report, wall: float, now: float) -> None:
         """Tell a conflict when it begins, not with every pass that meets it again."""
@@ -115,6 +115,6 @@ class EventLog:
                 self._log.warning("conflict", object=name, fields=detail, why="a foreign object holds this name")
 
     def forget_resolved_conflicts(self, table: StatusTable) -> None:
-        """Forget conflicts that are over, so that a new one is told."""
+        """Forget conflicts that are over, so that a new one is logged."""
         standing = {str(key) for key, t in table.out_of_sync.items() if t.phase is Phase.CONFLICT}
         self._conflicts &= standing

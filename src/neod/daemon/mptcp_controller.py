@@ -144,10 +144,10 @@ class MptcpController:
         """Yield the addresses that are there; their rules send the packets, so that no device is named."""
         seen: set[Ip] = set()
         for one in self._candidates.get(netns, ()):
-            told = address_of(one, facts)
-            if told and told[0] not in seen and observed.present(LocalKey(netns, told[0])):
-                seen.add(told[0])
-                yield LocalPath(told[0], one.flags)
+            found = address_of(one, facts)
+            if found and found[0] not in seen and observed.present(LocalKey(netns, found[0])):
+                seen.add(found[0])
+                yield LocalPath(found[0], one.flags)
 
     # ------------------------------------------------------------ running
 
@@ -219,7 +219,7 @@ class MptcpController:
         return [] if namespace is None else await asyncio.to_thread(mptcp.dump_connections, namespace.opener)
 
     def notes(self) -> tuple[str, ...]:
-        """Return what people should know, in words."""
+        """Return what people should know."""
         found = []
         for netns, why in self._impossible.items():
             where = f" in {netns}" if netns else ""
@@ -227,10 +227,10 @@ class MptcpController:
         for netns, one in self.managed.items():
             where = f" in {netns}" if netns else ""
             manager = one.manager
-            told = [f"{manager.managed} of {len(manager.connections)} connections, {manager.subflows} subflows"]
-            told += [f"{manager.refused_connections} refused by the peer"] if manager.refused_connections else []
-            told += [f"last refusal: {manager.last_refusal}"] if manager.last_refusal else []
-            found.append(f"mptcp{where}: neod is the path manager ({', '.join(told)})")
+            parts = [f"{manager.managed} of {len(manager.connections)} connections, {manager.subflows} subflows"]
+            parts += [f"{manager.refused_connections} refused by the peer"] if manager.refused_connections else []
+            parts += [f"last refusal: {manager.last_refusal}"] if manager.last_refusal else []
+            found.append(f"mptcp{where}: neod is the path manager ({', '.join(parts)})")
         return tuple(found)
 
     def netnses(self) -> tuple[str, ...]:

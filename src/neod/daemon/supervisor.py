@@ -29,7 +29,7 @@ STUCK_S: Final = 120.0
 
 
 class Supervisor:
-    """Runs everything until told to stop; every task is expected to run until then."""
+    """Runs everything until stopped; every task is expected to run until then."""
 
     def __init__(
         self,
@@ -84,12 +84,10 @@ class Supervisor:
     async def _run_guarded(self, work: Callable[[], Awaitable[Any]]) -> None:
         try:
             await work()
-        except NeoError:  # told by main, in words
+        except NeoError:  # main prints it
             raise
         except Exception:
-            self._log.error(
-                "bug", exc_info=True, why="a task of neod ended; it starts anew through the service manager"
-            )
+            self._log.error("bug", exc_info=True, why="a task of neod ended; the service manager starts neod again")
             raise
 
     def refilter(self) -> None:

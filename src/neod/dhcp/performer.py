@@ -31,12 +31,13 @@ class Performer:
         writer: LeaseWriter,
         sink: Sink,
         counters: dict[str, int],
+        rearm: Callable[[], None],
     ) -> None:
         self.wires: dict[str, Wire] = {}
         self.agenda: Agenda[Client] = Agenda()
-        self.rearm: Callable[[], None] = _nothing  # what follows a turn: the loop's timer
         self._clock, self._rng, self._writer = clock, rng, writer
         self._sink, self._counters = sink, counters
+        self._rearm = rearm  # what follows a turn: the loop's timer
         self._holders: dict[int, Client] = {}  # who of ours has an address, or is after it
 
     def step(self, client: Client, step: fsm.Step) -> None:
@@ -151,7 +152,7 @@ class Performer:
     def turn(self, wire: Wire) -> None:
         """Use the places that answers have freed."""
         self.pump(wire, self._clock.boottime())
-        self.rearm()
+        self._rearm()
 
     def _hurry(self, wire: Wire, now: float) -> None:
         self._counters["hurries"] += 1
@@ -206,7 +207,3 @@ class Performer:
 
 def _record(client: Client, lease: Lease) -> StoredLease:
     return StoredLease(lease, client.mac.hex(":"), client.state.server_mac.hex(":"))
-
-
-def _nothing() -> None:
-    """Stand in until the loop runs."""

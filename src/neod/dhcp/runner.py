@@ -65,8 +65,7 @@ class DhcpService:
         self._writer = LeaseWriter(disk, clock, publish)
         self._clients: dict[str, Client] = {}
         self._down: set[str] = set()  # parents without carrier
-        self._perform = Performer(clock, self._rng, self._writer, self._sink, self.counters)
-        self._perform.rearm = self._rearm
+        self._perform = Performer(clock, self._rng, self._writer, self._sink, self.counters, self._rearm)
         self._wires = self._perform.wires
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None

@@ -5,10 +5,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace *path* by *data*: a reader, also after a crash, sees the old or the new, never a mixture.
+    """Replace the content of *path* by *data*: a reader sees the old or the new content, also after a crash.
 
     Raises:
-        OSError: the disk refused; the old content stands.
+        OSError: it could not be written; the old content stays.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""Who this machine is, for MAC addresses that stay the same for ever."""
+"""Who this machine is, for MAC addresses that never change."""
 
 import secrets
 from pathlib import Path

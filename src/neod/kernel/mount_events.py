@@ -1,4 +1,4 @@
-"""Tells when anything is mounted or unmounted: named namespaces come and go so, and netlink says nothing of it."""
+"""Notification of mounts and unmounts: that is how named namespaces come and go; netlink has no event for it."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ class MountEvents:
     """Calls *take* on the loop after every change of the mount table. Nothing is read.
 
     The kernel shows the change as an exceptional condition of mountinfo,
-    which a loop does not wait for: so an epoll of its own does, and the loop
-    waits for that.
+    which asyncio's loop does not wait for: an epoll of its own does, and the
+    loop waits for that.
     """
 
     def __init__(self, take: Callable[[], None]) -> None:
@@ -31,6 +31,6 @@ class MountEvents:
         os.close(self._file)
 
     def _drain(self) -> None:
-        """Tell of it. That there was something is all there is to know: the loop's look has used it up."""
+        """Report the change. Polling again consumes the condition; it carries no data."""
         self._epoll.poll(0)
         self._take()

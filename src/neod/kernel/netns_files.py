@@ -55,7 +55,7 @@ def _is_in_use(link: memoryview) -> bool:
 
 
 class NamedNamespaces:
-    """The port ``Namespaces``. *marks* is a directory that ends with the boot, or its content is not believed."""
+    """The port ``Namespaces``. *marks* is a directory whose files are valid only in the boot that wrote them."""
 
     def __init__(self, marks: Path, named: Path = NAMED) -> None:
         self._marks, self._named = marks, named
@@ -71,8 +71,8 @@ class NamedNamespaces:
 
     def _made(self, name: str) -> Identity | None:
         try:
-            told = json.loads((self._marks / name).read_bytes())
-            return (int(told["dev"]), int(told["ino"])) if told["boot"] == self._boot else None
+            mark = json.loads((self._marks / name).read_bytes())
+            return (int(mark["dev"]), int(mark["ino"])) if mark["boot"] == self._boot else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -86,13 +86,13 @@ class NamedNamespaces:
         except OSError as error:
             raise from_os_error(f"look at {self._named / name}", error) from error
         if found.st_dev != self._nsfs:
-            corpse = S_ISREG(found.st_mode) and found.st_size == 0
-            return NetnsSeen(None, made, inhabited=not corpse)
+            leftover = S_ISREG(found.st_mode) and found.st_size == 0
+            return NetnsSeen(None, made, inhabited=not leftover)
         identity = found.st_dev, found.st_ino
         return NetnsSeen(identity, made, identity != made and await self._inhabited(name))
 
     async def _inhabited(self, name: str) -> bool:
-        """Whether somebody else lives there: a link is up that is no loopback and not ours, or it cannot be told.
+        """Whether somebody else uses it: a link is up that is no loopback and not ours, or it cannot be read.
 
         Links of ours are in it when ``ip netns add`` mounted its namespace over the one that we had just made: we
         filled what the name stood for then.

@@ -15,7 +15,7 @@ ROOT: Final = "/proc/sys/"
 
 
 def lifetime_of_sysctls() -> str:
-    """Return a name for this boot and this namespace: sysctls start anew with either."""
+    """Return a name for this boot and this namespace: with either, sysctls have their initial values."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}/{os.stat('/proc/thread-self/ns/net').st_ino}"  # noqa: PTH116
 
@@ -36,7 +36,7 @@ class ProcSysctls:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # Nothing can be restored from it by us; a person may still read it, so it is not written over.
+            # It cannot be restored from, but a person may still read it: rename it, do not overwrite it.
             with suppress(OSError):
                 self._store.rename(self._store.with_name(f"{self._store.name}.bad"))
             return {}
@@ -62,7 +62,7 @@ class ProcSysctls:
             os.close(fd)
 
     def write(self, path: str, value: str) -> None:
-        """Set the value."""
+        """Write the value."""
         try:
             fd = os.open(ROOT + path, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -93,7 +93,7 @@ class ProcSysctls:
 
 
 class NetnsSysctls(ProcSysctls):
-    """The same in another namespace: each call runs in a thread that enters it and ends."""
+    """Sysctls of another namespace: each call runs in a thread that enters it and ends."""
 
     def __init__(self, netns: Path, store: Path) -> None:
         self._netns = netns
@@ -104,5 +104,5 @@ class NetnsSysctls(ProcSysctls):
         return within_netns(self._netns, lambda: ProcSysctls.read(self, paths))
 
     def write(self, path: str, value: str) -> None:
-        """Set the value."""
+        """Write the value."""
         within_netns(self._netns, lambda: ProcSysctls.write(self, path, value))

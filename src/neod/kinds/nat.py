@@ -94,7 +94,7 @@ class NatDriver:
             return {}
         backend, digest = next(iter(found.items()))
         if backend == IPTABLES:
-            await self._port.legacy_warm()
+            await self._port.legacy_preload()
         await self._tell(backend)
         ruleset = Ruleset((), digest if len(found) == 1 else "")
         return {self._key: Seen(NatSpec(ruleset, backend), True)}

@@ -55,7 +55,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The program that made a change, where the kernel told; ``name`` is its ``comm``, empty if it has ended."""
+    """The program that made a change, where the kernel says so; ``name`` is its ``comm``, empty if it has ended."""
 
     pid: int
     name: str

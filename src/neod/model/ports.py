@@ -198,7 +198,7 @@ class Netfilter(Protocol):
         """Whether a legacy table drops by default what is forwarded."""
         ...
 
-    async def legacy_warm(self) -> None:
+    async def legacy_preload(self) -> None:
         """Be ready to write legacy tables without delay."""
         ...
 

@@ -10,6 +10,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from neod.netlink.message import (
@@ -145,27 +146,30 @@ class Connection:
         if frame is not None:
             numbered = [(first, *frame[0]), *numbered, (first, *frame[1])]
         datagram = b"".join([message(t, flags | NLM_F_REQUEST, number, body) for number, t, flags, body in numbered])
-        answers: dict[int, Answer] = {}
+        numbers, answers = range(first, first + len(requests)), dict[int, Answer]()
         try:
-            self._collect(datagram, range(first, first + len(requests)), answers)
+            self._collect(datagram, numbers, answers)
         except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                self._collect_queued(numbers, answers)
             failed = self._failed(error)
-            return [answers.get(number, failed) for number in range(first, first + len(requests))]
-        return [answers[number] for number in range(first, first + len(requests))]
+            return [answers.get(number, failed) for number in numbers]
+        return [answers[number] for number in numbers]
 
     def _collect(self, datagram: bytes, numbers: range, answers: dict[int, Answer]) -> None:
         """Send *datagram* and fill *answers* until each of *numbers* has one."""
-        sock, expected = self._socket(), len(numbers)
-        if expected:
-            sock.send(datagram)
-        while len(answers) < expected:
-            for type_, flags, number, _, payload in messages(sock.recv(DATAGRAM_BYTES)):
-                if number not in numbers:
-                    continue
-                if type_ >= NLMSG_MIN_TYPE:
-                    answers[number] = (type_, payload)
-                elif type_ == NLMSG_ERROR:
-                    answers[number] = error_of(type_, flags, payload)
+        if numbers:
+            self._socket().send(datagram)
+        while len(answers) < len(numbers):
+            _match(self._socket().recv(DATAGRAM_BYTES), numbers, answers)
+
+    def _collect_queued(self, numbers: range, answers: dict[int, Answer]) -> None:
+        """Fill *answers* with those that found room: the kernel reports an overrun before it hands them out."""
+        with suppress(OSError):
+            sock = self._socket()
+            sock.setblocking(False)
+            while True:
+                _match(sock.recv(DATAGRAM_BYTES), numbers, answers)
 
     def dump(self, type_: int, payload: bytes) -> list[Object]:
         """Return every object of a dump that was consistent; tries again at once where it was not.
@@ -227,6 +231,16 @@ class Connection:
         if error.errno in (None, errno.EAGAIN):
             return NetlinkError(errno.ETIMEDOUT, f"no answer from the kernel within {self._timeout_s:g} s")
         return _netlink_error(error)
+
+
+def _match(datagram: bytes, numbers: range, answers: dict[int, Answer]) -> None:
+    """Put the answers in *datagram* to the requests with *numbers* into *answers*."""
+    for type_, flags, number, _, payload in messages(datagram):
+        if number in numbers:
+            if type_ >= NLMSG_MIN_TYPE:
+                answers[number] = (type_, payload)
+            elif type_ == NLMSG_ERROR:
+                answers[number] = error_of(type_, flags, payload)
 
 
 def interrupted() -> NetlinkError:

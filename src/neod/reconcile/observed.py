@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Key)
 
 
 class Observed(Mapping[Key, Seen[Any]]):
-    """A mapping of keys to what was seen, that knows what each object provides."""
+    """A mapping of keys to what was seen, with what each object provides."""
 
     def __init__(self, kinds: Kinds) -> None:
         self._kinds = kinds

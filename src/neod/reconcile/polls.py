@@ -39,7 +39,7 @@ class Polls:
             if poll is None or poll.at_most is None:
                 hints.kinds.add(place)
                 continue
-            del self._at[place]  # anew after the pass
+            del self._at[place]  # set again after the pass
             for key in self._part(place, poll.at_most):
                 hints.keys.setdefault(key, None)
         hints.causes.append("poll")

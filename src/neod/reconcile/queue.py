@@ -16,7 +16,7 @@ from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey
 
 SETTLE_S: Final = 0.001
-"""How long a burst may settle: `ip addr flush` of one link tells itself within this."""
+"""How long a burst may settle: all events of `ip addr flush` of one link arrive within this."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Hints:
 
     @property
     def cause(self) -> str:
-        """Return why, in words: the first cause, and how many others."""
+        """Return why: the first cause, and how many others."""
         more = f" and {len(self.causes) - 1} more" if len(self.causes) > 1 else ""
         return f"{self.causes[0]}{more}" if self.causes else "asked"
 

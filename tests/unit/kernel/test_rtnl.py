@@ -2,67 +2,18 @@
 
 import asyncio
 import errno
-import struct
 
 import pytest
+from tests.unit.netlink.scripted_socket import ack, done, message, scripted
 
 from neod.kernel.rtnl import NetlinkRtnl
 from neod.model.errors import KernelError
-from neod.netlink.message import HEADER, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR
+from neod.netlink.message import NLM_F_DUMP_INTR
 from neod.netlink.rtnetlink import RTM_GETLINK, RTM_NEWLINK, RTM_NEWRULE
 
 
-class Socket:
-    """Answers each send with the next script: a function of the sequence numbers that were sent."""
-
-    def __init__(self, scripts):
-        self.scripts, self.queue, self.closed = scripts, [], False
-
-    def setsockopt(self, *_): ...
-    def settimeout(self, *_): ...
-    def getsockname(self):
-        return (1, 0)
-
-    def close(self):
-        self.closed = True
-
-    def send(self, data):
-        numbers, offset = [], 0
-        while offset < len(data):
-            length, _, _, number, _ = HEADER.unpack_from(data, offset)
-            numbers.append(number)
-            offset += (length + 3) & ~3
-        self.queue += self.scripts.pop(0)(numbers)
-
-    def recv(self, _):
-        if not self.queue:
-            raise TimeoutError
-        answer = self.queue.pop(0)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
-
-
-def message(type_, number, payload=b"", flags=0):
-    return HEADER.pack(16 + len(payload), type_, flags, number, 0) + payload + b"\0" * (-len(payload) & 3)
-
-
-def ack(number, code=0):
-    return message(NLMSG_ERROR, number, struct.pack("=i", -code) + bytes(16), 0x100)
-
-
-def done(number, flags=0):
-    return message(NLMSG_DONE, number, bytes(4), flags)
-
-
 def rtnl(*scripts):
-    sockets = []
-    scripts = list(scripts)
-
-    def opener(*_):
-        sockets.append(Socket(scripts))
-        return sockets[-1]
-
+    opener, sockets = scripted(*scripts)
     return NetlinkRtnl(opener), sockets
 
 

@@ -46,6 +46,7 @@ class ScriptedSocket:
         self.scripts, self.queue, self.sent, self.closed = scripts, [], [], False
 
     def setsockopt(self, *_): ...
+    def setblocking(self, _): ...
     def getsockname(self):
         return (4711, 0)
 

@@ -84,6 +84,13 @@ def test_a_lost_answer_fails_only_what_it_answered_and_the_next_request_has_a_ne
     assert [sock.closed for sock in sockets] == [True, False]
 
 
+def test_an_overrun_is_reported_first_and_what_found_room_is_read_after_it():
+    made, sockets = connection(lambda n: [OVERRUN, ack(n[0]), ack(n[2], errno.EEXIST), OVERRUN], lambda n: [ack(n[0])])
+    assert codes(made.exchange([REQUEST] * 3)) == [None, errno.ENOBUFS, errno.EEXIST]
+    assert made.exchange([REQUEST]) == [None]
+    assert [sock.closed for sock in sockets] == [True, False]
+
+
 def test_an_answer_that_cannot_be_read_is_a_lost_one():
     made, _ = connection(lambda n: [struct.pack("=IHHII", 0, 2, 0, n[0], 0)])
     assert codes(made.exchange([REQUEST])) == [errno.ETIMEDOUT]

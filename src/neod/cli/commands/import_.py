@@ -9,7 +9,7 @@ from typing import Final
 from neod.cli.command import Command, Invocation
 from neod.cli.exits import FILE_INVALID, FINE
 from neod.cli.text import Screen
-from neod.control.codec import Reply, as_mapping
+from neod.control.codec import ControlReply, as_mapping
 
 DEFAULT_FILE: Final = "/etc/network/interfaces"
 HOOKS: Final = ("if-up.d", "if-post-down.d")
@@ -47,7 +47,7 @@ def _import(invocation: Invocation) -> int:
     if not imported.macvlans:
         return _refuse(invocation, "\n".join((f"{file}: no macvlan in it that neo could keep", *imported.left_out)))
     reply = ImportReply(tuple(toml(imported, str(file)).splitlines()), tuple(imported.left_out))
-    invocation.show(Reply(as_mapping(reply), reply), _view)
+    invocation.show(ControlReply(as_mapping(reply), reply), _view)
     return FINE
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from neod.cli.command import Command, Invocation
 from neod.cli.exits import FILE_INVALID, FINE
 from neod.cli.text import Screen, count
-from neod.control.codec import Reply, as_mapping
+from neod.control.codec import ControlReply, as_mapping
 from neod.model.errors import ConfigError
 
 DEFAULT_FILE: Final = "/etc/neo/neo.toml"
@@ -39,7 +39,7 @@ def _validate(invocation: Invocation) -> int:
         reply = ValidateReply(file, True, warnings=load(Path(file), os.environ).warnings)
     except ConfigError as exc:
         reply = ValidateReply(file, False, problems=exc.problems)
-    invocation.show(Reply(as_mapping(reply), reply), _view)
+    invocation.show(ControlReply(as_mapping(reply), reply), _view)
     return FINE if reply.valid else FILE_INVALID
 
 

@@ -1,15 +1,15 @@
 """What ``neodctl doctor`` asks about MPTCP: probes of kernel, paths and the way, each with evidence and remedy.
 
-A probe is a function of a ``Scene`` that yields findings; none changes
-anything. What opens connections is in ``probes_server``.
+A probe is a function of a ``ProbeContext`` that yields findings; none changes
+anything. What opens connections is in ``server``.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from neod.daemon.doctor.context import Finding, ProbeContext
 from neod.netlink.mptcp_pm import MOST_ENDPOINTS
 
 FALLBACKS: Final = {
@@ -23,44 +23,12 @@ FALLBACKS: Final = {
 }
 """Counters of /proc/net/netstat that say that something does not let MPTCP through."""
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a probe found."""
-
-    probe: str
-    verdict: str  # fine | warning | fault
-    evidence: str
-    remedy: str = ""
+Probe = Callable[[ProbeContext], Iterator[Finding]]
 
 
-@dataclass(frozen=True, slots=True)
-class PathSeen:
-    """One address that is to be a path."""
-
-    name: str  # of its link
-    address: str
-    parent: str = ""  # the NIC below; empty where it is one
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What the probes may look at. Plain values: the daemon fills it in, or a test."""
-
-    proc: Path = Path("/proc")
-    paths: tuple[PathSeen, ...] = ()
-    manager: str = "kernel"  # of the file: kernel | neod
-    unmanageable: str = ""  # why neod cannot be the path manager
-    endpoints: tuple[tuple[str, int, bool], ...] = ()  # address, id, ours
-    server: tuple[str, int] | None = None  # to try, if the user named one
-
-
-Probe = Callable[[Scene], Iterator[Finding]]
-
-
-def kernel_speaks(scene: Scene) -> Iterator[Finding]:
+def check_mptcp_enabled(context: ProbeContext) -> Iterator[Finding]:
     """Is there MPTCP, is it switched on, and is the path manager the one of the file?"""
-    root = scene.proc / "sys/net/mptcp"
+    root = context.proc / "sys/net/mptcp"
     if not root.is_dir():
         yield Finding("mptcp kernel", "fault", "no /proc/sys/net/mptcp", "use a kernel with CONFIG_MPTCP")
         return
@@ -70,28 +38,28 @@ def kernel_speaks(scene: Scene) -> Iterator[Finding]:
     else:
         manager = _read(root / "path_manager") or f"pm_type {_read(root / 'pm_type')}"
         yield Finding("mptcp kernel", "fine", f"enabled, path manager {manager}, scheduler {_read(root / 'scheduler')}")
-    if scene.manager == "neod" and scene.unmanageable:
+    if context.manager == "neod" and context.unmanageable:
         remedy = 'use a kernel of 5.19 or newer, or write path_manager = "kernel"'
-        yield Finding("mptcp path manager", "fault", scene.unmanageable, remedy)
+        yield Finding("mptcp path manager", "fault", context.unmanageable, remedy)
 
 
-def slots(scene: Scene) -> Iterator[Finding]:
+def check_endpoint_slots(context: ProbeContext) -> Iterator[Finding]:
     """Do endpoints of others take the kernel's eight slots?"""
-    foreign = [f"{address} id {number}" for address, number, ours in scene.endpoints if not ours]
-    if foreign and scene.manager == "kernel":
-        told = f"{len(foreign)} of {MOST_ENDPOINTS} endpoints are not neo's: {', '.join(foreign[:8])}"
+    foreign = [f"{address} id {number}" for address, number, ours in context.endpoints if not ours]
+    if foreign and context.manager == "kernel":
+        evidence = f"{len(foreign)} of {MOST_ENDPOINTS} endpoints are not neo's: {', '.join(foreign[:8])}"
         remedy = "find who makes them: NetworkManager (connection.mptcp-flags 0x1 switches it off), mptcpd, a script"
-        yield Finding("mptcp endpoints", "warning", told, remedy)
-    elif scene.manager == "kernel" and len(scene.paths) > MOST_ENDPOINTS:
-        told = f"{len(scene.paths)} addresses for {MOST_ENDPOINTS} endpoints"
-        yield Finding("mptcp endpoints", "warning", told, 'write [mptcp] path_manager = "neod" to use all of them')
+        yield Finding("mptcp endpoints", "warning", evidence, remedy)
+    elif context.manager == "kernel" and len(context.paths) > MOST_ENDPOINTS:
+        evidence = f"{len(context.paths)} addresses for {MOST_ENDPOINTS} endpoints"
+        yield Finding("mptcp endpoints", "warning", evidence, 'write [mptcp] path_manager = "neod" to use all of them')
     else:
-        yield Finding("mptcp endpoints", "fine", f"{len(scene.endpoints)} endpoints")
+        yield Finding("mptcp endpoints", "fine", f"{len(context.endpoints)} endpoints")
 
 
-def fallbacks(scene: Scene) -> Iterator[Finding]:
+def check_fallbacks(context: ProbeContext) -> Iterator[Finding]:
     """Do the kernel's counters say that something on the way strips MPTCP?"""
-    counters = mptcp_counters(_text(scene.proc / "net/netstat"))
+    counters = mptcp_counters(_text(context.proc / "net/netstat"))
     seen = {name: counters[name] for name in FALLBACKS if counters.get(name)}
     for name, number in seen.items():
         remedy = "see which with: neodctl doctor --server ADDRESS:PORT; a relay or another port may be let through"
@@ -100,32 +68,32 @@ def fallbacks(scene: Scene) -> Iterator[Finding]:
         yield Finding("mptcp fallback", "fine", "no connection fell back to TCP")
 
 
-def one_gateway_mac(scene: Scene) -> Iterator[Finding]:
+def check_gateway_macs(context: ProbeContext) -> Iterator[Finding]:
     """Do several neighbours of one link claim one MAC, or one neighbour several: proxy ARP, or ARP flux?"""
     by_ip: defaultdict[str, set[str]] = defaultdict(set)
-    for line in _text(scene.proc / "net/arp").splitlines()[1:]:
+    for line in _text(context.proc / "net/arp").splitlines()[1:]:
         words = line.split()
         if len(words) >= 6 and words[3] != "00:00:00:00:00:00":
             by_ip[words[0]].add(words[3])
     flux = {ip: macs for ip, macs in by_ip.items() if len(macs) > 1}
     for ip, macs in flux.items():
-        told = f"{ip} answers with {len(macs)} MACs: {', '.join(sorted(macs))}"
+        evidence = f"{ip} answers with {len(macs)} MACs: {', '.join(sorted(macs))}"
         remedy = "two hosts have this address, or one answers for all its interfaces (arp_ignore = 1 there)"
-        yield Finding("arp", "warning", told, remedy)
+        yield Finding("arp", "warning", evidence, remedy)
     if not flux:
         yield Finding("arp", "fine", f"{len(by_ip)} neighbours, each with one MAC")
 
 
-def arp_flux(scene: Scene) -> Iterator[Finding]:
+def check_arp_flux(context: ProbeContext) -> Iterator[Finding]:
     """Does an interface answer ARP for the addresses of the others, so that the gateway sees one MAC for several?"""
-    links = sorted({name for path in scene.paths for name in (path.name, path.parent) if name})
-    conf = scene.proc / "sys/net/ipv4/conf"
+    links = sorted({name for path in context.paths for name in (path.name, path.parent) if name})
+    conf = context.proc / "sys/net/ipv4/conf"
     everywhere = _read(conf / "all/arp_ignore")
     found = [link for link in links if everywhere == "0" and _read(conf / link / "arp_ignore") == "0"]
-    if found and len(scene.paths) > 1:
-        told = f"arp_ignore is 0 on {', '.join(found[:8])}: who asks for one address is answered for all"
+    if found and len(context.paths) > 1:
+        evidence = f"arp_ignore is 0 on {', '.join(found[:8])}: who asks for one address is answered for all"
         remedy = "neod sets it to 1 on macvlans and their NIC (neodctl status); elsewhere write it in [sysctl]"
-        yield Finding("arp flux", "fault", told, remedy)
+        yield Finding("arp flux", "fault", evidence, remedy)
     elif links:
         yield Finding("arp flux", "fine", "each interface answers for its own address only")
 
@@ -149,4 +117,10 @@ def _text(path: Path) -> str:
         return ""
 
 
-PROBES: Final[tuple[Probe, ...]] = (kernel_speaks, slots, fallbacks, one_gateway_mac, arp_flux)
+PROBES: Final[tuple[Probe, ...]] = (
+    check_mptcp_enabled,
+    check_endpoint_slots,
+    check_fallbacks,
+    check_gateway_macs,
+    check_arp_flux,
+)

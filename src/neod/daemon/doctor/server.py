@@ -13,7 +13,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Final
 
-from neod.daemon.doctor.mptcp import Finding, PathSeen, Scene
+from neod.daemon.doctor.context import Finding, ProbeContext, ProbedPath
 
 IPPROTO_MPTCP: Final = 262
 SOL_MPTCP, MPTCP_INFO = 284, 1
@@ -35,10 +35,10 @@ REMEDIES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ProbeResult:
     """What came of one address."""
 
-    path: PathSeen
+    path: ProbedPath
     error: OSError | None = None  # of the MPTCP connection
     speaks: bool = False  # connected, and both ends speak MPTCP
     plain: bool = False  # plain TCP connects where MPTCP did not
@@ -54,27 +54,27 @@ class Trial:
         return isinstance(self.error, TimeoutError) and not self.plain
 
 
-def server_speaks(scene: Scene) -> Iterator[Finding]:
+def check_server_mptcp(context: ProbeContext) -> Iterator[Finding]:
     """Does the named server speak MPTCP with every address; do packets of every address return, and by its link?"""
-    if scene.server is None or not scene.paths:
+    if context.server is None or not context.paths:
         return
-    server = scene.server
-    with ThreadPoolExecutor(min(AT_ONCE, len(scene.paths)), "doctor") as pool:
-        trials = list(pool.map(lambda path: try_path(path, server), scene.paths))
-        answering, before = resolved(scene.proc), packets(scene.proc)
-        heard = [one.path for one in trials if one.path.parent and one.answered]
+    server = context.server
+    with ThreadPoolExecutor(min(AT_ONCE, len(context.paths)), "doctor") as pool:
+        results = list(pool.map(lambda path: probe_path(path, server), context.paths))
+        answering, before = resolved(context.proc), packets(context.proc)
+        heard = [one.path for one in results if one.path.parent and one.answered]
         answers = dict(zip(heard, pool.map(lambda path: _answers(path, server), heard), strict=True))
-    for trial in trials:
-        yield judged(trial, trials, server, trial.path.name in answering)
-    yield from astray(answers, before, packets(scene.proc))
+    for result in results:
+        yield diagnose(result, results, server, result.path.name in answering)
+    yield from asymmetric_replies(answers, before, packets(context.proc))
 
 
-def try_path(path: PathSeen, server: tuple[str, int]) -> Trial:
+def probe_path(path: ProbedPath, server: tuple[str, int]) -> ProbeResult:
     """Open one MPTCP connection from *path* to *server*, and one of plain TCP if that fails."""
     try:
-        return Trial(path, speaks=_speaks(path, server))
+        return ProbeResult(path, speaks=_connects_with_mptcp(path, server))
     except OSError as error:
-        return Trial(path, error, plain=_connects(path, server))
+        return ProbeResult(path, error, plain=_connects(path, server))
 
 
 def _socket(server: tuple[str, int], protocol: int) -> socket.socket:
@@ -83,7 +83,7 @@ def _socket(server: tuple[str, int], protocol: int) -> socket.socket:
     return made
 
 
-def _speaks(path: PathSeen, server: tuple[str, int]) -> bool:
+def _connects_with_mptcp(path: ProbedPath, server: tuple[str, int]) -> bool:
     with _socket(server, IPPROTO_MPTCP) as sock:
         sock.bind((path.address, 0))
         sock.connect(server)
@@ -96,7 +96,7 @@ def _speaks(path: PathSeen, server: tuple[str, int]) -> bool:
     return bool(flags & KEY_RECEIVED) and not flags & FALLBACK
 
 
-def _connects(path: PathSeen, server: tuple[str, int]) -> bool:
+def _connects(path: ProbedPath, server: tuple[str, int]) -> bool:
     try:
         with _socket(server, socket.IPPROTO_TCP) as sock:
             sock.bind((path.address, 0))
@@ -106,63 +106,72 @@ def _connects(path: PathSeen, server: tuple[str, int]) -> bool:
     return True
 
 
-def _answers(path: PathSeen, server: tuple[str, int]) -> int:
+def _answers(path: ProbedPath, server: tuple[str, int]) -> int:
     """Connect a few times; return how many packets must have come back at least."""
     return sum(_connects(path, server) for _ in range(COUNTED))
 
 
-def judged(trial: Trial, trials: Sequence[Trial], server: tuple[str, int], gateway_answers: bool) -> Finding:
-    """Return what one trial means beside the others."""
-    path, way = trial.path, f"{trial.path.address} → {server[0]}:{server[1]}"
+def diagnose(
+    result: ProbeResult, results: Sequence[ProbeResult], server: tuple[str, int], gateway_answers: bool
+) -> Finding:
+    """Return what one result means beside the others."""
+    path, way = result.path, f"{result.path.address} → {server[0]}:{server[1]}"
     name = f"mptcp from {path.name}"
-    if trial.speaks:
+    if result.speaks:
         return Finding(name, "fine", f"{way} speaks MPTCP")
-    others = sum(one.speaks for one in trials)
-    if trial.error is None:
+    others = sum(one.speaks for one in results)
+    if result.error is None:
         if others:
-            told = f"{way}: connected, but as plain TCP, while {others} of {len(trials)} addresses speak MPTCP"
-            return Finding(name, "fault", told, "something on the way of this address strips MPTCP: try a relay")
-        told = f"{way}: connected, but as plain TCP"
+            evidence = f"{way}: connected, but as plain TCP, while {others} of {len(results)} addresses speak MPTCP"
+            return Finding(name, "fault", evidence, "something on the way of this address strips MPTCP: try a relay")
+        evidence = f"{way}: connected, but as plain TCP"
         remedy = "the server does not listen with MPTCP (there: ss -lM), or every way strips it: try a relay"
-        return Finding(name, "fault", told, remedy)
-    if trial.plain:
-        told = f"{way}: MPTCP {_why(trial.error)}, plain TCP connects"
+        return Finding(name, "fault", evidence, remedy)
+    if result.plain:
+        evidence = f"{way}: MPTCP {_why(result.error)}, plain TCP connects"
         return Finding(
-            name, "fault", told, "something on the way drops or resets what has MPTCP: try a relay or a port"
+            name, "fault", evidence, "something on the way drops or resets what has MPTCP: try a relay or a port"
         )
-    if trial.silent:
-        return Finding(name, "fault", *_silence(way, others, len(trials), gateway_answers))
-    remedy = REMEDIES.get(trial.error.errno or 0, f"ask: ip route get {server[0]} from {path.address}")
-    return Finding(name, "fault", f"{way}: {_why(trial.error)}", remedy)
+    if result.silent:
+        return Finding(name, "fault", *_no_reply_finding(way, others, len(results), gateway_answers))
+    remedy = REMEDIES.get(result.error.errno or 0, f"ask: ip route get {server[0]} from {path.address}")
+    return Finding(name, "fault", f"{way}: {_why(result.error)}", remedy)
 
 
 def _why(error: OSError) -> str:
     return f"has no answer within {PATIENCE_S:g} s" if isinstance(error, TimeoutError) else error.strerror or str(error)
 
 
-def _silence(way: str, others: int, all_of_them: int, gateway_answers: bool) -> tuple[str, str]:
+def _no_reply_finding(way: str, others: int, all_of_them: int, gateway_answers: bool) -> tuple[str, str]:
     """Return evidence and remedy of an address that hears nothing."""
     if not gateway_answers:
-        told = f"{way}: no answer, and its gateway does not answer ARP to its MAC"
-        return told, "the network lets fewer MACs through (port security), or the gateway is gone: see ip neighbour"
+        evidence = f"{way}: no answer, and its gateway does not answer ARP to its MAC"
+        return evidence, "the network lets fewer MACs through (port security), or the gateway is gone: see ip neighbour"
     if others:
-        told = f"{way}: no answer, though its gateway answers ARP and {others} of {all_of_them} addresses have one"
-        return told, "it has a lease, and packets do not return: the network filters this source, or sends it elsewhere"
+        evidence = f"{way}: no answer, though its gateway answers ARP and {others} of {all_of_them} addresses have one"
+        return (
+            evidence,
+            "it has a lease, and packets do not return: the network filters this source, or sends it elsewhere",
+        )
     return f"{way}: no answer, nor to any other address", "the server is down, or a firewall drops this port"
 
 
-def astray(answers: Mapping[PathSeen, int], before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[Finding]:
+def asymmetric_replies(
+    answers: Mapping[ProbedPath, int], before: Mapping[str, int], after: Mapping[str, int]
+) -> Iterator[Finding]:
     """Yield the addresses whose *answers*, so many packets at least, came in by another link than theirs."""
     known = [path for path, count in answers.items() if count and path.name in before]
     lost = [path for path in known if after.get(path.name, 0) - before[path.name] < answers[path]]
     if lost:
         shown = ", ".join(f"{path.name} ({path.address})" for path in lost[:8])
-        told = f"answers to {shown} do not come in by it, but by {lost[0].parent}: the gateway has another MAC for them"
+        evidence = (
+            f"answers to {shown} do not come in by it, but by {lost[0].parent}: the gateway has another MAC for them"
+        )
         remedy = (
             "find who answers ARP for them: an interface with arp_ignore 0, or a bridge (Wi-Fi, a virtual machine's) "
             "that gives all the MAC of the host"
         )
-        yield Finding("gateway", "fault", told, remedy)
+        yield Finding("gateway", "fault", evidence, remedy)
     elif known:
         yield Finding("gateway", "fine", f"answers to {len(known)} addresses come in by their own links")
 

@@ -1,4 +1,4 @@
-"""Objects in words: specs as flat text, changes as the fields that differ. Pure."""
+"""Objects as text: specs as flat fields, changes as the fields that differ. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -13,8 +13,8 @@ def flat(spec: object, now: float) -> dict[str, str]:
     """Return the fields of *spec* that say something, as text; *now* is CLOCK_BOOTTIME."""
     if not is_dataclass(spec):
         return {}
-    told = {field.name: _text(field.name, getattr(spec, field.name), now) for field in fields(spec)}
-    return {name: value for name, value in told.items() if value}
+    shown = {field.name: _text(field.name, getattr(spec, field.name), now) for field in fields(spec)}
+    return {name: value for name, value in shown.items() if value}
 
 
 def _text(name: str, value: object, now: float) -> str:

@@ -20,7 +20,7 @@ REASONS = {
 
 
 def origin_of(controller: Controller, key: Key) -> str:
-    """Return the place in the file that asks for *key*, in words."""
+    """Return the place in the file that asks for *key*."""
     want = controller.state.desired.wants.get(key)
     return str(want.origin) if want else ""
 

@@ -43,7 +43,7 @@ def mptcp_state(controller: Controller, path: PathInfo, columns: Mapping[str, An
 
 
 def path_in(unit: str) -> str:
-    """Return the path that a unit's name tells: ``macvlans.neo/neo3/path`` is neo3's, ``uplinks.ens3`` ens3's."""
+    """Return the path in the name of a fragment: ``macvlans.neo/neo3/path`` is neo3's, ``uplinks.ens3`` ens3's."""
     parts = unit.split("/")
     return parts[1] if len(parts) > 1 else unit.partition(".")[2]
 

@@ -1,11 +1,11 @@
-"""MPTCP connections in words, for ``neodctl paths``. Pure reading."""
+"""MPTCP connections, for ``neodctl paths``. Pure reading."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from neod.control.verbs.paths import ConnectionRow, PathsReply, SubflowRow
 from neod.daemon.controller import Controller
-from neod.daemon.doctor.mptcp import PathSeen, Scene
+from neod.daemon.doctor.context import ProbeContext, ProbedPath
 from neod.features.mptcp.compile import address_of
 from neod.kinds.mptcp import EndpointKey
 from neod.model.errors import KernelError
@@ -92,17 +92,17 @@ def _state(flow: FlowSeen) -> str:
     return "backup" if flow.flags & (FLOW_BACKUP_LOC | FLOW_BACKUP_REM) else "established"
 
 
-def scene(controller: Controller, server: tuple[str, int] | None) -> Scene:
+def probe_context(controller: Controller, server: tuple[str, int] | None) -> ProbeContext:
     """Return what the probes of MPTCP look at: the addresses that are to be paths, and what the kernel holds."""
     parents = {path.name: path.parent for path in controller.intents.paths}
-    told = [
+    known_addresses = [
         (one.name, address_of(one, controller.facts.known)) for one in controller.intents.candidates if not one.netns
     ]
     seen = controller.state.observed.named_by(EndpointKey, "")
     endpoints = [(str(key.ip), one.spec.id, one.owned) for key, one in seen.items()]
     known = controller.facts.known.get(FactKey("mptcp", ""))
-    return Scene(
-        paths=tuple(PathSeen(name, str(found[0]), parents.get(name, "")) for name, found in told if found),
+    return ProbeContext(
+        paths=tuple(ProbedPath(name, str(found[0]), parents.get(name, "")) for name, found in known_addresses if found),
         manager="neod" if any(not one.netns for one in controller.intents.path_managers) else "kernel",
         unmanageable=known.unmanageable if isinstance(known, Multipath) else "",
         endpoints=tuple(sorted(endpoints)),

@@ -18,7 +18,7 @@ def forward_rows(controller: Controller) -> tuple[ForwardRow, ...]:
 
 
 def namespace_rows(controller: Controller) -> tuple[NamespaceRow, ...]:
-    """Return a row for each namespace: its state is the worst among all that lives in it, its link, and translation."""
+    """Return a row for each namespace: its state is the worst among all that is in it, its link, and NAT."""
     return tuple(
         NamespaceRow(
             one.name,

@@ -14,16 +14,16 @@ from neod.netlink.netns import opener_in
 
 
 class KernelNetfilter:
-    """Both, in the namespace at *netns*; None is the one that neod runs in."""
+    """Both backends in the namespace at *netns*; None is the one that neod runs in."""
 
-    def __init__(self, netns: Path | None, clock: Clock, *, hold: bool | None = None) -> None:
+    def __init__(self, netns: Path | None, clock: Clock, *, claim: bool | None = None) -> None:
         within: Callable[[Callable[[], Any]], Any] = functools.partial(within_netns, netns) if netns else _here
         self._ruleset = NftRuleset(opener_in(netns))
-        self.nft = NftTable(netns, self._ruleset, hold=hold)
+        self.nft = NftTable(netns, self._ruleset, claim=claim)
         self.legacy = LegacyTables(netns, within, clock)
 
     def close(self) -> None:
-        """Let go of the namespace. The rules stay."""
+        """Close all sockets and worker processes of the namespace. The rules stay."""
         self._ruleset.close()
         self.legacy.close()
 
@@ -37,7 +37,7 @@ class KernelNetfilter:
         return await self.nft.read()
 
     async def nft_replace(self, script: str) -> None:
-        """Fill the table anew, all or nothing."""
+        """Replace the content of the table, all or nothing."""
         await self.nft.replace(script)
 
     async def nft_remove(self) -> None:
@@ -68,9 +68,9 @@ class KernelNetfilter:
         """Make our chains of a table exactly *chains*."""
         await self.legacy.write(version, table, chains)
 
-    async def legacy_warm(self) -> None:
-        """Be ready to write legacy tables without delay."""
-        await self.legacy.warm()
+    async def legacy_preload(self) -> None:
+        """Start the worker processes, so that the first write has no delay."""
+        await self.legacy.preload()
 
 
 def _here(call: Callable[[], Any]) -> Any:

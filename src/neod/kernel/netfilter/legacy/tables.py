@@ -1,8 +1,8 @@
 """The legacy tables of one namespace: read by getsockopt, written by a process of their own.
 
 python-iptables moves file descriptor 1, keeps tables across namespaces and
-jumps out of C by longjmp; and one process cannot use it for both versions of
-IP. So each namespace and version has a process for changes, and nothing else.
+leaves C by longjmp; and one process cannot use it for both versions of IP. So
+each namespace and version has a worker process, which only makes changes.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from neod.kernel.netfilter.legacy.xtables_socket import open_raw, read_chains, r
 from neod.model.ports import Clock, LegacyTable
 
 NAMES: Final = {4: "/proc/thread-self/net/ip_tables_names", 6: "/proc/thread-self/net/ip6_tables_names"}
-PATIENCE_S: Final = 40.0
+WORKER_TIMEOUT_S: Final = 40.0
 CLEAN: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 MOST_ORDERS: Final = 1000
-"""Then a new process: python-iptables never forgets a chain or a rule."""
+"""Then a new process: python-iptables never frees a chain or a rule."""
 
 READ_SHARE: Final = 0.01
-"""Of a core, the most that reading whole tables may cost when nothing says that they changed."""
+"""Share of a core that reading whole tables may cost while nothing says that they changed."""
 
 BOOT: Final = (
     "import sys, runpy; sys.path[:] = sys.argv.pop(1).splitlines(); "
@@ -71,10 +71,10 @@ class LegacyTables:
         return tuple(file.read(4096).decode().split())
 
     def read(self, version: int, table: str) -> LegacyTable | None:
-        """Return the chains, the very same object while nothing changed; None if the table does not exist.
+        """Return the chains, the same object while nothing changed; None if the table does not exist.
 
-        What SO_GET_INFO tells changes with nearly every change, and costs
-        nothing; the whole is read again when it did, and from time to time.
+        SO_GET_INFO is cheap and differs after nearly every change; the whole table
+        is read again when it does, and from time to time.
         """
         if table not in self.names(version):
             return None
@@ -113,7 +113,7 @@ class LegacyTables:
         if answer["errno"]:
             raise refused(f"iptables {answer['call']}", answer["errno"], answer["why"])
 
-    async def warm(self) -> None:
+    async def preload(self) -> None:
         """Start the processes that write: their first half second goes into loading libraries."""
         for version in (4, 6):
             if self.names(version):
@@ -157,14 +157,14 @@ class Writer:
             assert process.stdout is not None
             self._orders += 1
             try:
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(WORKER_TIMEOUT_S):
                     process.stdin.write(json.dumps(order).encode() + b"\n")
                     await process.stdin.drain()
                     answer: dict[str, Any] = json.loads(await process.stdout.readline())
                     return answer
             except TimeoutError as error:
                 self.end()
-                raise refused("iptables", errno.ETIMEDOUT, f"nothing within {PATIENCE_S:g} s") from error
+                raise refused("iptables", errno.ETIMEDOUT, f"no answer within {WORKER_TIMEOUT_S:g} s") from error
             except (OSError, ValueError) as error:
                 self.end()
                 raise refused("iptables", errno.EAGAIN, "the process that writes the rules ended") from error

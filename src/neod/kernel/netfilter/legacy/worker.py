@@ -1,14 +1,14 @@
 """``python -m neod.kernel.netfilter.legacy.worker``: changes of legacy tables, in a process of their own.
 
-Takes orders as lines of JSON on standard input and answers each in one line
+Reads orders as lines of JSON on standard input and answers each in one line
 on the descriptor that was standard output when it began: python-iptables uses
 descriptor 1 for its own purposes. It ends when its input does.
 
 A rule is never parsed back. Each carries the digest of what was asked in its
 comment; a rule whose digest is wanted stays, with its counters. From reading
 the table to committing it the lock of the iptables tools is held, or somebody
-else's rules could be lost: the kernel takes a stale table if only the number
-of entries is right.
+else's rules could be lost: the kernel accepts a stale table if the number of
+entries matches.
 """
 
 import ctypes
@@ -55,7 +55,7 @@ def find_library(name: str) -> str | None:
 
 @cache
 def library() -> Any:
-    """Return python-iptables, imported without its detours."""
+    """Return python-iptables, imported without running ldconfig and compilers."""
     ctypes.util.find_library = find_library
     sys.modules["distutils"] = None  # type: ignore[assignment]  # it does without, and faster
     iptc: Any = import_module("iptc")
@@ -91,7 +91,7 @@ def _entry_bytes(extensions: Any) -> int:
 
 
 class Refused(Exception):
-    """What could not be done, and why."""
+    """An order that could not be carried out."""
 
     def __init__(self, call: str, code: int, why: str) -> None:
         super().__init__(why)
@@ -124,12 +124,12 @@ def rules_of(sock: socket.socket, version: int, table: str, known: Entries) -> d
 class Compiled(dict[tuple[int, str], Any]):
     """Rules as libiptc takes them, by version and comment.
 
-    Made before the lock is taken, for each takes python-iptables a
-    millisecond; and kept, for what was flushed comes back in one go.
+    Compiled before the lock is taken, because each takes python-iptables a
+    millisecond; and kept, so that flushed rules are restored at once.
     """
 
     def prepare(self, version: int, wanted: Wanted, have: Iterable[str]) -> None:
-        """Make those of *wanted* that are not in *have*."""
+        """Compile those of *wanted* that are not in *have*."""
         there = set(have)
         for order in wanted.values():
             for rule in order["rules"]:
@@ -155,13 +155,13 @@ class Compiled(dict[tuple[int, str], Any]):
         return rule.rule
 
     def there(self, version: int, table: str) -> list[str]:
-        """Return the comments of the rules that the table has now: under the lock there is no time to make rules."""
+        """Return the comments of the rules that the table has now: rules are compiled before the lock is taken."""
         with open_raw(version) as sock:
             rules = rules_of(sock, version, table, self.read[version, table])
         return [rule.comment for chain in rules.values() for rule in chain]
 
     def keep(self, version: int, table: str, wanted: Wanted) -> None:
-        """Forget what a table does not want any more."""
+        """Drop the rules that no table uses any more."""
         used = {rule["comment"] for order in wanted.values() for rule in order["rules"]}
         self._used[version, table] = used
         for key in [key for key in self if not any(key[1] in comments for comments in self._used.values())]:
@@ -173,7 +173,7 @@ class Compiled(dict[tuple[int, str], Any]):
         self.read: defaultdict[tuple[int, str], Entries] = defaultdict(Entries)
 
 
-class Editor:
+class ChainEditor:
     """One table, from reading to committing. Rules are read raw, and written by python-iptables."""
 
     def __init__(self, version: int, table: str, compiled: Compiled) -> None:
@@ -188,7 +188,7 @@ class Editor:
         self.have = self.read()
 
     def close(self) -> None:
-        """Let go of what was read; what was not committed is forgotten."""
+        """Free what was read; what was not committed is dropped."""
         self._table.close()
         self._sock.close()
 
@@ -196,7 +196,7 @@ class Editor:
         """Return the rules of every chain as the kernel has them."""
         return rules_of(self._sock, self._version, self._name, self._entries)
 
-    def bring_about(self, wanted: Wanted) -> None:
+    def apply(self, wanted: Wanted) -> None:
         """Make our chains exactly *wanted* and commit."""
         for name in wanted:
             if name not in self.have:
@@ -206,19 +206,19 @@ class Editor:
             self._fill(name, order["rules"])
             self._jump(order["from"], name)
         for name in [name for name in self.have if name.startswith(OURS) and name not in wanted]:
-            self._take_away(name)
+            self._remove_chain(name)
         self._table.commit()
 
-    def whole(self, wanted: Wanted) -> bool:
+    def is_applied(self, wanted: Wanted) -> bool:
         """Whether the kernel, read again, has exactly *wanted* of ours."""
         found = self.read()
         ours = {name: [rule.comment for rule in rules] for name, rules in found.items() if name.startswith(OURS)}
         return ours == {name: [rule["comment"] for rule in order["rules"]] for name, order in wanted.items()} and all(
-            self._after_ours(found[order["from"]], name) for name, order in wanted.items()
+            self._only_after_own_jumps(found[order["from"]], name) for name, order in wanted.items()
         )
 
     @staticmethod
-    def _after_ours(rules: list[LegacyRule], name: str) -> bool:
+    def _only_after_own_jumps(rules: list[LegacyRule], name: str) -> bool:
         places = [place for place, rule in enumerate(rules) if rule.target == name]
         return len(places) == 1 and all(rule.target.startswith(OURS) for rule in rules[: places[0]])
 
@@ -237,7 +237,7 @@ class Editor:
 
     def _jump(self, builtin: str, name: str) -> None:
         """Let exactly one rule jump to the chain: the first."""
-        if self._after_ours(self.have[builtin], name):
+        if self._only_after_own_jumps(self.have[builtin], name):
             return
         self._drop_jumps(builtin, name)
         self._rule_of.tables = property(lambda _: [self._table])
@@ -253,7 +253,7 @@ class Editor:
                 self._delete(chain, place)
                 del self.have[chain][place]
 
-    def _take_away(self, name: str) -> None:
+    def _remove_chain(self, name: str) -> None:
         for chain in self.have:
             self._drop_jumps(chain, name)
         self._table.flush_entries(name)
@@ -288,12 +288,12 @@ def carry_out(version: int, table: str, wanted: Wanted, compiled: Compiled) -> N
     lock = locked()
     try:
         for _ in range(TRIES):
-            editor = Editor(version, table, compiled)
+            editor = ChainEditor(version, table, compiled)
             try:
                 have = (rule.comment for rules in editor.have.values() for rule in rules)
                 compiled.prepare(version, wanted, have)  # of what went since
-                editor.bring_about(wanted)
-                if editor.whole(wanted):
+                editor.apply(wanted)
+                if editor.is_applied(wanted):
                     compiled.keep(version, table, wanted)
                     return
                 failed = "the rules were not there after they had been written"

@@ -1,7 +1,7 @@
-"""The table ``inet neo`` of one namespace, written by ``nft`` and, where that can be, held by a socket of ours.
+"""The table ``inet neo`` of one namespace, written by ``nft`` and, where possible, claimed by a socket of ours.
 
-nft parses and checks; it is run for changes, and for reading only when the
-kernel counted a change since the last look.
+nft parses and checks; it runs for changes, and for reading only when the
+kernel's generation counter changed since the last read.
 """
 
 import asyncio
@@ -17,25 +17,25 @@ from neod.kernel.netfilter.nft.ruleset import NftRuleset
 from neod.model.errors import KernelError
 
 TABLE: Final = "neo"
-PATIENCE_S: Final = 20.0
+NFT_TIMEOUT_S: Final = 20.0
 TRIES: Final = 5
 VERSION: Final = re.compile(r"v(\d+)\.(\d+)")
 
-KNOWS_PERSIST: Final = (1, 1)
-"""An older nft holds tables as well, but prints a table that its holder left in a way that nobody can read: what
-others restore from it would be broken while neod is stopped. Seen with 1.0.6."""
+PERSIST_SINCE: Final = (1, 1)
+"""An older nft claims tables as well, but lists a table whose owner has exited in a syntax that no nft can read: a
+ruleset that others save and restore would be broken while neod is stopped. Seen with 1.0.6."""
 
 
 class NftTable:
     """The nftables half of the port ``Netfilter``.
 
-    A table that is held cannot be flushed or changed by anybody else, and
-    outlives us. *hold* None: where both the kernel and nft know how.
+    A claimed table (NFT_TABLE_F_OWNER) cannot be flushed or changed by anybody
+    else, and outlives us. *claim* None: if both the kernel and nft can.
     """
 
-    def __init__(self, netns: Path | None, ruleset: NftRuleset, *, hold: bool | None = None) -> None:
+    def __init__(self, netns: Path | None, ruleset: NftRuleset, *, claim: bool | None = None) -> None:
         self._enter = ["nsenter", f"--net={netns}"] if netns else []
-        self._ruleset, self._hold = ruleset, hold
+        self._ruleset, self._claim = ruleset, claim
         self._generation: int | None = None
         self._listing: list[Mapping[str, Any]] | None = None
         self._tables: tuple[int, Sequence[str], Sequence[str]] = (-1, (), ())
@@ -58,29 +58,29 @@ class NftTable:
     async def _list(self) -> list[Mapping[str, Any]] | None:
         if not self._ruleset.has_table(TABLE):
             return None
-        if await self._may_hold():
+        if await self._may_claim():
             self._ruleset.claim_table(TABLE)
         found = json.loads(await self._nft(["-j", "list", "table", "inet", TABLE]))["nftables"]
         return [entry for entry in found if "metainfo" not in entry]
 
-    async def _may_hold(self) -> bool:
-        if self._hold is None:
-            told = VERSION.search((await self._nft(["--version"])).decode("utf-8", "replace"))
-            self._hold = told is not None and (int(told[1]), int(told[2])) >= KNOWS_PERSIST
-        return self._hold
+    async def _may_claim(self) -> bool:
+        if self._claim is None:
+            version = VERSION.search((await self._nft(["--version"])).decode("utf-8", "replace"))
+            self._claim = version is not None and (int(version[1]), int(version[2])) >= PERSIST_SINCE
+        return self._claim
 
     async def replace(self, script: str) -> None:
-        """Fill the table anew with *script*, all or nothing.
+        """Replace the content of the table by *script*, all or nothing.
 
-        What the transaction takes away is what was just read; if somebody
-        changed it meanwhile, the kernel refuses, and we look again.
+        The transaction deletes what was just read; if somebody changed the table
+        meanwhile, the kernel returns an error, and it is read again.
         """
         error: KernelError | None = None
         for _ in range(TRIES):
-            if await self._may_hold():
-                self._ruleset.claim_table(TABLE)  # makes it in the way that lets it be held
+            if await self._may_claim():
+                self._ruleset.claim_table(TABLE)  # created by netlink: nft could not set the owner flags
             listing = await self._list()
-            self._ruleset.release_table()  # for nft is another process
+            self._ruleset.release_table()  # nft is another process, so it needs access
             self.writes += 1
             try:
                 await self._nft(["-f", "-"], _emptying(listing) + script)
@@ -92,7 +92,7 @@ class NftTable:
         else:
             assert error is not None
             raise error
-        if self._hold:
+        if self._claim:
             self._ruleset.claim_table(TABLE)
 
     async def remove(self) -> None:
@@ -132,10 +132,10 @@ class NftTable:
         except OSError as error:
             raise refused(f"run {argv[0]}", error.errno or errno.EIO) from error
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(NFT_TIMEOUT_S):
                 out, err = await process.communicate(commands.encode() if commands is not None else None)
         except TimeoutError as error:
-            raise refused("nft", errno.ETIMEDOUT, f"nothing within {PATIENCE_S:g} s") from error
+            raise refused("nft", errno.ETIMEDOUT, f"no answer within {NFT_TIMEOUT_S:g} s") from error
         finally:
             if process.returncode is None:
                 process.kill()
@@ -152,11 +152,13 @@ def _emptying(listing: Sequence[Mapping[str, Any]] | None) -> str:
     names = [
         (sort, body["name"]) for entry in listing for sort, body in entry.items() if sort in ("chain", "map", "set")
     ]
-    names.sort(key=lambda one: one[0] != "chain")  # rules go first, then chains, then what rules asked
+    names.sort(
+        key=lambda one: one[0] != "chain"
+    )  # rules first, then chains, then the maps and sets that rules refer to
     commands = [f"flush table inet {TABLE}"]
     return "\n".join([*commands, *(f"delete {sort} inet {TABLE} {name}" for sort, name in names)]) + "\n"
 
 
 def _first_line(err: bytes) -> str:
     lines = err.decode("utf-8", "replace").strip().splitlines()
-    return lines[0] if lines else "it said nothing"
+    return lines[0] if lines else "it printed no error"

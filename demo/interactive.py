@@ -1,4 +1,4 @@
-"""``HOLD=1``: the system stays, with a prompt a host."""
+"""``HOLD=1``: the system keeps running, with a shell prompt for each host."""
 
 import os
 import shutil
@@ -7,20 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from demo.stage import ROOT, Stage
-from demo.world import HOSTS, INNER, World
+from demo.console import ROOT, Console
+from demo.network import HOSTS, INNER, DemoNetwork
 
 NAMED = (*HOSTS, "gate", "core", "web", INNER)
 
 
-def _rc(world: World, name: str) -> Path:
+def _rc(network: DemoNetwork, name: str) -> Path:
     """Write the start file of a shell on a host: its prompt, and neodctl for that host's neod."""
     binaries = Path(sys.executable).parent
     lines = [f"PATH={binaries}:$PATH", f"PS1='\\[\\e[36m\\]{name}#\\[\\e[0m\\] '", f"cd {ROOT}"]
     if name in HOSTS:
-        runtime = world.hosts[name].runtime
-        lines += [f'neodctl() {{ command neodctl --runtime-dir {runtime} "$@"; }}', f"toml={world.hosts[name].config}"]
-    path = world.directory / f"{name}.rc"
+        runtime = network.hosts[name].runtime
+        lines += [
+            f'neodctl() {{ command neodctl --runtime-dir {runtime} "$@"; }}',
+            f"toml={network.hosts[name].config}",
+        ]
+    path = network.directory / f"{name}.rc"
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -36,17 +39,17 @@ def _from_outside(rc: Path, name: str) -> str:
     return f"nsenter -t {os.getpid()} {user}-m {inner}"
 
 
-def hold(stage: Stage, world: World) -> None:
+def interact(console: Console, network: DemoNetwork) -> None:
     """Stay until ``exit``, Ctrl-D or a signal; on a terminal, offer a prompt on any host."""
-    stage.say("It stays, for you to play with; the download goes on")
-    places = {name: _rc(world, name) for name in NAMED}
-    stage.note("in another terminal, as the same user:")
+    console.heading("It stays, for you to play with; the download goes on")
+    places = {name: _rc(network, name) for name in NAMED}
+    console.note("in another terminal, as the same user:")
     for name, rc in places.items():
-        stage.output(f"{name:<7} {_from_outside(rc, name)}")
-    stage.note("There neodctl talks to that host's neod, and $toml is its file. Try:")
-    stage.output("ip link del neo1; neodctl events | tail -3\nneodctl paths --watch\n$EDITOR $toml; neodctl reload")
+        console.output(f"{name:<7} {_from_outside(rc, name)}")
+    console.note("There neodctl talks to that host's neod, and $toml is its file. Try:")
+    console.output("ip link del neo1; neodctl events | tail -3\nneodctl paths --watch\n$EDITOR $toml; neodctl reload")
     if not sys.stdin.isatty():
-        stage.note("End it with Ctrl-C.")
+        console.note("End it with Ctrl-C.")
         signal.pause()
         return
     while chosen := _choice(places):

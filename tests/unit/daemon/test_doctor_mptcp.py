@@ -2,15 +2,14 @@
 
 import pytest
 
+from neod.daemon.doctor.context import ProbeContext, ProbedPath
 from neod.daemon.doctor.mptcp import (
     PROBES,
-    PathSeen,
-    Scene,
-    fallbacks,
-    kernel_speaks,
+    check_endpoint_slots,
+    check_fallbacks,
+    check_gateway_macs,
+    check_mptcp_enabled,
     mptcp_counters,
-    one_gateway_mac,
-    slots,
 )
 
 NETSTAT = """TcpExt: SyncookiesSent Other
@@ -41,43 +40,45 @@ def verdicts(found):
 
 
 def test_a_healthy_host_has_nothing_to_remedy(proc):
-    scene = Scene(proc(), endpoints=(("10.8.0.1", 200, True),))
-    found = [finding for probe in PROBES for finding in probe(scene)]
+    context = ProbeContext(proc(), endpoints=(("10.8.0.1", 200, True),))
+    found = [finding for probe in PROBES for finding in probe(context)]
     assert set(verdicts(found)) == {"fine"}
     assert not any(finding.remedy for finding in found)
 
 
 def test_a_kernel_without_mptcp_is_a_fault(tmp_path):
-    assert verdicts(kernel_speaks(Scene(tmp_path))) == ["fault"]
+    assert verdicts(check_mptcp_enabled(ProbeContext(tmp_path))) == ["fault"]
 
 
 def test_mptcp_switched_off_is_a_fault(proc):
-    (finding,) = kernel_speaks(Scene(proc(enabled="0")))
+    (finding,) = check_mptcp_enabled(ProbeContext(proc(enabled="0")))
     assert finding.verdict == "fault"
     assert "net.mptcp.enabled=1" in finding.remedy
 
 
 def test_neod_that_cannot_be_the_path_manager_says_why(proc):
-    found = list(kernel_speaks(Scene(proc(), manager="neod", unmanageable="no events")))
+    found = list(check_mptcp_enabled(ProbeContext(proc(), manager="neod", unmanageable="no events")))
     assert [f.evidence for f in found if f.verdict == "fault"] == ["no events"]
 
 
 def test_endpoints_of_others_and_too_many_addresses_are_told(proc):
-    (foreign,) = slots(Scene(proc(), endpoints=(("10.8.0.1", 3, False), ("10.8.0.2", 200, True))))
+    (foreign,) = check_endpoint_slots(ProbeContext(proc(), endpoints=(("10.8.0.1", 3, False), ("10.8.0.2", 200, True))))
     assert "10.8.0.1 id 3" in foreign.evidence
-    (many,) = slots(Scene(proc(), paths=tuple(PathSeen(f"neo{n}", f"10.8.0.{n}") for n in range(1, 10))))
+    (many,) = check_endpoint_slots(
+        ProbeContext(proc(), paths=tuple(ProbedPath(f"neo{n}", f"10.8.0.{n}") for n in range(1, 10)))
+    )
     assert (many.verdict, "9 addresses for 8" in many.evidence) == ("warning", True)
 
 
 def test_fallback_counters_are_evidence(proc):
-    (finding,) = fallbacks(Scene(proc(fallbacks_seen=4)))
+    (finding,) = check_fallbacks(ProbeContext(proc(fallbacks_seen=4)))
     assert finding.verdict == "warning"
     assert "MPCapableFallbackSYNACK = 4" in finding.evidence
 
 
 def test_an_address_with_two_macs_is_told(proc):
     rows = [("10.8.0.1", "02:00:00:00:00:01", "neo1"), ("10.8.0.1", "02:00:00:00:00:02", "neo2")]
-    (finding,) = one_gateway_mac(Scene(proc(arp=rows)))
+    (finding,) = check_gateway_macs(ProbeContext(proc(arp=rows)))
     assert (finding.verdict, "2 MACs" in finding.evidence) == ("warning", True)
 
 

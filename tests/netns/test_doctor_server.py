@@ -8,8 +8,8 @@ import pytest
 from tests.lab import netns
 from tests.lab.netns import inside, ip
 
-from neod.daemon.doctor.mptcp import PathSeen, Scene
-from neod.daemon.doctor.server import server_speaks
+from neod.daemon.doctor.context import ProbeContext, ProbedPath
+from neod.daemon.doctor.server import check_server_mptcp
 
 pytestmark = pytest.mark.kernel
 ADDRESS = "198.18.7.1"
@@ -43,10 +43,10 @@ def _accept(sock):
 
 
 def tried(name, server):
-    scene = Scene(paths=(PathSeen("neo1", ADDRESS),), server=server)
+    context = ProbeContext(paths=(ProbedPath("neo1", ADDRESS),), server=server)
     found = []
     with inside(name):  # threads of a pool begin in the namespace of who starts them
-        found += server_speaks(scene)
+        found += check_server_mptcp(context)
     return found[0]
 
 

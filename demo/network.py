@@ -114,7 +114,7 @@ class Throttle:
         self._thread.join(5)
 
 
-class World:
+class DemoNetwork:
     """The whole topology. Leaving takes everything away."""
 
     def __init__(self, directory: Path) -> None:
@@ -125,7 +125,7 @@ class World:
         self.dhcp: CampusDhcp | None = None
         self.throttle: Throttle | None = None
 
-    def __enter__(self) -> "World":
+    def __enter__(self) -> "DemoNetwork":
         try:
             for name in NAMESPACES:
                 netns.create(name)

@@ -1,4 +1,4 @@
-"""What a demo needs: a voice that is written down, and the right to make namespaces that nobody else sees."""
+"""Output that is recorded for the page, and a private mount and network namespace to run in."""
 
 # ruff: noqa: TID251 (a demo may pause)
 import ctypes
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PLACE = Path("/run/neo-demo")
-_UNSHARED = "DEMO_SECLUDED"
+RUN_DIR = Path("/run/neo-demo")
+_UNSHARED = "DEMO_ISOLATED"
 _PACKAGES = {
     "ip": "iproute2",
     "tc": "iproute2",
@@ -23,28 +23,28 @@ _PACKAGES = {
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-class Stage:
-    """Prints a scene at a pace that can be read; colours only on a terminal."""
+class Console:
+    """Prints steps at a readable pace; colours only on a terminal."""
 
     def __init__(self, pace: float) -> None:
         self.pace = pace
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self.recorded: list[tuple[str, list[str]]] = []  # of each scene: its title and lines, without colours
+        self.recorded: list[tuple[str, list[str]]] = []  # title and lines of each step, without colours
 
-    def say(self, text: str) -> None:
-        """Tell what comes next."""
+    def heading(self, text: str) -> None:
+        """Print the heading of a step."""
         print(f"\n{self.paint('1', f'── {text} ')}{self.paint('2', '─' * max(0, 96 - len(text)))}", flush=True)
         self.recorded.append((text, []))
         self.pause(0.6)
 
     def line(self, text: str, code: str = "") -> None:
-        """Print one line, and write it down."""
+        """Print and record one line."""
         print(self.paint(code, text) if code else text, flush=True)
         if self.recorded:
             self.recorded[-1][1].append(text)
 
     def note(self, text: str) -> None:
-        """Say something small."""
+        """Print a remark."""
         self.line(f"   {text}", "2")
 
     def command(self, prompt: str, shown: str) -> None:
@@ -59,12 +59,12 @@ class Stage:
         for line in text.rstrip().splitlines():
             self.line(f"  {line}".rstrip())
 
-    def good(self, text: str) -> None:
-        """Report something that went as it should."""
+    def passed(self, text: str) -> None:
+        """Print a check that passed."""
         self._mark("32", "✓", text)
 
-    def bad(self, text: str) -> None:
-        """Report something that did not."""
+    def failed(self, text: str) -> None:
+        """Print a check that failed."""
         self._mark("31", "✗", text)
 
     def _mark(self, code: str, mark: str, text: str) -> None:
@@ -81,8 +81,8 @@ class Stage:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
 
 
-def need_tools() -> None:
-    """End with the exact command to run when a program is missing."""
+def check_tools() -> None:
+    """Exit with the command that installs what is missing."""
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [tool for tool in _PACKAGES if not shutil.which(tool)]
     if missing:
@@ -90,16 +90,16 @@ def need_tools() -> None:
         sys.exit(f"The demo needs {', '.join(missing)}. Run:\n\n    sudo apt-get install --yes {packages}\n")
 
 
-def seclude(argv: Sequence[str]) -> None:
-    """Go on where network and ``/run`` are ours alone, and everything ends with us; end with a word if not allowed.
+def isolate(argv: Sequence[str]) -> None:
+    """Re-execute in private network and mount namespaces, with a private ``/run``; exit if not permitted.
 
     Root needs no more than a mount and a network namespace; others a user
     namespace around them, where the kernel permits it.
     """
     if os.environ.get(_UNSHARED):
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
-        PLACE.mkdir()
-        os.environ["TMPDIR"] = str(PLACE)
+        RUN_DIR.mkdir()
+        os.environ["TMPDIR"] = str(RUN_DIR)
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         return
     ways = [["unshare", "--user", "--map-root-user", "--net", "--mount"]]
@@ -119,8 +119,8 @@ def seclude(argv: Sequence[str]) -> None:
 _TRY = "mount -t tmpfs tmpfs /run && ip netns add neo-try && ip -n neo-try link set lo up"
 
 
-def relatives() -> list[int]:
-    """Return every process, but this one, that lives in our private mount namespace."""
+def other_processes() -> list[int]:
+    """Return all other processes in our private mount namespace."""
     ours, found = Path("/proc/self/ns/mnt").readlink(), []
     for entry in Path("/proc").iterdir():
         try:
@@ -131,11 +131,11 @@ def relatives() -> list[int]:
     return found
 
 
-def end_all(timeout_s: float = 5.0) -> list[int]:
-    """End every process of the demo but this one; return those that would not go."""
-    assert os.environ.get(_UNSHARED), "only where nobody else lives"
+def kill_all(timeout_s: float = 5.0) -> list[int]:
+    """Kill all other processes of the demo; return those that remain."""
+    assert os.environ.get(_UNSHARED), "only in a private namespace"
     limit = time.monotonic() + timeout_s
-    while (left := relatives()) and time.monotonic() < limit:
+    while (left := other_processes()) and time.monotonic() < limit:
         for pid in left:
             try:
                 os.kill(pid, 9)

@@ -1,4 +1,4 @@
-"""What all scenes share: the stage, the world, the download that goes on through everything, and what was measured."""
+"""Shared by all steps: console, network, the long download, and the measurements."""
 
 # ruff: noqa: TID251 (it measures)
 import json
@@ -11,10 +11,10 @@ from typing import Any
 from tests.lab import poll
 from tests.lab.netns import ip
 
+from demo.console import Console
+from demo.network import HOSTS, NIC, PUBLIC, RATE_MBIT, DemoNetwork
 from demo.programs import Download, Programs
 from demo.sampler import Sampler
-from demo.stage import Stage
-from demo.world import HOSTS, NIC, PUBLIC, RATE_MBIT, World
 
 PROMPT = {"campus": "campus#", "relay1": "relay1#", "relay2": "relay2#", "server": "server#"}
 Event = dict[str, Any]
@@ -40,11 +40,11 @@ class Frame:
 
 
 @dataclass
-class Story:
+class Scenario:
     """The state of a demo while it is played."""
 
-    stage: Stage
-    world: World
+    console: Console
+    network: DemoNetwork
     programs: Programs
     sampler: Sampler | None = None
     current: Download | None = None
@@ -61,7 +61,7 @@ class Story:
 
     @property
     def samples(self) -> Sampler:
-        """The sampler, once the world stands."""
+        """The sampler, once the network exists."""
         assert self.sampler is not None
         return self.sampler
 
@@ -69,23 +69,23 @@ class Story:
 
     def ctl(self, host: str, *argv: str, first: int = 0, last: int = 40, keep: str = "") -> str:
         """Run ``neodctl`` on a host and show what it says: its first and last lines, or those that match *keep*."""
-        self.stage.command(PROMPT[host], " ".join(("neodctl", *argv)))
-        answer = self.world.hosts[host].ctl(*argv)
+        self.console.command(PROMPT[host], " ".join(("neodctl", *argv)))
+        answer = self.network.hosts[host].ctl(*argv)
         lines = (answer.out + answer.err).strip().splitlines()
         if keep:
             lines = [line for number, line in enumerate(lines) if number < first or re.search(keep, line)]
         elif len(lines) > first + last:
             lines = [*lines[:first], f"… {len(lines) - first - last} lines …", *lines[len(lines) - last :]]
-        self.stage.output("\n".join(lines))
+        self.console.output("\n".join(lines))
         return answer.out
 
     def json(self, host: str, *argv: str) -> Any:
         """Return the reply model of a command."""
-        return self.world.hosts[host].ctl(*argv, "--json").json
+        return self.network.hosts[host].ctl(*argv, "--json").json
 
     def events(self, host: str, after: int = 0) -> list[Event]:
         """Return the events of a host since a sequence number."""
-        out = self.world.hosts[host].ctl("events", "--json").out
+        out = self.network.hosts[host].ctl("events", "--json").out
         return [event for line in out.splitlines() if (event := json.loads(line))["seq"] > after]
 
     def last_event(self, host: str) -> int:
@@ -94,12 +94,12 @@ class Story:
 
     def show_events(self, host: str, count: int, pattern: str = "", most: int = 3) -> None:
         """Show the last *count* events as ``neodctl events`` prints them, *most* of those that match."""
-        self.stage.command(PROMPT[host], "neodctl events")
-        lines = self.world.hosts[host].ctl("events").out.splitlines()[-count:]
+        self.console.command(PROMPT[host], "neodctl events")
+        lines = self.network.hosts[host].ctl("events").out.splitlines()[-count:]
         chosen = [line for line in lines if re.search(pattern, line)]
-        self.stage.output("\n".join(chosen[:most]))
+        self.console.output("\n".join(chosen[:most]))
         if len(lines) > most:
-            self.stage.note(f"… and {len(lines) - len(chosen[:most])} more that belong to it")
+            self.console.note(f"… and {len(lines) - len(chosen[:most])} more that belong to it")
 
     # ── rates ───────────────────────────────────────────────────────────────────────────────────
 
@@ -140,7 +140,7 @@ class Story:
             if rate >= self.enough(addresses):
                 break
             again = "; measured again" if attempt < tries else ""
-            self.stage.note(f"{rate:.1f} Mbit/s: its windows still grow{again}")
+            self.console.note(f"{rate:.1f} Mbit/s: its windows still grow{again}")
         return rate
 
     def _arrived(self) -> tuple[float, int]:
@@ -171,7 +171,7 @@ class Story:
     def snapshot(self, label: str) -> None:
         """Keep the state of all hosts as it is now, as neod and the kernel tell it."""
         status = {name: self.json(name, "status") for name in HOSTS}
-        states = {name: "in-sync" if told["converged"] else "drift" for name, told in status.items()}
+        states = {name: "in-sync" if received["converged"] else "drift" for name, received in status.items()}
         for name in HOSTS[1:]:
             if "state UP" not in ip("core", "link", "show", name):
                 states[name] = "dead"

@@ -1,0 +1,96 @@
+"""Options of links: what is asked of the kernel, what it says, and whether that can be changed in place."""
+
+from dataclasses import replace
+
+import pytest
+
+from neod.kernel.moved_links import is_moved_link
+from neod.kinds import link_codec, link_options
+from neod.kinds.link import LinkKind, LinkSpec
+from neod.kinds.port import Nic, PortKind, PortSpec, as_port
+from neod.model.change import Seen
+from neod.netlink import generic
+from neod.netlink.rtnetlink import IFINFO
+
+VLAN = LinkSpec("vlan", "ens3.100", "ens3", options=(("id", "100"), ("protocol", "802.1ad")))
+BOND = LinkSpec("bond", "bond0", options=(("mode", "802.3ad"), ("miimon", "100")))
+BRIDGE = LinkSpec("bridge", "br0", options=(("stp", "on"), ("vlan_filtering", "on")))
+KIND = LinkKind()
+
+
+@pytest.mark.parametrize("spec", [VLAN, BOND, BRIDGE], ids=lambda spec: spec.driver)
+def test_what_is_asked_for_reads_back_the_same(spec):
+    payload = memoryview(link_codec.create_request(spec, 7))
+    told = generic.link_data(payload, link_options.attributes(spec.driver))
+    assert link_options.from_wire(spec.driver, told) == spec.options
+
+
+def test_what_a_new_bridge_has_anyway_is_not_asked_for_and_counts_as_read():
+    plain = replace(BRIDGE, options=(("stp", "off"), ("vlan_filtering", "off")))
+    payload = memoryview(link_codec.create_request(plain, 0))
+    assert generic.link_data(payload, link_options.attributes("bridge")) == {}
+    assert link_options.from_wire("bridge", {}) == plain.options
+
+
+@pytest.mark.parametrize(
+    ("want", "option", "value", "in_place"),
+    [
+        pytest.param(VLAN, "id", "101", False, id="another vlan"),
+        pytest.param(VLAN, "protocol", "802.1q", False, id="another tag"),
+        pytest.param(BOND, "mode", "active-backup", False, id="another mode"),
+        pytest.param(BOND, "miimon", "0", True, id="miimon"),
+        pytest.param(BRIDGE, "stp", "off", True, id="spanning tree"),
+        pytest.param(BRIDGE, "vlan_filtering", "off", True, id="filtering"),
+    ],
+)
+def test_another_value_is_seen_and_needs_another_link_where_the_kernel_keeps_it(want, option, value, in_place):
+    have = replace(want, options=tuple((name, value if name == option else told) for name, told in want.options))
+    assert not KIND.matches(have, want)
+    assert KIND.in_place(have, want) is in_place
+    changed = memoryview(link_codec.change_request(7, have, want))
+    attribute = link_options.OPTIONS[want.driver][option].attribute
+    assert set(generic.link_data(changed, link_options.attributes(want.driver))) == {attribute}
+
+
+def test_what_a_bridge_says_of_its_port_is_no_message_about_the_link():
+    payload = memoryview(b"\x07" + IFINFO.pack(0, 0, 7, 0, 0)[1:])
+    assert list(KIND.keys_of_event("", 17, payload, lambda index: "ens4")) == []
+    assert KIND.link_of_event(17, payload) is None
+    assert list(PortKind().keys_of_event("", 16, payload, lambda index: "ens4")) == []
+
+
+OURS, THEIRS = Nic(5, "br0", True, 110, 0, ""), Nic(6, "br9", True, 0, 0, "")
+MASTERS = {5: OURS, 6: THEIRS}
+
+
+@pytest.mark.parametrize(
+    ("master", "mark", "seen"),
+    [
+        pytest.param(0, "", None, id="nobody's"),
+        pytest.param(5, "neo-port-up-7", Seen(PortSpec("br0"), True), id="ours"),
+        pytest.param(0, "neo-port-up-7", Seen(PortSpec(""), True), id="ours, taken out"),
+        pytest.param(5, "", Seen(PortSpec("br0"), False), id="put into ours by somebody else"),
+        pytest.param(6, "", Seen(PortSpec("br9"), False), id="somebody else's"),
+        pytest.param(6, "neo-port-up-7", Seen(PortSpec("br9"), False), id="ours once, taken by somebody else"),
+    ],
+)
+def test_a_port_is_ours_by_its_mark_and_by_what_it_is_in(master, mark, seen):
+    assert as_port(Nic(7, "ens4", True, 0, master, mark), MASTERS) == seen
+
+
+MOVED = {"IFLA_GROUP": 110, "IFLA_IFALIAS": "neo:neo1", "IFLA_ADDRESS": "02:00:00:00:00:01", "IFLA_LINK": 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "ours"),
+    [
+        pytest.param({"IFLA_LINK_NETNSID": 0}, True, id="moved"),
+        pytest.param({}, False, id="its parent is beside it"),
+        pytest.param({"IFLA_LINK_NETNSID": 0, "IFLA_GROUP": 0}, False, id="without the mark"),
+        pytest.param({"IFLA_LINK_NETNSID": 0, "IFLA_IFALIAS": "neo:neo2"}, False, id="another link of ours"),
+        pytest.param({"IFLA_LINK_NETNSID": 0, "IFLA_ADDRESS": "02:00:00:00:00:02"}, False, id="another MAC"),
+        pytest.param({"IFLA_LINK_NETNSID": 0, "IFLA_LINK": 4}, False, id="another parent"),
+    ],
+)
+def test_a_link_elsewhere_is_ours_by_mark_alias_mac_and_parent(changes, ours):
+    assert is_moved_link("neo:neo1", "02:00:00:00:00:01", 3, MOVED | changes) is ours

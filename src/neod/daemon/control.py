@@ -20,8 +20,8 @@ from neod.control.verbs.plan import ApplyReply, ConfirmReply, PlanReply, ReloadR
 from neod.control.verbs.status import StatusReply
 from neod.daemon.config_store import ConfigStore, LoadedConfig
 from neod.daemon.controller import Controller
+from neod.daemon.describe import iso
 from neod.daemon.doctor.context import ProbeContext
-from neod.daemon.views.describe import iso
 from neod.daemon.views.leases import leases_reply
 from neod.daemon.views.objects import show_reply
 from neod.daemon.views.path_rows import ready_paths

@@ -6,7 +6,7 @@ from typing import Any, Final
 from neod.control.feed import Feed
 from neod.control.verbs.events import EventRecord
 from neod.daemon.counters import Counters
-from neod.daemon.views.describe import WHAT, in_words, iso
+from neod.daemon.describe import WHAT, in_words, iso
 from neod.model.change import Actor, Outcome, Report
 from neod.model.ports import Clock
 from neod.model.status import DriftKind, Phase

@@ -2,7 +2,7 @@
 
 from neod.control.verbs.objects import LeaseRow, LeasesReply
 from neod.daemon.controller import Controller
-from neod.daemon.views.describe import iso
+from neod.daemon.describe import iso
 from neod.dhcp.runner import LeaseStatus
 from neod.model.facts import FOREVER
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from neod.control.verbs.objects import Resource, ShowReply
 from neod.control.verbs.status import Drift, ObjectRow
 from neod.daemon.controller import Controller
-from neod.daemon.views.describe import flat
+from neod.daemon.describe import flat
 from neod.kinds import KINDS
 from neod.model.key import Key
 from neod.model.status import ObjectStatus, Phase

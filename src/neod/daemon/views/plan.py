@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from neod.control.verbs.plan import ApplyReply, BlockedRow, ChangeRow, OutcomeRow, PlanReply
 from neod.daemon.controller import Controller
-from neod.daemon.views.describe import differing, flat
+from neod.daemon.describe import differing, flat
 from neod.daemon.views.objects import origin_of
 from neod.model.change import Change, Op, Outcome, Plan, Report
 

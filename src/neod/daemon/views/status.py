@@ -7,8 +7,8 @@ from neod import __version__
 from neod.control.verbs.status import Drift, FileState, PassSummary, StatusReply
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
+from neod.daemon.describe import iso
 from neod.daemon.views import roles
-from neod.daemon.views.describe import iso
 from neod.daemon.views.names import keys_of
 from neod.daemon.views.objects import drift_row, object_rows
 from neod.daemon.views.path_rows import path_in, path_rows

@@ -4,7 +4,7 @@ from neod.control.errors import NoSuchObject
 from neod.control.verbs.objects import NeedRow, WhyReply
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
-from neod.daemon.views.describe import flat
+from neod.daemon.describe import flat
 from neod.daemon.views.names import keys_of
 from neod.daemon.views.objects import drift_row, phase_of
 from neod.model.key import Key

@@ -15,7 +15,11 @@ from importlib import import_module
 from typing import Final
 
 from neod.config.reader import HEADER
+from neod.features.daemon.compile import DaemonSettings
 from neod.features.intents import Intents
+from neod.features.metrics.compile import MetricsSettings
+from neod.features.parts import PathInfo
+from neod.features.races.compile import RaceRequest
 from neod.model.errors import ConfigError
 
 MEMORY_BYTES: Final = 1 << 30
@@ -35,12 +39,13 @@ def allowed_cpu_s(used_s: float) -> int:
 
 def races(intents: Intents) -> dict[str, object]:
     """Return what neo-race takes from the file, in plain values: it imports none of our classes."""
+    daemon = intents.settings(DaemonSettings)
     return {
-        "races": intents.races,
-        "paths": tuple(path.name for path in intents.paths),
-        "log_level": intents.daemon.log_level,
-        "log_format": intents.daemon.log_format,
-        "metrics_listen": intents.daemon.metrics_listen,
+        "races": tuple(race.settings for race in intents.of(RaceRequest)),
+        "paths": tuple(path.name for path in intents.of(PathInfo)),
+        "log_level": daemon.log_level,
+        "log_format": daemon.log_format,
+        "metrics_listen": intents.settings(MetricsSettings).listen,
         "warnings": intents.warnings,
     }
 

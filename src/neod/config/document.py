@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from neod.config.positions import Positions, Unsafe, scan
-from neod.features.text import printable
+from neod.features.validation.text import printable
 from neod.model.errors import ConfigError
 
 MAX_BYTES: Final = 1 << 20
@@ -55,7 +55,7 @@ def read(path: str) -> Document:
         positions = scan(text)
     except Unsafe as unsafe:
         line, column = _place_of(text, unsafe.offset)
-        raise ConfigError((f"{shown}:{line}:{column}: {unsafe.wrong}; {unsafe.right}",)) from None
+        raise ConfigError((f"{shown}:{line}:{column}: {unsafe.problem}; {unsafe.hint}",)) from None
     data = _parse(text, shown)
     if not data:
         raise ConfigError((f"{shown}: asks for nothing, not even a table; {TO_ASK_FOR_NOTHING}",))
@@ -141,7 +141,7 @@ def _parse(text: str, shown: str) -> dict[str, Any]:
 
 def _syntax(message: str, text: str, shown: str) -> str:
     match = PLACE.fullmatch(message)
-    wrong = printable(match[1] if match else message)
+    problem = printable(match[1] if match else message)
     line, column = (int(match[2]), int(match[3])) if match and match[2] else _place_of(text, len(text))
-    remedy = next((remedy for start, remedy in REMEDIES.items() if wrong.startswith(start)), "see https://toml.io")
-    return f"{shown}:{line}:{column}: this is not TOML: {wrong}; {remedy}"
+    remedy = next((remedy for start, remedy in REMEDIES.items() if problem.startswith(start)), "see https://toml.io")
+    return f"{shown}:{line}:{column}: this is not TOML: {problem}; {remedy}"

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from neod.features.text import Path
+from neod.features.validation.text import Path
 
 PREFIX: Final = "NEO_"
 DELIMITER: Final = "__"
 
 
-def speaking(environ: Mapping[str, str]) -> dict[str, str]:
+def neo_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that begin with ``NEO_`` and are not empty."""
     return {name: value for name, value in environ.items() if name.upper().startswith(PREFIX) and value}
 
@@ -17,18 +17,18 @@ def speaking(environ: Mapping[str, str]) -> dict[str, str]:
 def places(environ: Mapping[str, str], file: Mapping[str, Any]) -> dict[Path, str]:
     """Return the variable that speaks about each path, spelt as in *file*."""
     found: dict[Path, str] = {}
-    for name in sorted(speaking(environ)):
+    for name in sorted(neo_variables(environ)):
         path: Path = ()
         below: Any = file
         for part in name[len(PREFIX) :].lower().split(DELIMITER):
             known = below if isinstance(below, Mapping) else {}
-            key = spelling(part, known)
+            key = canonical_case(part, known)
             path, below = (*path, key), known.get(key)
         found[path] = name
     return found
 
 
-def spelling(key: str, known: Mapping[str, Any]) -> str:
+def canonical_case(key: str, known: Mapping[str, Any]) -> str:
     """Return *key* as *known* spells it: the case of a variable's name says nothing."""
     if key in known:
         return key

@@ -2,26 +2,24 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from neod.config import document, problems
 from neod.config.contradictions import contradictions
-from neod.config.environment import DELIMITER, places, speaking
-from neod.config.root import Closed, json_schema, root
-from neod.features.context import Context
-from neod.features.intents import DaemonSettings, Intents
-from neod.features.registry import REGISTRY
-from neod.features.text import Path, did_you_mean, show
+from neod.config.environment import DELIMITER, neo_variables, places
+from neod.config.root import TABLES, Closed, json_schema, root
+from neod.features.intents import Intents, gather
+from neod.features.parts import Interim
+from neod.features.validation.context import Context
+from neod.features.validation.text import Path, did_you_mean, show
 from neod.kinds.sysctl import SysctlSpec
 from neod.model.errors import ConfigError
 from neod.model.want import Origin, Want
 
 __all__ = ["json_schema", "load"]
-
-TABLES = {table.name: table for table in REGISTRY}
 
 
 def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Intents:
@@ -42,7 +40,8 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Intents:
     intents = _compiled(context)
     if context.problems:
         raise ConfigError(context.errors)
-    return replace(intents, warnings=context.warnings, source=read.source)
+    values = {kind: found for kind, found in intents.values.items() if not issubclass(kind, Interim)}
+    return replace(intents, values=values, warnings=context.warnings, source=read.source)
 
 
 def _note_unknown_tables(data: Iterable[str], variables: Mapping[Path, str], context: Context) -> None:
@@ -59,7 +58,7 @@ def _note_unknown_tables(data: Iterable[str], variables: Mapping[Path, str], con
 def _overridden(data: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     from neod.config.overrides import overridden
 
-    return overridden(data, speaking(environ))
+    return overridden(data, neo_variables(environ))
 
 
 def _validated(data: dict[str, Any], model: type[BaseModel], context: Context) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def _validated(data: dict[str, Any], model: type[BaseModel], context: Context) -
         problems.note(found, model, context)
         rest = _without(data, problems.entries(found, data, model))
         return _validated(rest, model, context)
-    return {name: getattr(checked, name) for name in checked.model_fields_set}
+    return {name: getattr(checked, name) for name in TABLES if name in checked.model_fields_set}
 
 
 def _without(data: dict[str, Any], entries: Iterable[Path]) -> dict[str, Any]:
@@ -85,20 +84,20 @@ def _without(data: dict[str, Any], entries: Iterable[Path]) -> dict[str, Any]:
 
 
 def _compiled(context: Context) -> Intents:
-    """Return the parts of all tables together; what is wrong with them is noted."""
-    parts = [
-        table.intents(context.sections[name], context) for name, table in TABLES.items() if name in context.sections
-    ]
-    whole = merged(parts)
-    for table in REGISTRY:
-        whole = table.whole(whole, context)
+    """Return the contributions of all tables; problems with them are noted."""
+    sections = context.sections
+    found = [one for name in sections for one in TABLES[name].contribute(sections[name], context)]
+    intents = gather(found)
+    for table in TABLES.values():
+        found += table.finalize(intents, context)
     context.settle()
-    for pair in () if context.problems else contradictions(whole.fragments):  # the rest, which no table foresaw
+    intents = gather(found)
+    for pair in () if context.problems else contradictions(intents.fragments):  # the rest, which no table foresaw
         here, there = sorted(pair, key=lambda want: _blame(want.origin))
         line = f" (line {there.origin.line})" if there.origin.line else ""
-        wrong = f"{here.key} would be {_value(here)} here, and {_value(there)} for {there.origin.path}{line}"
-        context.problem_at(here.origin, wrong, "leave it out here")
-    return whole
+        problem = f"{here.key} would be {_value(here)} here, and {_value(there)} for {there.origin.path}{line}"
+        context.problem_at(here.origin, problem, "leave it out here")
+    return intents
 
 
 def _blame(origin: Origin) -> tuple[bool, int]:
@@ -108,24 +107,3 @@ def _blame(origin: Origin) -> tuple[bool, int]:
 
 def _value(want: Want) -> str:
     return show(want.spec.value) if isinstance(want.spec, SysctlSpec) else str(want.spec)
-
-
-def merged(parts: Iterable[Intents]) -> Intents:
-    """Return the parts of several tables as one: tuples joined, settings where they differ from the default."""
-    parts = list(parts)
-    default = Intents(fragments=())
-    tuples = [field.name for field in fields(Intents) if isinstance(getattr(default, field.name), tuple)]
-    joined: dict[str, Any] = {name: tuple(item for part in parts for item in getattr(part, name)) for name in tuples}
-    return Intents(**joined, daemon=_settings(part.daemon for part in parts))
-
-
-def _settings(parts: Iterable[DaemonSettings]) -> DaemonSettings:
-    default = DaemonSettings()
-    said: dict[str, Any] = {}
-    for part in parts:
-        said |= {
-            field.name: getattr(part, field.name)
-            for field in fields(DaemonSettings)
-            if getattr(part, field.name) != getattr(default, field.name)
-        }
-    return DaemonSettings(**said)

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from neod.config.environment import DELIMITER, PREFIX, spelling
+from neod.config.environment import DELIMITER, PREFIX, canonical_case
 from neod.config.root import root
-from neod.features.checks import EnvText
+from neod.features.validation.checks import EnvText
 
 
 class Settings(BaseSettings):
@@ -47,7 +47,7 @@ def overridden(file: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
 def _over(file: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(file)
     for key, value in said.items():
-        name = spelling(key, file)
+        name = canonical_case(key, file)
         below = merged.get(name)
         merged[name] = _over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged

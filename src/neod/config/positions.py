@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from neod.features.text import Path
+from neod.features.validation.text import Path
 
 MAX_PARTS: Final = 16
 """Parts of one dotted key. The parser's time grows with their square."""
@@ -41,9 +41,9 @@ SCALAR: Final = re.compile(r"[^\s,\[\]{}#\"'=]++(?: [^\s,\[\]{}#\"'=]++)*+")
 class Unsafe(Exception):
     """The text would cost too much to parse; *offset* is where that shows."""
 
-    def __init__(self, offset: int, wrong: str, right: str) -> None:
-        super().__init__(wrong)
-        self.offset, self.wrong, self.right = offset, wrong, right
+    def __init__(self, offset: int, problem: str, hint: str) -> None:
+        super().__init__(problem)
+        self.offset, self.problem, self.hint = offset, problem, hint
 
 
 class _Stop(Exception):

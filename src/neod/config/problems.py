@@ -8,34 +8,34 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from neod.features.checks import Wrong
-from neod.features.context import Context
-from neod.features.text import Path, did_you_mean, show, toml
+from neod.features.validation.checks import InvalidValue
+from neod.features.validation.context import Context
+from neod.features.validation.text import Path, did_you_mean, show, toml
 
 MOST_ERRORS: Final = 1000
-KEY: Final = "[key]"  # pydantic's mark: the name of an entry is wrong, not its value
+KEY: Final = "[key]"  # pydantic's mark: the name of an entry is invalid, not its value
 
 
 def note(errors: Iterable[ErrorDetails], model: type[BaseModel], context: Context) -> None:
-    """Note the errors in *context*; of very many only the first, for nobody reads them all."""
+    """Report the errors to *context*, at most ``MOST_ERRORS`` of them."""
     for error in islice(errors, MOST_ERRORS):
         path: Path = tuple(part for part in error["loc"] if part != KEY)
         at_key = error["type"] in ("missing", "extra_forbidden") or KEY in error["loc"]
-        wrong = cast("Wrong | None", error.get("ctx", {}).get("error"))
-        if isinstance(wrong, Wrong) and wrong.index is not None:
-            path = (*path, wrong.index)
-        context.problem(path, *_words(error, path, wrong, model), at_key=at_key)
+        invalid = cast("InvalidValue | None", error.get("ctx", {}).get("error"))
+        if isinstance(invalid, InvalidValue) and invalid.index is not None:
+            path = (*path, invalid.index)
+        context.problem(path, *_texts(error, path, invalid, model), at_key=at_key)
 
 
-def _words(error: ErrorDetails, path: Path, wrong: Wrong | None, model: type[BaseModel]) -> tuple[str, str]:
-    """Return what is wrong, and what would be right."""
+def _texts(error: ErrorDetails, path: Path, invalid: InvalidValue | None, model: type[BaseModel]) -> tuple[str, str]:
+    """Return problem and hint."""
     match error["type"]:
         case "missing":
             return "is required", _example(path, model)
         case "extra_forbidden":
             return "there is no such key", did_you_mean(str(path[-1]), _keys(path[:-1], model))
-        case "value_error" if isinstance(wrong, Wrong):
-            return wrong.wrong, wrong.right or _example(path, model)
+        case "value_error" if isinstance(invalid, InvalidValue):
+            return invalid.problem, invalid.hint or _example(path, model)
         case "dict_type" | "model_type" | "model_attributes_type":
             return f"{show(error['input'])} is not a table", _table_example(path)
         case _:

@@ -52,8 +52,8 @@ def spawn(path: str, environ: Mapping[str, str] | None = None, answer: str = "in
             env=environ,
         )
     except OSError as error:
-        wrong = f"cannot start the process that reads it: {error.strerror}"
-        raise ReadingFailed((_line(path, wrong, "see what the host is short of"),)) from error
+        problem = f"cannot start the process that reads it: {error.strerror}"
+        raise ReadingFailed((_line(path, problem, "see what the host is short of"),)) from error
 
 
 def collect(child: Child, patience_s: float = PATIENCE_S) -> Intents:
@@ -75,8 +75,8 @@ def answer_of(child: Child, patience_s: float = PATIENCE_S) -> Any:
     except subprocess.TimeoutExpired:
         child.kill()
         child.communicate()
-        right = "look at what keeps the disk or the processors busy"
-        raise ReadingFailed((_line(_path(child), f"took longer than {patience_s:g} s to read", right),)) from None
+        hint = "look at what keeps the disk or the processors busy"
+        raise ReadingFailed((_line(_path(child), f"took longer than {patience_s:g} s to read", hint),)) from None
     size = HEADER.unpack_from(out)[0] if len(out) >= HEADER.size else -1
     if child.returncode != 0 or len(out) != HEADER.size + size:
         raise _obituary(child, err)
@@ -110,15 +110,15 @@ def _obituary(child: Child, err: bytes) -> ConfigError:
         return ConfigError((_line(path, "takes too much processor time to read", "make it smaller"),))
     how = f"status {child.returncode}" if child.returncode >= 0 else Signals(-child.returncode).name
     last = err.decode("utf-8", "replace").strip().rpartition("\n")[2] or "it said nothing"
-    wrong = f"the process that reads it ended with {how}: {last}"
-    return ReadingFailed((_line(path, wrong, "this is a fault of neo or of the host"),))
+    problem = f"the process that reads it ended with {how}: {last}"
+    return ReadingFailed((_line(path, problem, "this is a fault of neo or of the host"),))
 
 
 def _path(child: Child) -> str:
     return str(child.args[-1]) if isinstance(child.args, list) else ""
 
 
-def _line(path: str, wrong: str, right: str) -> str:
-    from neod.features.text import printable
+def _line(path: str, problem: str, hint: str) -> str:
+    from neod.features.validation.text import printable
 
-    return printable(f"{path}: {wrong}; {right}")
+    return printable(f"{path}: {problem}; {hint}")

@@ -1,15 +1,20 @@
 """The whole file as one pydantic model, assembled from the registry of tables; and its JSON Schema."""
 
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from neod.features.registry import REGISTRY
+from neod.features import NAMES
+from neod.features.table import Table
 
 DIALECT: Final = GenerateJsonSchema.schema_dialect  # 2020-12
 M = TypeVar("M", bound=BaseModel)
+
+TABLES: Final[dict[str, Table]] = {name: import_module(f"neod.features.{name}.schema").TABLE for name in NAMES}
+"""Every table of the file, by its name."""
 
 
 class Closed(BaseModel):
@@ -22,11 +27,11 @@ class Closed(BaseModel):
 def root(base: type[M]) -> type[M]:
     """Return the model of the file: *base* with a field for each table, absent by default."""
     tables: dict[str, Any] = {
-        table.name: (
+        name: (
             Annotated[table.section, WithJsonSchema(dict(table.schema))] if table.schema else table.section,
             Field(default=None, description=table.about),
         )
-        for table in REGISTRY
+        for name, table in TABLES.items()
     }
     model: type[M] = create_model("Neo", __base__=base, **tables)
     return model

@@ -23,6 +23,7 @@ from neod.daemon.supervisor import Supervisor
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
+from neod.features.daemon.compile import DaemonSettings
 from neod.features.mptcp.compile import STALE
 from neod.kernel.clock import SystemClock
 from neod.kernel.machine import machine_id
@@ -79,7 +80,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
     )
     config = ConfigStore(config_path, state_dir, clock, controller.revert)
     loaded = await asyncio.to_thread(config.load_initial, child)
-    settings = loaded.intents.daemon
+    settings = loaded.intents.settings(DaemonSettings)
     logs.configure(settings.log_level, settings.log_format)
     await controller.observe_links()
     config.start_with(loaded)

@@ -10,9 +10,11 @@ from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
 from neod.daemon.mptcp_controller import MptcpController
+from neod.features.daemon.compile import DaemonSettings
 from neod.features.intents import Intents
+from neod.features.parts import followed_links
 from neod.model.change import Report
-from neod.model.facts import FOREVER, Lease
+from neod.model.facts import FOREVER, DhcpClient, Lease
 from neod.model.key import AddressKey, LinkKey
 from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey
@@ -62,8 +64,8 @@ class Controller:
         """Work from *intents* from now on."""
         self.intents = intents
         changed = self.facts.adopt(intents)
-        self.queue.hint_keys((*changed, *(LinkKey("", uplink) for uplink in intents.follow)), cause)
-        self.dhcp.want(intents.dhcp)
+        self.queue.hint_keys((*changed, *(LinkKey("", uplink) for uplink in followed_links(intents))), cause)
+        self.dhcp.want(intents.of(DhcpClient))
         self.mptcp.want(intents)
         self.dhcp.on_pass_done(None, self.state.observed)
 
@@ -105,7 +107,7 @@ class Controller:
     async def _pass(self, hints: Hints) -> None:
         report = await self.reconciler.run(hints)
         if hints.everything:
-            self._next_resync = self.clock.boottime() + self.intents.daemon.resync_s
+            self._next_resync = self.clock.boottime() + self.intents.settings(DaemonSettings).resync_s
         self._polls.plan(hints, self.clock.boottime())
         self._publish(report, hints)
         self.dhcp.on_pass_done(self._links_of(report, hints), self.state.observed)

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.features.intents import Intents
-from neod.model.facts import Nic
+from neod.features.parts import PathInfo, followed_links
+from neod.model.facts import DhcpClient, Nic
 from neod.model.key import Key, LinkKey
 from neod.model.ports import Rtnl
 from neod.model.want import Fact, FactKey
@@ -31,10 +32,10 @@ class FactCollector:
 
     def adopt(self, intents: Intents) -> set[Key]:
         """Work for *intents*; return the keys whose desired spec changed by that."""
-        self._tables = {path.table: path.name for path in intents.paths}
-        self._leased = frozenset(client.link for client in intents.dhcp)
-        self._parents = frozenset(path.parent for path in intents.paths if path.parent)
-        self._follower.want(intents.follow)
+        self._tables = {path.table: path.name for path in intents.of(PathInfo)}
+        self._leased = frozenset(client.link for client in intents.of(DhcpClient))
+        self._parents = frozenset(path.parent for path in intents.of(PathInfo) if path.parent)
+        self._follower.want(followed_links(intents))
         return self._requested(self._state.desired.replace(intents.fragments, self.known))
 
     @property

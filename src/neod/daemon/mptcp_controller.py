@@ -8,8 +8,9 @@ from typing import Any, Final, Protocol
 
 from neod.daemon.event_log import EventLog
 from neod.daemon.netns import NamespaceContext
-from neod.features.intents import Candidate, Intents, PathManagement
-from neod.features.mptcp.compile import address_of, best_first
+from neod.features.intents import Intents
+from neod.features.mptcp.compile import PathManagement, address_of, best_first
+from neod.features.parts import Candidate, PathInfo
 from neod.kernel import mptcp
 from neod.kernel.mptcp import PathEvents
 from neod.kinds import KINDS
@@ -96,11 +97,11 @@ class MptcpController:
     def want(self, intents: Intents) -> None:
         """Work for *intents* from now on."""
         by_netns: dict[str, list[Candidate]] = {}
-        for one in intents.candidates:
+        for one in intents.of(Candidate):
             by_netns.setdefault(one.netns, []).append(one)
         self._candidates = {netns: best_first(found) for netns, found in by_netns.items()}
-        self._wanted = {one.netns: one for one in intents.path_managers}
-        links = (name for path in intents.paths for name in (path.name, path.parent))
+        self._wanted = {one.netns: one for one in intents.of(PathManagement)}
+        links = (name for path in intents.of(PathInfo) for name in (path.name, path.parent))
         self._known_links = frozenset(filter(None, links))
         self._impossible = {n: why for n, why in self._impossible.items() if n in self._wanted}
         self._stale = True

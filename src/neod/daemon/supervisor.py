@@ -11,6 +11,9 @@ from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
 from neod.daemon.controller import Controller
 from neod.daemon.netns import NamespaceRegistry
+from neod.features.daemon.compile import DaemonSettings
+from neod.features.metrics.compile import MetricsSettings
+from neod.features.parts import PathInfo
 from neod.model.errors import NeoError
 from neod.model.marks import PROTOCOL
 from neod.observability.logs import Log
@@ -74,7 +77,7 @@ class Supervisor:
                 ]
                 await self._stop.wait()
                 self._notify.stopping()
-                if self._controller.intents.daemon.on_stop == "remove":
+                if self._controller.intents.settings(DaemonSettings).on_stop == "remove":
                     await self._control.down()
                 for task in tasks:
                     task.cancel()
@@ -120,7 +123,7 @@ class Supervisor:
         controller, server = self._controller, self._metrics_server
 
         def wanted() -> str:
-            return controller.intents.daemon.metrics_listen
+            return controller.intents.settings(MetricsSettings).listen
 
         with closing(server):
             while True:
@@ -139,7 +142,7 @@ class Supervisor:
             self._notify.ready()
             self._log.info("ready", objects=len(controller.state.desired.specs))
         out_of_sync = len(controller.state.status.out_of_sync)
-        paths = len(controller.intents.paths)
+        paths = len(controller.intents.of(PathInfo))
         state = "converged" if controller.converged else f"{out_of_sync} drifts, {len(controller.waiting())} waiting"
         stale = "; file on disk has errors" if self._config.problems else ""
         self._notify.status(f"{paths} paths: {state}{stale}")

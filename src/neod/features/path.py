@@ -1,7 +1,7 @@
 """What addresses of one interface need to be paths of their own: routes, table, rule. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Final
@@ -10,9 +10,9 @@ from neod.kinds.address import AddressKey, AddressSpec, slack
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
-from neod.model.facts import FOREVER, Lease
+from neod.model.facts import FOREVER, Followed, Lease
 from neod.model.marks import RULE_PRIORITY_BASE
-from neod.model.want import FactKey, Facts, Origin, Want
+from neod.model.want import FactKey, Facts, Fragment, Origin, Want
 
 EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
 ON_THE_LINK: Final = IPv4Address("0.0.0.0")
@@ -35,7 +35,7 @@ it the kernel deletes the new one along. Source: net/ipv4/devinet.c, __inet_del_
 
 @dataclass(frozen=True, slots=True)
 class Addressing:
-    """One IPv4 address as a link got it, from whomever."""
+    """One IPv4 address of a link, whoever configured it."""
 
     ip: IPv4Address
     prefix_length: int
@@ -44,7 +44,7 @@ class Addressing:
     mtu: int | None = None  # bytes, of what leaves through the routes; None leaves the link's
     valid_until: float = FOREVER
     slack_s: float = 0.0
-    lease: str = ""  # in words; empty where no lease told it
+    lease: str = ""  # its server; empty where it is not leased
 
     def holds(self, ip: IPv4Address) -> bool:
         """Whether *ip* is in the subnet of the address."""
@@ -53,7 +53,7 @@ class Addressing:
 
 
 @dataclass(frozen=True, slots=True)
-class PathFragment:
+class PathFragment(Fragment):
     """One leased or static address: on its link, in its table, with its rule.
 
     On an uplink neod is the only one who configures the NIC, so the host
@@ -102,6 +102,16 @@ class PathFragment:
             yield Want(key, via(self.link, given, given.gateway), self.origin, given.lease)
 
 
+def followed(seen: Followed) -> tuple[Addressing, ...]:
+    """Return the addresses of an uplink, first the one whose subnet holds the gateway: it is the source there."""
+    given = [Addressing(ip, length) for ip, length in seen.addresses]
+    if seen.gateway is None or not given:
+        return tuple(given)
+    first = next((one for one in given if one.holds(seen.gateway)), given[0])
+    others = (one for one in given if one is not first)
+    return (replace(first, gateway=seen.gateway), *others)
+
+
 def leased(lease: Lease, link_mtu: int) -> Addressing:
     """Return what *lease* gives its link, whose MTU is *link_mtu* bytes.
 
@@ -130,7 +140,7 @@ def _parsed(routes: Iterable[tuple[str, IPv4Address]]) -> Iterator[tuple[IPv4Net
             continue
 
 
-def route_mtu(told: int | None, link_mtu: int) -> int | None:
+def route_mtu(option_26: int | None, link_mtu: int) -> int | None:
     """Return the MTU for routes that option 26 asks for; None if it is absent, absurd or no smaller than the link's.
 
     The kernel believes a route's MTU even where the link's is smaller, so
@@ -138,7 +148,7 @@ def route_mtu(told: int | None, link_mtu: int) -> int | None:
 
     Source: include/net/ip.h, ip_dst_mtu_maybe_forward.
     """
-    return told if told is not None and SMALLEST_MTU <= told < link_mtu else None
+    return option_26 if option_26 is not None and SMALLEST_MTU <= option_26 < link_mtu else None
 
 
 @lru_cache(maxsize=1024)

@@ -1,34 +1,34 @@
-"""What the registry holds of one TOML table."""
+"""Registry entry for one TOML table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from neod.features.context import Context
 from neod.features.intents import Intents
+from neod.features.validation.context import Context
 
-Whole = Callable[[Intents, Context], Intents]
 
-
-def unchanged(intents: Intents, context: Context) -> Intents:
-    """Leave the whole as it is."""
-    return intents
+def nothing_more(intents: Intents, context: Context) -> Iterable[object]:
+    """Return no further contributions."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of the file: what may stand in it, and what it asks for."""
+    """One table of the file: what may stand in it, and what it contributes."""
 
-    name: str
     about: str  # for people: JSON Schema, man page
     section: Any
     """A ``Section``, or ``dict[name type, Section]`` for tables with a name: ``[uplinks.ens3]``."""
 
-    intents: Callable[[Any, Context], Intents]
-    """(section, context) -> its part of the whole. The parts are put together field by field."""
+    contribute: Callable[[Any, Context], Iterable[object]]
+    """(section, context) -> its fragments and values."""
 
-    whole: Whole = unchanged
-    """(the parts of all tables, context) -> the same with what follows from more than one table."""
+    finalize: Callable[[Intents, Context], Iterable[object]] = nothing_more
+    """(the contributions of all tables, context) -> what follows from more than one table.
+
+    It is called where the table is absent, too.
+    """
 
     schema: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """JSON Schema of the table where its type does not say enough; empty otherwise."""

@@ -8,7 +8,7 @@ process that reads the file hands them to the daemon.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Final
 
 from neod.model.facts import Followed, Host, Lease, Multipath, Nic
 from neod.model.key import Key
@@ -33,6 +33,9 @@ class FactKey:
     name: str = ""
 
 
+HOST: Final = FactKey("host")
+"""The input that holds what is true of the host as a whole."""
+
 Fact = Lease | Followed | Host | Multipath | Nic
 Facts = Mapping[FactKey, Fact]
 
@@ -47,23 +50,27 @@ class Want:
     lease: str = ""  # what a lease contributed, in words; empty where none did
 
 
-class Fragment(Protocol):
-    """A part of desired state. Equal units compile to equal wants. Pure and picklable."""
+class Fragment:
+    """A part of desired state. Equal fragments compile to equal wants. A frozen value, pure and picklable."""
 
-    @property
-    def name(self) -> str:
-        """A stable and unique name: ``macvlans.neo/neo3``."""
-        ...
+    __slots__ = ()
+
+    if TYPE_CHECKING:  # a field of some fragments; dataclasses would take a property of ours for its default
+
+        @property
+        def name(self) -> str:
+            """A stable and unique name: ``macvlans.neo/neo3``."""
+            ...
 
     @property
     def needs(self) -> tuple[FactKey, ...]:
         """The facts it reads; it may be compiled while some are missing."""
-        ...
+        return ()
 
     def compile(self, facts: Facts) -> Iterable[Want]:
         """Return what should exist given *facts*; a missing fact yields fewer wants, never an error."""
-        ...
+        raise NotImplementedError
 
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return what is still missing, in words for people: ``a lease for neo3``."""
-        ...
+        """Return what is still missing, for people: ``a lease for neo3``."""
+        return ()

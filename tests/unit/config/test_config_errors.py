@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from neod.config.load import load
-from neod.features.registry import REGISTRY
+from neod.config.root import TABLES
 from neod.model.errors import ConfigError
 
 GOLDEN = Path(__file__).with_name("errors.txt").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def test_a_file_that_says_nothing_never_means_that_nothing_is_desired(file, text
 
 def test_a_table_like_no_other_is_told_which_there_are(file):
     file.write_text("[zzz]\n")
-    names = ", ".join(sorted(table.name for table in REGISTRY))
+    names = ", ".join(sorted(TABLES))
     assert problems(file) == [f"neo.toml:1:2: zzz: there is no such table; known here: {names}"]
 
 

@@ -5,13 +5,17 @@ from pathlib import Path
 import pytest
 
 from neod.config.load import load
+from neod.features.forwards.compile import ForwardInfo
 from neod.features.intents import Intents
+from neod.features.namespaces.compile import NamespaceInfo
+from neod.features.parts import PathInfo
+from neod.features.races.compile import RaceRequest
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "etc/examples"
 ROLE = {
-    "campus": lambda intents: len(intents.paths) == 9 and intents.races,
-    "relay": lambda intents: intents.forwards and not intents.paths,
-    "proxy": lambda intents: intents.namespaces and not intents.paths,
+    "campus": lambda intents: len(intents.of(PathInfo)) == 9 and intents.of(RaceRequest),
+    "relay": lambda intents: intents.of(ForwardInfo) and not intents.of(PathInfo),
+    "proxy": lambda intents: intents.of(NamespaceInfo) and not intents.of(PathInfo),
 }
 
 

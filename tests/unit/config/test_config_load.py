@@ -11,11 +11,14 @@ from typing import get_args
 import pytest
 
 from neod.config.load import load
-from neod.features.intents import DaemonSettings, Intents
+from neod.config.root import TABLES
+from neod.features.daemon.compile import DaemonSettings
+from neod.features.intents import Intents
 from neod.features.macvlans.compile import MacvlanFragment, ParentFragment
 from neod.features.macvlans.host import HostFragment
+from neod.features.metrics.compile import MetricsSettings
+from neod.features.parts import PathInfo
 from neod.features.path import PathFragment
-from neod.features.registry import REGISTRY
 from neod.features.sysctl.compile import SysctlFragment
 from neod.features.uplinks.compile import FollowFragment
 from neod.kinds import KINDS
@@ -39,9 +42,13 @@ def read(tmp_path):
     return reading
 
 
-def unit(intents, name):
+def fragment(intents, name):
     (found,) = [one for one in intents.fragments if one.name == name]
     return found
+
+
+def follow(intents):
+    return [path.name for path in intents.of(PathInfo) if path.ipv4 == "follow"]
 
 
 def line_of(text):
@@ -61,6 +68,8 @@ def nowhere(value):
         return re.sub(r"neo\.toml:\d+:\d+:", "", value)
     if isinstance(value, tuple):
         return tuple(nowhere(item) for item in value)
+    if isinstance(value, dict):
+        return {key: nowhere(item) for key, item in value.items()}
     if is_dataclass(value):
         return replace(value, **{field.name: nowhere(getattr(value, field.name)) for field in fields(value)})
     return value
@@ -72,13 +81,13 @@ def nowhere(value):
 def test_a_group_of_macvlans_has_a_link_and_a_path_for_each_number(read):
     intents = read(SAMPLE)
     origin = Origin("macvlans.neo", line_of("[macvlans.neo]"))
-    assert unit(intents, "macvlans.neo/neo1") == MacvlanFragment(
+    assert fragment(intents, "macvlans.neo/neo1") == MacvlanFragment(
         "macvlans.neo/neo1", "neo1", "ens3", "private", "", None, origin
     )
-    assert unit(intents, "macvlans.neo/neo1/path") == PathFragment(
+    assert fragment(intents, "macvlans.neo/neo1/path") == PathFragment(
         "macvlans.neo/neo1/path", "neo1", None, None, 1, None, False, origin
     )
-    assert [path.name for path in intents.paths if path.origin.path.startswith("macvlans.neo")] == [
+    assert [path.name for path in intents.of(PathInfo) if path.origin.path.startswith("macvlans.neo")] == [
         f"neo{number}" for number in range(1, 9)
     ]
 
@@ -86,34 +95,34 @@ def test_a_group_of_macvlans_has_a_link_and_a_path_for_each_number(read):
 def test_an_override_counts_for_its_interface_and_is_its_origin(read):
     intents = read(SAMPLE)
     origin = Origin("macvlans.neo.override.neo3", line_of("[macvlans.neo.override.neo3]"))
-    assert unit(intents, "macvlans.neo/neo3").mac == "02:4e:65:6f:00:03"
-    assert unit(intents, "macvlans.neo/neo3/path").table == 133
-    assert unit(intents, "macvlans.neo/neo3").origin == unit(intents, "macvlans.neo/neo3/path").origin == origin
-    assert unit(intents, "macvlans.neo/neo4").mac == ""
+    assert fragment(intents, "macvlans.neo/neo3").mac == "02:4e:65:6f:00:03"
+    assert fragment(intents, "macvlans.neo/neo3/path").table == 133
+    assert fragment(intents, "macvlans.neo/neo3").origin == fragment(intents, "macvlans.neo/neo3/path").origin == origin
+    assert fragment(intents, "macvlans.neo/neo4").mac == ""
 
 
 def test_an_override_says_only_what_it_says(read):
     intents = read(SAMPLE)
-    link, path = unit(intents, "macvlans.fix/fix9"), unit(intents, "macvlans.fix/fix9/path")
+    link, path = fragment(intents, "macvlans.fix/fix9"), fragment(intents, "macvlans.fix/fix9/path")
     assert (link.parent, link.mode, link.mtu) == ("ens3", "vepa", 1400)
     assert (path.ipv4, path.gateway, path.table) == (None, None, 49)
 
 
 def test_static_addresses_go_to_the_interfaces_in_the_order_of_their_numbers(read):
     intents = read(SAMPLE)
-    path = unit(intents, "macvlans.fix/fix2/path")
+    path = fragment(intents, "macvlans.fix/fix2/path")
     assert (path.ipv4, path.gateway) == (IPv4Interface("10.8.0.6/16"), IPv4Address("10.8.0.1"))
 
 
 def test_macs_make_one_interface_each_and_are_written_in_lower_case(read):
     intents = read(SAMPLE)
-    assert [unit(intents, f"macvlans.mac/mac{number}").mac for number in (1, 2)] == [
+    assert [fragment(intents, f"macvlans.mac/mac{number}").mac for number in (1, 2)] == [
         "02:00:00:00:00:0a",
         "02:00:00:00:00:0b",
     ]
 
 
-def test_every_nic_below_macvlans_has_one_unit(read):
+def test_every_nic_below_macvlans_has_one_fragment(read):
     parents = [one for one in read(SAMPLE).fragments if isinstance(one, ParentFragment)]
     assert [one.link for one in parents] == ["ens3", "ens4"]
 
@@ -121,19 +130,19 @@ def test_every_nic_below_macvlans_has_one_unit(read):
 def test_an_uplink_follows_by_default(read):
     intents = read("[uplinks.ens3]\ntable = 33\n")
     assert intents.fragments[0] == FollowFragment("uplinks.ens3", "ens3", 33, Origin("uplinks.ens3", 1))
-    assert intents.follow == ("ens3",)
-    assert intents.dhcp == ()
+    assert follow(intents) == ["ens3"]
+    assert intents.of(DhcpClient) == ()
 
 
 def test_an_uplink_that_neod_configures_is_in_the_main_table_too(read):
     intents = read(SAMPLE)
-    assert unit(intents, "uplinks.ens4").main
-    assert unit(intents, "uplinks.ens4").ipv4 == IPv4Interface("10.9.0.5/24")
-    assert unit(intents, "uplinks.eth0.100").ipv4 is None
+    assert fragment(intents, "uplinks.ens4").main
+    assert fragment(intents, "uplinks.ens4").ipv4 == IPv4Interface("10.9.0.5/24")
+    assert fragment(intents, "uplinks.eth0.100").ipv4 is None
 
 
 def test_dhcp_clients_are_the_links_that_lease_and_name_their_wire(read):
-    clients = {client.link: client for client in read(SAMPLE).dhcp}
+    clients = {client.link: client for client in read(SAMPLE).of(DhcpClient)}
     assert clients["eth0.100"] == DhcpClient("eth0.100", "eth0.100", "")
     assert clients["neo3"] == DhcpClient("neo3", "ens3", "02:4e:65:6f:00:03")
     assert clients["fix9"] == DhcpClient("fix9", "ens3", "")
@@ -142,7 +151,7 @@ def test_dhcp_clients_are_the_links_that_lease_and_name_their_wire(read):
 
 
 def test_paths_say_what_status_shows(read):
-    paths = {path.name: path for path in read(SAMPLE).paths}
+    paths = {path.name: path for path in read(SAMPLE).of(PathInfo)}
     assert (paths["ens3"].parent, paths["ens3"].ipv4, paths["ens3"].table, paths["ens3"].mptcp) == (
         "",
         "follow",
@@ -194,20 +203,31 @@ def test_the_host_makes_room_for_the_neighbours_of_all_paths(read):
 
 
 def test_settings_of_two_tables_come_together(read):
-    assert read(SAMPLE).daemon == DaemonSettings(resync_s=90.0, metrics_listen="127.0.0.1:0")
+    assert read(SAMPLE).settings(DaemonSettings) == DaemonSettings(resync_s=90.0)
+    assert read(SAMPLE).settings(MetricsSettings) == MetricsSettings("127.0.0.1:0")
 
 
-@pytest.mark.parametrize("table", ["daemon", "metrics", "uplinks", "macvlans", "sysctl"])
-def test_a_table_alone_asks_for_nothing_and_may(read, table):
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        ("daemon", {DaemonSettings: (DaemonSettings(),)}),
+        ("metrics", {MetricsSettings: (MetricsSettings(),)}),
+        ("uplinks", {}),
+        ("macvlans", {}),
+        ("sysctl", {}),
+    ],
+)
+def test_a_table_alone_asks_for_nothing_and_may(read, table, values):
     intents = read(f"[{table}]\n")
-    assert intents == Intents(fragments=(), source=intents.source)
+    assert intents == Intents(fragments=(), values=values, source=intents.source)
 
 
 def test_the_defaults_of_the_file_are_those_of_the_daemon(read):
-    assert read("[daemon]\n[metrics]\n").daemon == DaemonSettings()
+    for kind in (DaemonSettings, MetricsSettings):
+        assert read("[daemon]\n[metrics]\n").of(kind) == (kind(),)
 
 
-def test_all_units_have_names_of_their_own(read):
+def test_all_fragments_have_names_of_their_own(read):
     names = [one.name for one in read(SAMPLE).fragments]
     assert len(set(names)) == len(names)
 
@@ -229,7 +249,7 @@ def test_all_units_have_names_of_their_own(read):
     ],
 )
 def test_durations_are_what_systemd_writes(read, text, seconds):
-    assert read(f'[daemon]\nresync = "{text}"\n').daemon.resync_s == pytest.approx(seconds)
+    assert read(f'[daemon]\nresync = "{text}"\n').settings(DaemonSettings).resync_s == pytest.approx(seconds)
 
 
 def test_a_slash_thirty_two_may_have_its_gateway_anywhere(read):
@@ -243,7 +263,7 @@ def test_a_slash_thirty_one_has_two_hosts(read):
 
 def test_a_group_may_have_more_than_252_interfaces_with_another_table_base(read):
     intents = read(GROUP + "count = 4000\ntable_base = 1000\n")
-    assert intents.paths[-1].table == 5000
+    assert intents.of(PathInfo)[-1].table == 5000
 
 
 # ── warnings ──────────────────────────────────────────────────────────────────
@@ -286,26 +306,32 @@ def test_eight_macvlans_are_no_reason_to_warn(read):
 @pytest.mark.parametrize(
     ("environ", "found"),
     [
-        ({"NEO_DAEMON__LOG_LEVEL": "debug"}, lambda intents: intents.daemon.log_level == "debug"),
-        ({"NEO_METRICS__LISTEN": "[::1]:9110"}, lambda intents: intents.daemon.metrics_listen == "[::1]:9110"),
-        ({"NEO_MACVLANS__NEO__COUNT": "3"}, lambda intents: len(intents.dhcp) == 3),
-        ({"NEO_MACVLANS__NEO__MPTCP": '["signal"]'}, lambda intents: intents.paths[0].mptcp == ("signal",)),
+        ({"NEO_DAEMON__LOG_LEVEL": "debug"}, lambda intents: intents.settings(DaemonSettings).log_level == "debug"),
+        (
+            {"NEO_METRICS__LISTEN": "[::1]:9110"},
+            lambda intents: intents.settings(MetricsSettings).listen == "[::1]:9110",
+        ),
+        ({"NEO_MACVLANS__NEO__COUNT": "3"}, lambda intents: len(intents.of(DhcpClient)) == 3),
+        ({"NEO_MACVLANS__NEO__MPTCP": '["signal"]'}, lambda intents: intents.of(PathInfo)[0].mptcp == ("signal",)),
         ({"NEO_MACVLANS__NEO__OVERRIDE__NEO1__MTU": "1280"}, lambda intents: intents.fragments[0].mtu == 1280),
         (
             {
                 "NEO_MACVLANS__NEO__IPV4": '["10.0.0.2/24", "10.0.0.3/24"]',
                 "NEO_MACVLANS__NEO__GATEWAY": "10.0.0.1",
             },
-            lambda intents: intents.paths[1].ipv4 == "static",
+            lambda intents: intents.of(PathInfo)[1].ipv4 == "static",
         ),
-        ({"NEO_UPLINKS__ENS9__TABLE": "9"}, lambda intents: intents.follow == ("ens9",)),
-        ({"NEO_UPLINKS__ENS9": '{"table": 9, "ipv4": "dhcp"}'}, lambda intents: intents.dhcp[0].link == "ens9"),
+        ({"NEO_UPLINKS__ENS9__TABLE": "9"}, lambda intents: follow(intents) == ["ens9"]),
+        (
+            {"NEO_UPLINKS__ENS9": '{"table": 9, "ipv4": "dhcp"}'},
+            lambda intents: intents.of(DhcpClient)[0].link == "ens9",
+        ),
         (
             {"NEO_SYSCTL": '{"net.ipv4.ip_forward": 1}'},
             lambda intents: sysctls(intents) == {"net/ipv4/ip_forward": "1"},
         ),
-        ({"neo_daemon__on_stop": "remove"}, lambda intents: intents.daemon.on_stop == "remove"),
-        ({"NEO_DAEMON__LOG_LEVEL": ""}, lambda intents: intents.daemon.log_level == "warning"),
+        ({"neo_daemon__on_stop": "remove"}, lambda intents: intents.settings(DaemonSettings).on_stop == "remove"),
+        ({"NEO_DAEMON__LOG_LEVEL": ""}, lambda intents: intents.settings(DaemonSettings).log_level == "warning"),
     ],
 )
 def test_a_variable_outranks_the_file(read, environ, found):
@@ -314,12 +340,12 @@ def test_a_variable_outranks_the_file(read, environ, found):
 
 def test_a_variable_finds_the_entry_however_the_file_spells_it(read):
     intents = read("[uplinks.enP1s0]\ntable = 5\n", {"NEO_UPLINKS__ENP1S0__TABLE": "6"})
-    assert [(path.name, path.table) for path in intents.paths] == [("enP1s0", 6)]
+    assert [(path.name, path.table) for path in intents.of(PathInfo)] == [("enP1s0", 6)]
 
 
 def test_what_a_variable_says_has_no_line(read):
     intents = read("[daemon]\n", {"NEO_UPLINKS__ENS9__TABLE": "9"})
-    assert intents.paths[0].origin.line == 0
+    assert intents.of(PathInfo)[0].origin.line == 0
 
 
 def test_a_variable_of_somebody_else_is_a_warning(read):
@@ -360,7 +386,8 @@ def keys_said(section):
             yield from keys_said(value)
 
 
-@pytest.mark.parametrize("table", [table for table in REGISTRY if table.name != "sysctl"], ids=lambda table: table.name)
-def test_the_sample_says_all_that_can_be_said(table):
-    entry = get_args(table.section)[1] if get_args(table.section) else table.section
-    assert entry.model_fields.keys() <= set(keys_said(tomllib.loads(SAMPLE)[table.name]))
+@pytest.mark.parametrize("name", [name for name in TABLES if name != "sysctl"])
+def test_the_sample_says_all_that_can_be_said(name):
+    section = TABLES[name].section
+    entry = get_args(section)[1] if get_args(section) else section
+    assert entry.model_fields.keys() <= set(keys_said(tomllib.loads(SAMPLE)[name]))

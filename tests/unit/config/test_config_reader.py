@@ -11,6 +11,8 @@ import pytest
 from neod.config import reader
 from neod.config.__main__ import allowed_cpu_s
 from neod.config.load import load
+from neod.features.daemon.compile import DaemonSettings
+from neod.features.parts import PathInfo
 from neod.model.errors import ConfigError, ReadingFailed
 
 SAMPLE = Path(__file__).with_name("sample.toml")
@@ -42,7 +44,7 @@ async def test_the_loop_turns_while_the_child_reads():
         await asyncio.sleep(0.001)
         turns += 1
     assert turns > 10
-    assert (await reading).paths
+    assert (await reading).of(PathInfo)
 
 
 async def test_a_reader_that_is_cancelled_leaves_no_child(tmp_path, monkeypatch):
@@ -74,8 +76,9 @@ def test_what_is_wrong_comes_over_line_by_line(tmp_path):
 def test_the_variables_that_are_given_count_and_ours_do_not(tmp_path, monkeypatch):
     monkeypatch.setenv("NEO_DAEMON__LOG_LEVEL", "error")
     intents = reader.collect(reader.spawn(str(SAMPLE), {"NEO_DAEMON__ON_STOP": "remove"}))
-    assert (intents.daemon.log_level, intents.daemon.on_stop) == ("info", "remove")
-    assert reader.collect(reader.spawn(str(SAMPLE))).daemon.log_level == "error"
+    settings = intents.settings(DaemonSettings)
+    assert (settings.log_level, settings.on_stop) == ("info", "remove")
+    assert reader.collect(reader.spawn(str(SAMPLE))).settings(DaemonSettings).log_level == "error"
 
 
 def test_the_python_path_and_the_working_directory_of_the_child_are_ours(tmp_path, monkeypatch):
@@ -83,7 +86,7 @@ def test_the_python_path_and_the_working_directory_of_the_child_are_ours(tmp_pat
         (tmp_path / name).write_text("raise SystemExit(3)\n")
     monkeypatch.chdir(tmp_path)
     environ = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nonexistent"}
-    assert reader.collect(reader.spawn(str(SAMPLE), environ)).paths
+    assert reader.collect(reader.spawn(str(SAMPLE), environ)).of(PathInfo)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from typing import get_args
 import pytest
 
 from neod.config.load import load
-from neod.config.root import json_schema
-from neod.features.registry import REGISTRY
-from neod.features.text import toml
+from neod.config.root import TABLES, json_schema
+from neod.features.parts import PathInfo
+from neod.features.validation.text import toml
 from neod.model.errors import ConfigError
 
 INSTALLED = Path(__file__).parents[3] / "etc" / "neo.toml"
 SCHEMA = json_schema()
-SECTIONS = [table for table in REGISTRY if table.name != "sysctl"]  # whose keys are the kernel's
+SECTIONS = {name: table.section for name, table in TABLES.items() if name != "sysctl"}  # whose keys are the kernel's
 
 
 def properties(schema, path=()):
@@ -39,7 +39,7 @@ def test_the_schema_is_json_of_the_dialect_2020_12():
 
 
 def test_the_schema_knows_every_table_and_no_other():
-    assert set(SCHEMA["properties"]) == {table.name for table in REGISTRY}
+    assert set(SCHEMA["properties"]) == set(TABLES)
     assert SCHEMA["additionalProperties"] is False
 
 
@@ -76,19 +76,19 @@ def test_an_override_has_no_defaults_for_the_group_has_them():
 
 
 def section_of(table):
-    return get_args(table.section)[1] if get_args(table.section) else table.section
+    return get_args(table)[1] if get_args(table) else table
 
 
 # where an example of a section is tried, and what stands there beside it
 PLACES = {
-    section_of(table).__name__: f"[{table.name}{'.neo' if get_args(table.section) else ''}]" for table in SECTIONS
+    section_of(table).__name__: f"[{name}{'.neo' if get_args(table) else ''}]" for name, table in SECTIONS.items()
 }
 PLACES["Override"] = '[macvlans.neo]\nparent = "ens3"\ncount = 1\n[macvlans.neo.override.neo1]'
 GIVEN = {
     section_of(table).__name__: {
         name: field.examples[0] for name, field in section_of(table).model_fields.items() if field.is_required()
     }
-    for table in SECTIONS
+    for table in SECTIONS.values()
 }
 VLAN = {"kind": "vlan", "parent": "ens3", "id": 100}
 KIND_WITH = {"ports": "bridge", "mode": "bond", "stp": "bridge", "vlan_filtering": "bridge"}  # keys of one kind of link
@@ -136,9 +136,9 @@ def test_the_installed_file_is_right_once_its_examples_are_taken_in(tmp_path):
     file = tmp_path / "neo.toml"
     file.write_text(uncommented(text), encoding="utf-8")
     intents = load(file, {})
-    assert [path.name for path in intents.paths] == ["ens3", *(f"neo{number}" for number in range(1, 9))]
+    assert [path.name for path in intents.of(PathInfo)] == ["ens3", *(f"neo{number}" for number in range(1, 9))]
 
 
 def test_the_installed_file_shows_every_table():
     text = uncommented(INSTALLED.read_text(encoding="utf-8"))
-    assert tomllib.loads(text).keys() == {table.name for table in REGISTRY}
+    assert tomllib.loads(text).keys() == set(TABLES)

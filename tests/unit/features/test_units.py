@@ -5,7 +5,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from neod.features.macvlans.compile import MacvlanFragment, ParentFragment, derived_mac
+from neod.features.mac import derived_mac
+from neod.features.macvlans.compile import MacvlanFragment, ParentFragment
 from neod.features.macvlans.host import HostFragment
 from neod.features.path import PathFragment, route_mtu
 from neod.features.sysctl.compile import SysctlFragment

@@ -6,7 +6,7 @@ from typing import Any
 from neod.control.verbs.status import PathRow
 from neod.daemon.controller import Controller
 from neod.daemon.views.objects import why_not_in_sync
-from neod.features.intents import PathInfo
+from neod.features.parts import PathInfo
 from neod.model.facts import FOREVER, Lease
 from neod.model.key import Key
 from neod.model.status import SEVERITY, Phase
@@ -15,8 +15,8 @@ from neod.model.want import FactKey
 
 def path_keys(controller: Controller) -> dict[str, list[Key]]:
     """Return the desired keys of every path: its link, addresses, table, rules and sysctls."""
-    tables = {path.table: path.name for path in controller.intents.paths}
-    found: dict[str, list[Key]] = {path.name: [] for path in controller.intents.paths}
+    tables = {path.table: path.name for path in controller.intents.of(PathInfo)}
+    found: dict[str, list[Key]] = {path.name: [] for path in controller.intents.of(PathInfo)}
     for key, spec in controller.state.desired.specs.items():
         name = controller.state.kind_of(key).path(key, spec, tables)
         if name in found:
@@ -87,7 +87,7 @@ def path_rows(controller: Controller, name: str | None = None, keys: Collection[
     belongs, waits = path_keys(controller), waits_by_path(controller)
     return tuple(
         path_row(controller, path, belongs[path.name], waits.get(path.name, ()))
-        for path in controller.intents.paths
+        for path in controller.intents.of(PathInfo)
         if name in (None, path.name) or not set(belongs[path.name]).isdisjoint(keys)
     )
 

@@ -6,7 +6,8 @@ from typing import Final
 from neod.control.verbs.paths import ConnectionRow, PathsReply, SubflowRow
 from neod.daemon.controller import Controller
 from neod.daemon.doctor.context import ProbeContext, ProbedPath
-from neod.features.mptcp.compile import address_of
+from neod.features.mptcp.compile import PathManagement, address_of
+from neod.features.parts import Candidate, PathInfo
 from neod.kinds.mptcp import EndpointKey
 from neod.model.errors import KernelError
 from neod.model.facts import Multipath
@@ -94,16 +95,16 @@ def _state(flow: FlowSeen) -> str:
 
 def probe_context(controller: Controller, server: tuple[str, int] | None) -> ProbeContext:
     """Return what the probes of MPTCP look at: the addresses that are to be paths, and what the kernel holds."""
-    parents = {path.name: path.parent for path in controller.intents.paths}
+    parents = {path.name: path.parent for path in controller.intents.of(PathInfo)}
     known_addresses = [
-        (one.name, address_of(one, controller.facts.known)) for one in controller.intents.candidates if not one.netns
+        (one.name, address_of(one, controller.facts.known)) for one in controller.intents.of(Candidate) if not one.netns
     ]
     seen = controller.state.observed.named_by(EndpointKey, "")
     endpoints = [(str(key.ip), one.spec.id, one.owned) for key, one in seen.items()]
     known = controller.facts.known.get(FactKey("mptcp", ""))
     return ProbeContext(
         paths=tuple(ProbedPath(name, str(found[0]), parents.get(name, "")) for name, found in known_addresses if found),
-        manager="neod" if any(not one.netns for one in controller.intents.path_managers) else "kernel",
+        manager="neod" if any(not one.netns for one in controller.intents.of(PathManagement)) else "kernel",
         unmanageable=known.unmanageable if isinstance(known, Multipath) else "",
         endpoints=tuple(sorted(endpoints)),
         server=server,

@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable
 
 from neod.control.verbs.status import ForwardRow, NamespaceRow
 from neod.daemon.controller import Controller
+from neod.features.forwards.compile import ForwardInfo
+from neod.features.namespaces.compile import NamespaceInfo
 from neod.model.key import Key, NetnsKey
 from neod.model.status import SEVERITY, Phase
 
@@ -13,7 +15,7 @@ def forward_rows(controller: Controller) -> tuple[ForwardRow, ...]:
     state, detail = _worst(controller, [key for key in translation_keys(controller) if not key.netns])
     return tuple(
         ForwardRow(one.name, one.protocol, one.ports, one.to, one.snat, state, detail)
-        for one in controller.intents.forwards
+        for one in controller.intents.of(ForwardInfo)
     )
 
 
@@ -28,7 +30,7 @@ def namespace_rows(controller: Controller) -> tuple[NamespaceRow, ...]:
             one.relay_addresses,
             *_worst(controller, namespace_keys(controller, one.name, one.links)),
         )
-        for one in controller.intents.namespaces
+        for one in controller.intents.of(NamespaceInfo)
     )
 
 

@@ -12,6 +12,7 @@ from neod.daemon.views import roles
 from neod.daemon.views.names import keys_of
 from neod.daemon.views.objects import drift_row, object_rows
 from neod.daemon.views.path_rows import path_in, path_rows
+from neod.features.parts import PathInfo
 from neod.model.change import Report
 from neod.model.status import SEVERITY, Phase
 from neod.observability.metrics_server import MetricsServer
@@ -93,7 +94,7 @@ def drifts(controller: Controller) -> list[Drift]:
         controller.state.status.out_of_sync.items(), key=lambda kt: (SEVERITY[kt[1].phase], str(kt[0]))
     )
     rows = [drift_row(controller, key, status) for key, status in out_of_sync]
-    origins = {path.name: str(path.origin) for path in controller.intents.paths}
+    origins = {path.name: str(path.origin) for path in controller.intents.of(PathInfo)}
     for unit, texts in controller.waiting().items():
         rows.append(Drift(unit, str(Phase.BLOCKED), waits_for=texts, origin=origins.get(path_in(unit), "")))
     return rows

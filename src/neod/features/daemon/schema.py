@@ -1,13 +1,14 @@
 """``[daemon]``: how neod itself works."""
 
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from neod.features.context import Context
-from neod.features.fields import Section, duration_s, word
-from neod.features.intents import DaemonSettings, Intents
+from neod.features.daemon.compile import DaemonSettings
 from neod.features.table import Table
+from neod.features.validation.context import Context
+from neod.features.validation.fields import Section, duration_s, one_of
 
 
 class Daemon(Section):
@@ -24,7 +25,7 @@ class Daemon(Section):
     ] = "60s"
     on_stop: Annotated[
         str,
-        word("keep", "remove"),
+        one_of("keep", "remove"),
         Field(
             description="What a stop leaves. keep: everything stays as it is. remove: all that neod made goes.",
             examples=["keep"],
@@ -32,12 +33,12 @@ class Daemon(Section):
     ] = "keep"
     log_level: Annotated[
         str,
-        word("debug", "info", "warning", "error"),
+        one_of("debug", "info", "warning", "error"),
         Field(description="The least important messages that are logged.", examples=["info"]),
     ] = "info"
     log_format: Annotated[
         str,
-        word("auto", "json", "console"),
+        one_of("auto", "json", "console"),
         Field(
             description="auto: for the journal under systemd, for people on a terminal. json: one object a line. "
             "console: for people.",
@@ -46,10 +47,9 @@ class Daemon(Section):
     ] = "auto"
 
 
-def intents(section: Daemon, context: Context) -> Intents:
-    """Return the settings."""
-    settings = DaemonSettings(float(section.resync), section.on_stop, section.log_level, section.log_format)
-    return Intents(fragments=(), daemon=settings)
+def contribute(section: Daemon, context: Context) -> Iterator[DaemonSettings]:
+    """Yield the settings."""
+    yield DaemonSettings(float(section.resync), section.on_stop, section.log_level, section.log_format)
 
 
-TABLE: Final = Table(name="daemon", about="How neod itself works.", section=Daemon, intents=intents)
+TABLE: Final = Table(about="How neod itself works.", section=Daemon, contribute=contribute)

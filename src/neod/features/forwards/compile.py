@@ -2,47 +2,38 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
-from neod.kinds.sysctl import SysctlKey, SysctlSpec
+from neod.features.forwarding import forwarding
 from neod.model.nat import Dnat, Ip, NatRule, SnatTo
-from neod.model.want import FactKey, Facts, Origin, Want
-
-FORWARDING: Final = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
-ON: Final = SysctlSpec("1")
-
-
-def forwarding(version: int, origin: Origin) -> Want:
-    """Return the sysctl that lets packets of an IP version pass through the host."""
-    return Want(SysctlKey("", FORWARDING[version]), ON, origin)
+from neod.model.want import Facts, Fragment, Origin, Want
 
 
 @dataclass(frozen=True, slots=True)
-class ForwardingFragment:
-    """What a forward needs beside translation."""
+class ForwardInfo:
+    """One row of the forwards in ``neodctl status``."""
+
+    name: str
+    protocol: str
+    ports: tuple[str, ...]
+    to: str
+    snat: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingFragment(Fragment):
+    """What a forward needs beside NAT."""
 
     name: str  # ``forwards.proxy``
     version: int
     origin: Origin
 
-    @property
-    def needs(self) -> tuple[FactKey, ...]:
-        """Return nothing."""
-        return ()
-
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the sysctl."""
         yield forwarding(self.version, self.origin)
 
-    def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return nothing."""
-        return ()
 
-
-def forward_rules(
-    dnat: Dnat,
-    snat: Ip | str,
-) -> tuple[NatRule, ...]:
+def forward_rules(dnat: Dnat, snat: Ip | str) -> tuple[NatRule, ...]:
     """Return the rules of one port or range; *snat* is ``masquerade``, ``none`` or an address."""
     if snat == "none":
         return (dnat,)

@@ -1,19 +1,18 @@
 """``[forwards.NAME]``: ports of a relay that it hands on to another host."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Interface
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from neod.features import netchecks
-from neod.features.context import Context
-from neod.features.fields import Checked, GroupName, LinkName, Section, word
-from neod.features.forwards.compile import ForwardingFragment, forward_rules
-from neod.features.intents import ForwardInfo, Intents, NatPart
-from neod.features.namespaces.compile import ends
+from neod.features.forwards.compile import ForwardInfo, ForwardingFragment, forward_rules
+from neod.features.intents import Intents
+from neod.features.parts import NatPart, OwnAddress
 from neod.features.table import Table
-from neod.features.text import Path, natural, show
+from neod.features.validation import network
+from neod.features.validation.context import Context
+from neod.features.validation.fields import GroupName, LinkName, Section, Validator, one_of
+from neod.features.validation.text import Path, natural_sort_key, show
 from neod.model.nat import Dnat, Ip, ports_text
 
 PORTS_SCHEMA: Final = {
@@ -21,7 +20,7 @@ PORTS_SCHEMA: Final = {
     "minItems": 1,
     "items": {
         "anyOf": [
-            {"type": "integer", "minimum": 1, "maximum": netchecks.LAST_PORT},
+            {"type": "integer", "minimum": 1, "maximum": network.LAST_PORT},
             {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$"},
         ]
     },
@@ -31,12 +30,12 @@ PORTS_SCHEMA: Final = {
 class Forward(Section):
     """Ports that are handed on."""
 
-    protocol: Annotated[str, word("tcp", "udp"), Field(description="The protocol of the ports.", examples=["tcp"])] = (
-        "tcp"
-    )
+    protocol: Annotated[
+        str, one_of("tcp", "udp"), Field(description="The protocol of the ports.", examples=["tcp"])
+    ] = "tcp"
     ports: Annotated[
         tuple[tuple[int, int], ...],
-        Checked(netchecks.ports, PORTS_SCHEMA),
+        Validator(network.ports, PORTS_SCHEMA),
         Field(description="Ports and ranges of ports of this host.", examples=[[443, "8000-8010"]]),
     ]
     interface: Annotated[
@@ -46,7 +45,7 @@ class Forward(Section):
     ] = ""
     to: Annotated[
         tuple[Ip, int | None],
-        Checked(netchecks.target, {"type": "string"}),
+        Validator(network.target, {"type": "string"}),
         Field(
             description="Where they go: an address, of either family, and a port if it is to be another one. All ports "
             "go to that one then.",
@@ -55,7 +54,7 @@ class Forward(Section):
     ]
     snat: Annotated[
         Ip | str,
-        Checked(netchecks.source, {"type": "string"}),
+        Validator(network.source, {"type": "string"}),
         Field(
             description="The source that the packets get, so that the answers come back. masquerade: the address of "
             "the interface they leave by. Or an address of this host. none: theirs stays, and the other host must "
@@ -73,14 +72,12 @@ class Forward(Section):
     ] = False
 
 
-def intents(section: dict[str, Forward], context: Context) -> Intents:
-    """Return a part of the translation, a row, and the sysctl, for each forward."""
-    own = dict(_own_addresses(context))
-    units, parts, rows = [], [], []
-    for name, forward in sorted(section.items(), key=natural):
+def contribute(section: dict[str, Forward], context: Context) -> Iterator[object]:
+    """Yield a part of the NAT rules, the sysctl, and a row, for each forward."""
+    for name, forward in sorted(section.items(), key=natural_sort_key):
         place: Path = ("forwards", name)
         origin = context.origin(*place)
-        _check(forward, place, own, context)
+        _check_snat(forward, place, context)
         to, port = forward.to
         rules = [
             (rule, (*place, "ports"))
@@ -89,10 +86,9 @@ def intents(section: dict[str, Forward], context: Context) -> Intents:
                 Dnat(forward.protocol, first, last, to, port, forward.interface, forward.hairpin), forward.snat
             )
         ]
-        parts.append(NatPart(tuple(rules), origin))
-        units.append(ForwardingFragment(f"forwards.{name}", to.version, origin))
-        rows.append(_row(name, forward, place, context))
-    return Intents(fragments=tuple(units), nat=tuple(parts), forwards=tuple(rows))
+        yield NatPart(tuple(rules), origin)
+        yield ForwardingFragment(f"forwards.{name}", to.version, origin)
+        yield _row(name, forward, place, context)
 
 
 def _row(name: str, forward: Forward, place: Path, context: Context) -> ForwardInfo:
@@ -103,11 +99,8 @@ def _row(name: str, forward: Forward, place: Path, context: Context) -> ForwardI
     return ForwardInfo(name, forward.protocol, ports, where, str(forward.snat), context.origin(*place))
 
 
-def _check(forward: Forward, place: Path, own: dict[Ip, str], context: Context) -> None:
+def _check_snat(forward: Forward, place: Path, context: Context) -> None:
     to, _ = forward.to
-    if to in own:
-        wrong = f"{to} is an address of this host, says {own[to]}"
-        context.problem((*place, "to"), wrong, "write the address of the host that gets the packets")
     if isinstance(forward.snat, str):
         return
     if forward.snat.version != to.version:
@@ -115,26 +108,25 @@ def _check(forward: Forward, place: Path, own: dict[Ip, str], context: Context) 
             (*place, "snat"), f"{forward.snat} is IPv{forward.snat.version}, and {to} is not", "write one like it"
         )
     elif forward.snat == to:
-        wrong = f"{show(str(to))} would send to itself"
-        context.problem((*place, "snat"), wrong, "write an address of this host")
+        problem = f"{show(str(to))} would send to itself"
+        context.problem((*place, "snat"), problem, "write an address of this host")
 
 
-def _own_addresses(context: Context) -> Iterator[tuple[Ip, str]]:
-    """Yield the addresses of this host that the file says, and where."""
-    for name, uplink in context.sections.get("uplinks", {}).items():
-        if isinstance(uplink.ipv4, IPv4Interface):
-            yield uplink.ipv4.ip, f"uplinks.{name}"
-    for name, group in context.sections.get("macvlans", {}).items():
-        for interface in group.ipv4 if not isinstance(group.ipv4, str) else ():
-            yield interface.ip, f"macvlans.{name}"
-    for name, namespace in context.sections.get("namespaces", {}).items():
-        for subnet in namespace.subnet:
-            yield ends(subnet)[0], f"namespaces.{name}"
+def finalize(intents: Intents, context: Context) -> tuple[()]:
+    """Report the forwards that lead to an address of this host itself."""
+    own = {one.ip: one.holder for one in intents.of(OwnAddress)}
+    forwards: dict[str, Forward] = context.sections.get("forwards") or {}
+    for name, forward in forwards.items():
+        to, _ = forward.to
+        if to in own:
+            problem = f"{to} is an address of this host, says {own[to]}"
+            context.problem(("forwards", name, "to"), problem, "write the address of the host that gets the packets")
+    return ()
 
 
 TABLE: Final = Table(
-    name="forwards",
     about="What a relay hands on: ports of this host to another host, by name.",
-    section=dict[GroupName, Forward],
-    intents=intents,
+    section=dict[Annotated[str, GroupName], Forward],
+    contribute=contribute,
+    finalize=finalize,
 )

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from neod.features.macvlans.compile import HOST, derived_mac
+from neod.features.mac import derived_mac
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.port import PortKey, PortSpec
 from neod.model.facts import Host
-from neod.model.want import FactKey, Facts, Origin, Want
+from neod.model.want import HOST, FactKey, Facts, Fragment, Origin, Want
 
 MIIMON_MS: Final = 100
 """How often a bond looks at the carrier of its ports. The kernel's own default is never.
@@ -18,7 +18,7 @@ Source: Documentation/networking/bonding.rst, "miimon".
 
 
 @dataclass(frozen=True, slots=True)
-class LinkFragment:
+class LinkFragment(Fragment):
     """One link and its ports."""
 
     link: str

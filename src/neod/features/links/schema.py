@@ -6,13 +6,14 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from neod.features.checks import Wrong, each, first_twice, link_name
-from neod.features.context import Context
-from neod.features.fields import LINK_PATTERN, Checked, LinkName, MacOrAuto, Section, whole, word
 from neod.features.intents import Intents
 from neod.features.links.compile import MIIMON_MS, LinkFragment
+from neod.features.parts import PathInfo
 from neod.features.table import Table
-from neod.features.text import Path, any_of, path_text, show
+from neod.features.validation.checks import InvalidValue, each, first_twice, link_name
+from neod.features.validation.context import Context
+from neod.features.validation.fields import LINK_PATTERN, LinkName, MacOrAuto, Section, Validator, integer, one_of
+from neod.features.validation.text import Path, any_of, path_text, show
 
 KINDS: Final = ("vlan", "bond", "bridge", "dummy")
 MODES: Final = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
@@ -31,10 +32,10 @@ KINDS_OF: Final[Mapping[str, tuple[str, ...]]] = {
 def _ports(value: object) -> tuple[str, ...]:
     """Return a list of different links."""
     if not isinstance(value, list | tuple):
-        raise Wrong(f"{show(value)} is not a list in brackets")
+        raise InvalidValue(f"{show(value)} is not a list in brackets")
     found: tuple[str, ...] = each(link_name, value)
     if twice := first_twice(found):
-        raise Wrong(f"{show(twice)} stands there twice")
+        raise InvalidValue(f"{show(twice)} stands there twice")
     return found
 
 
@@ -54,7 +55,7 @@ class Link(Section):
 
     kind: Annotated[
         str,
-        word(*KINDS),
+        one_of(*KINDS),
         Field(
             description="What it is. vlan: a tagged network on a NIC. bond: several NICs as one. bridge: a switch. "
             "dummy: a link that leads nowhere.",
@@ -65,16 +66,16 @@ class Link(Section):
         str, LinkName, Field(description="vlan: the NIC that it is on; required with one.", examples=["ens3"])
     ] = ""
     id: Annotated[
-        int | None, whole(1, 4094), Field(description="vlan: its number; required with one.", examples=[100])
+        int | None, integer(1, 4094), Field(description="vlan: its number; required with one.", examples=[100])
     ] = None
     protocol: Annotated[
         str,
-        word("802.1q", "802.1ad"),
+        one_of("802.1q", "802.1ad"),
         Field(description="vlan: how frames are tagged. 802.1ad: the outer tag of two.", examples=["802.1q"]),
     ] = "802.1q"
     ports: Annotated[
         tuple[str, ...],
-        Checked(_ports, PORTS_SCHEMA),
+        Validator(_ports, PORTS_SCHEMA),
         Field(
             description="bond, bridge: the NICs in it. neod sets them up, and puts them back as they were when they "
             "are taken out; a NIC that is a port of something else is left there, and shown as a conflict. A bond "
@@ -84,7 +85,7 @@ class Link(Section):
     ] = ()
     mode: Annotated[
         str,
-        word(*MODES),
+        one_of(*MODES),
         Field(
             description="bond: how the NICs share the work. active-backup needs nothing of the switch, 802.3ad (LACP) "
             "needs a group of ports there.",
@@ -105,18 +106,18 @@ class Link(Section):
     ] = "auto"
     mtu: Annotated[
         int | None,
-        whole(576, 65535),
+        integer(576, 65535),
         Field(description="MTU in bytes. Absent: the kernel's choice, for a vlan that of the NIC.", examples=[1500]),
     ] = None
 
 
-def intents(section: dict[str, Link], context: Context) -> Intents:
-    """Return a fragment for each link."""
+def contribute(section: dict[str, Link], context: Context) -> Iterator[LinkFragment]:
+    """Yield a fragment for each link."""
     for name, link in sorted(section.items()):
         _claim(name, link, context)
         _check(link, ("links", name), context)
     _check_circles(section, context)
-    return Intents(fragments=tuple(_fragment(name, link, context) for name, link in sorted(section.items())))
+    yield from (_fragment(name, link, context) for name, link in sorted(section.items()))
 
 
 def _fragment(name: str, link: Link, context: Context) -> LinkFragment:
@@ -196,18 +197,18 @@ def _all_below(name: str, section: Mapping[str, Link]) -> set[str]:
     return found
 
 
-def finalize(all_of_it: Intents, context: Context) -> Intents:
+def finalize(intents: Intents, context: Context) -> Iterable[object]:
     """Check the links against paths: a macvlan is no NIC, and a port has neither addresses nor macvlans."""
     section: Mapping[str, Link] = context.sections.get("links", {})
-    macvlans = {path.name for path in all_of_it.paths if path.parent}
-    uplinks = {path.name for path in all_of_it.paths if not path.parent}
-    parents = {path.parent for path in all_of_it.paths if path.parent}
+    macvlans = {path.name for path in intents.of(PathInfo) if path.parent}
+    uplinks = {path.name for path in intents.of(PathInfo) if not path.parent}
+    parents = {path.parent for path in intents.of(PathInfo) if path.parent}
     for name in sorted(section):
         for place, below in _below(name, section):
             if below in macvlans:
                 context.problem(place, f"{below} is a macvlan of this file", "name a NIC, as `ip link` lists it")
         _check_ports(name, section[name].ports, uplinks, parents, context)
-    return all_of_it
+    return ()
 
 
 def _check_ports(name: str, ports: Iterable[str], uplinks: set[str], parents: set[str], context: Context) -> None:
@@ -223,9 +224,8 @@ def _check_ports(name: str, ports: Iterable[str], uplinks: set[str], parents: se
 
 
 TABLE: Final = Table(
-    name="links",
     about="Links that neod makes and owns, by name: to be the parents of macvlans, or uplinks.",
-    section=dict[LinkName, Link],
-    intents=intents,
-    whole=finalize,
+    section=dict[Annotated[str, LinkName], Link],
+    contribute=contribute,
+    finalize=finalize,
 )

@@ -1,18 +1,15 @@
 """One macvlan of ``[macvlans]``: the link and its sysctls; and what the NIC below it needs. Pure."""
 
-import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
+from neod.features.mac import derived_mac
 from neod.features.path import PROMOTE
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.facts import Host, Nic
-from neod.model.want import FactKey, Facts, Origin, Want
-
-HOST: Final = FactKey("host")
+from neod.model.want import HOST, FactKey, Facts, Fragment, Origin, Want
 
 ONE_SEGMENT: Final = {
     "arp_ignore": SysctlSpec("1"),
@@ -35,12 +32,6 @@ Source: Documentation/networking/ip-sysctl.rst.
 MACVLAN_SYSCTLS: Final = {**ONE_SEGMENT, "promote_secondaries": PROMOTE}
 
 
-@lru_cache(maxsize=4096)
-def derived_mac(machine_id: str, link: str) -> str:
-    """Return the MAC of *link* on that machine: locally administered, unicast, the same for ever."""
-    return "02:" + hmac.digest(machine_id.encode(), link.encode(), "sha256")[:5].hex(":")
-
-
 def conf(link: str, values: dict[str, SysctlSpec], origin: Origin) -> Iterator[Want]:
     """Yield the IPv4 sysctls of one interface."""
     for name, spec in values.items():
@@ -48,7 +39,7 @@ def conf(link: str, values: dict[str, SysctlSpec], origin: Origin) -> Iterator[W
 
 
 @dataclass(frozen=True, slots=True)
-class MacvlanFragment:
+class MacvlanFragment(Fragment):
     """One macvlan as a link. Its address is a ``PathFragment``: it changes with the lease, and this does not."""
 
     name: str  # ``macvlans.neo/neo3``
@@ -81,7 +72,7 @@ class MacvlanFragment:
 
 
 @dataclass(frozen=True, slots=True)
-class ParentFragment:
+class ParentFragment(Fragment):
     """The NIC below macvlans: without these sysctls it answers for all their addresses itself."""
 
     link: str
@@ -92,18 +83,9 @@ class ParentFragment:
         """Return ``macvlans/parent ens3``."""
         return f"macvlans/parent {self.link}"
 
-    @property
-    def needs(self) -> tuple[FactKey, ...]:
-        """Return nothing."""
-        return ()
-
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the sysctls."""
         return conf(self.link, ONE_SEGMENT, self.origin)
-
-    def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return nothing."""
-        return ()
 
 
 def _machine_id(facts: Facts) -> str:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from neod.features.macvlans.compile import HOST
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.facts import Host
-from neod.model.want import FactKey, Facts, Origin, Want
+from neod.model.want import HOST, FactKey, Facts, Fragment, Origin, Want
 
 NEIGHBOURS_A_PATH: Final = {"gc_thresh1": 4, "gc_thresh2": 8, "gc_thresh3": 16}
 """The neighbour table is one for all interfaces. Each path has entries of its own: gateway, DHCP server, and who else
@@ -19,7 +18,7 @@ Source: net/core/neighbour.c, neigh_alloc.
 
 
 @dataclass(frozen=True, slots=True)
-class HostFragment:
+class HostFragment(Fragment):
     """The host: neighbour thresholds for so many paths. Larger values that somebody set are left alone."""
 
     paths: int
@@ -48,7 +47,3 @@ class HostFragment:
     def thresholds(self) -> dict[str, int]:
         """Return how large each sysctl has to be at least."""
         return {f"net/ipv4/neigh/default/{name}": self.paths * each for name, each in NEIGHBOURS_A_PATH.items()}
-
-    def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return nothing: it is not worth waiting for."""
-        return ()

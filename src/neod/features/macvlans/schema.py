@@ -3,19 +3,19 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from neod.features.checks import LINK_NAME_BYTES, MOST_INTERFACES, gateway_problem, table_wrong
-from neod.features.context import Context
-from neod.features.fields import GroupName
-from neod.features.intents import Candidate, Intents, PathInfo
+from neod.features.intents import Intents
 from neod.features.macvlans.compile import MacvlanFragment, ParentFragment
-from neod.features.macvlans.group_schema import Group, Override
 from neod.features.macvlans.host import HostFragment
+from neod.features.macvlans.sections import Group, Override
+from neod.features.parts import Candidate, ExplicitSysctl, OwnAddress, PathInfo
 from neod.features.path import PathFragment
-from neod.features.sysctl.compile import SysctlFragment
 from neod.features.table import Table
-from neod.features.text import Path, did_you_mean, path_text
+from neod.features.validation.checks import LINK_NAME_BYTES, MOST_INTERFACES, gateway_problem, table_wrong
+from neod.features.validation.context import Context
+from neod.features.validation.fields import GroupName
+from neod.features.validation.text import Path, did_you_mean, path_text
 from neod.model.facts import DhcpClient
 from neod.model.want import Fragment, Origin
 
@@ -74,8 +74,8 @@ class Interface:
         """Return its MAC; empty if it is derived."""
         if self.from_macs:
             return (self.group.macs or ())[self.index]
-        told: str = self.says("mac")
-        return "" if told == "auto" else told
+        mac: str = self.says("mac")
+        return "" if mac == "auto" else mac
 
     @property
     def from_macs(self) -> bool:
@@ -100,8 +100,8 @@ class Interface:
         return self.path("table" if self.overrides("table") else "table_base")
 
 
-def intents(section: dict[str, Group], context: Context) -> Intents:
-    """Return two units and a path for each interface, and a unit for each NIC below."""
+def contribute(section: dict[str, Group], context: Context) -> Iterator[object]:
+    """Yield two fragments and a path for each interface, and a fragment for each NIC below."""
     interfaces: list[Interface] = []
     for name, group in sorted(section.items()):
         interfaces += expand(name, group, MOST_INTERFACES - len(interfaces), context)
@@ -109,26 +109,28 @@ def intents(section: dict[str, Group], context: Context) -> Intents:
     for one in interfaces:
         _claim(one, context)
         _check(one, parent_of, context)
-    units: list[Fragment] = [unit for one in interfaces for unit in _units(one)]
+        yield from _fragments(one)
+        yield from _values(one)
     parents = {one.says("parent"): ParentFragment(one.says("parent"), one.origin) for one in reversed(interfaces)}
-    return Intents(
-        fragments=(*units, *(parents[name] for name in sorted(parents))),
-        paths=tuple(_path_info(one) for one in interfaces),
-        dhcp=tuple(DhcpClient(one.name, one.says("parent"), one.mac) for one in interfaces if one.leased),
-        candidates=tuple(_candidate(one) for one in interfaces if one.says("mptcp")),
-    )
+    yield from (parents[name] for name in sorted(parents))
 
 
-def _units(one: Interface) -> Iterator[Fragment]:
+def _fragments(one: Interface) -> Iterator[Fragment]:
     name = f"macvlans.{one.group_path[1]}/{one.name}"
     mtu = one.says("mtu")
     yield MacvlanFragment(name, one.name, one.says("parent"), one.says("mode"), one.mac, mtu, one.origin)
     yield PathFragment(f"{name}/path", one.name, one.static, one.gateway, one.table, mtu, False, one.origin)
 
 
-def _path_info(one: Interface) -> PathInfo:
+def _values(one: Interface) -> Iterator[object]:
     kind = "dhcp" if one.leased else "static"
-    return PathInfo(one.name, one.says("parent"), kind, one.table, one.says("mptcp"), one.origin)
+    yield PathInfo(one.name, one.says("parent"), kind, one.table, one.says("mptcp"), one.origin)
+    if one.leased:
+        yield DhcpClient(one.name, one.says("parent"), one.mac)
+    if one.static is not None:
+        yield OwnAddress(one.static.ip, f"macvlans.{one.group_path[1]}")
+    if one.says("mptcp"):
+        yield _candidate(one)
 
 
 def _candidate(one: Interface) -> Candidate:
@@ -142,8 +144,8 @@ def expand(name: str, group: Group, room: int, context: Context) -> list[Interfa
     place: Path = ("macvlans", name)
     numbers = _numbers(group, place, context)
     if len(numbers) > room:
-        wrong = f"with these there are more than {MOST_INTERFACES} interfaces in the file"
-        context.problem(place, wrong, "ask for fewer", at_key=True)
+        problem = f"with these there are more than {MOST_INTERFACES} interfaces in the file"
+        context.problem(place, problem, "ask for fewer", at_key=True)
     if not 0 < len(numbers) <= room:
         return []
     origin = context.origin(*place)
@@ -161,8 +163,8 @@ def _numbers(group: Group, place: Path, context: Context) -> Collection[int]:
         context.problem(place, "nothing says how many interfaces there are", "write e.g. count = 8", at_key=True)
         return ()
     for key in said[1:]:
-        wrong = f"{said[0]} says already which interfaces there are"
-        context.problem((*place, key), wrong, f"keep one of {' and '.join(said)}", at_key=True)
+        problem = f"{said[0]} says already which interfaces there are"
+        context.problem((*place, key), problem, f"keep one of {' and '.join(said)}", at_key=True)
     match said[0]:
         case "ids" if isinstance(group.ids, tuple):
             return group.ids
@@ -176,22 +178,22 @@ def _check_group(found: list[Interface], group: Group, place: Path, context: Con
     """Note what is wrong with the group as a whole."""
     first, last, number = found[0].name, found[-1].name, len(found)
     if len(last) > LINK_NAME_BYTES:
-        wrong = f"{last} has {len(last)} bytes, and the kernel takes at most {LINK_NAME_BYTES} for an interface"
-        context.problem(place, wrong, "give the group a shorter name", at_key=True)
+        problem = f"{last} has {len(last)} bytes, and the kernel takes at most {LINK_NAME_BYTES} for an interface"
+        context.problem(place, problem, "give the group a shorter name", at_key=True)
     for name in sorted(group.override.keys() - {one.name for one in found})[:MOST_TOLD]:
-        wrong = f"no interface of this group has that name; it has {first}" + (f" to {last}" if number > 1 else "")
+        problem = f"no interface of this group has that name; it has {first}" + (f" to {last}" if number > 1 else "")
         guess = did_you_mean(name, (one.name for one in found))
-        context.problem((*place, "override", name), wrong, guess if guess.startswith("did") else "", at_key=True)
+        context.problem((*place, "override", name), problem, guess if guess.startswith("did") else "", at_key=True)
     if group.mac != "auto" and group.macs:
         context.problem((*place, "mac"), "macs says the MACs already", "keep one of the two", at_key=True)
     elif group.mac != "auto" and number > 1:
         context.problem((*place, "mac"), f"one MAC for {number} interfaces", "write macs = [...] instead of count")
     if group.ipv4 and len(group.ipv4) != number:
-        wrong = f"{len(group.ipv4)} addresses for {number} interface{'s' if number > 1 else ''}"
-        context.problem((*place, "ipv4"), wrong, "write one for each, in the order of their numbers")
+        problem = f"{len(group.ipv4)} addresses for {number} interface{'s' if number > 1 else ''}"
+        context.problem((*place, "ipv4"), problem, "write one for each, in the order of their numbers")
     if group.gateway is not None and all(one.leased for one in found):
-        wrong = "a gateway goes with static addresses, and these are leased"
-        context.problem((*place, "gateway"), wrong, "leave it out, or list the addresses in ipv4")
+        problem = "a gateway goes with static addresses, and these are leased"
+        context.problem((*place, "gateway"), problem, "leave it out, or list the addresses in ipv4")
     _warn(found, group, place, context)
 
 
@@ -208,8 +210,8 @@ def _claim(one: Interface, context: Context) -> None:
     """Claim what only one interface may have."""
     name, base = one.name, one.table - one.number
     context.claim("the interface", name, path_text(one.group_path), one.group_path, "a name is there once")
-    right = f"write e.g. table_base = {(base // 1000 + 1) * 1000}"
-    context.claim("the table", one.table, name, one.table_path, "write another" if one.overrides("table") else right)
+    hint = f"write e.g. table_base = {(base // 1000 + 1) * 1000}"
+    context.claim("the table", one.table, name, one.table_path, "write another" if one.overrides("table") else hint)
     if one.mac and (one.index == 0 or one.from_macs or one.overrides("mac")):
         path = (*one.path("macs"), one.index) if one.from_macs else one.path("mac")
         context.claim("the MAC", one.mac, name, path, "every interface has a MAC of its own")
@@ -221,37 +223,30 @@ def _check(one: Interface, parent_of: dict[str, str], context: Context) -> None:
     """Note what is wrong with one interface; of a thousand with the same fault in the same place, the first."""
     if (parent := one.says("parent")) in parent_of:
         below = parent_of[parent]
-        right = f'name the NIC below, e.g. parent = "{below}"' if below not in parent_of else "name a NIC"
-        context.problem(one.path("parent"), f"{parent} is itself a macvlan of this file", right)
-    if wrong := table_wrong(one.table):
-        right = "write another" if one.overrides("table") else "write e.g. table_base = 1000"
-        context.problem(one.table_path, f"{one.name} cannot have it: {wrong}", right, once=True)
+        hint = f'name the NIC below, e.g. parent = "{below}"' if below not in parent_of else "name a NIC"
+        context.problem(one.path("parent"), f"{parent} is itself a macvlan of this file", hint)
+    if problem := table_wrong(one.table):
+        hint = "write another" if one.overrides("table") else "write e.g. table_base = 1000"
+        context.problem(one.table_path, f"{one.name} cannot have it: {problem}", hint, once=True)
     if one.overrides("table") and one.overrides("table_base"):
         context.problem(one.path("table_base"), "table says it already", "keep one of the two", at_key=True)
     if one.overrides("gateway") and one.leased:
-        wrong = "a gateway goes with a static address, and this one is leased"
-        context.problem(one.path("gateway"), wrong, "leave it out, or write the address in ipv4")
+        problem = "a gateway goes with a static address, and this one is leased"
+        context.problem(one.path("gateway"), problem, "leave it out, or write the address in ipv4")
     if one.overrides("ipv4") and len(one.says("ipv4")) > 1:
         context.problem(one.path("ipv4"), f"{len(one.says('ipv4'))} addresses for one interface", "write one")
-    if one.static is not None and (fault := gateway_problem(one.static, one.gateway)):
+    if one.static is not None and (invalid := gateway_problem(one.static, one.gateway)):
         path = one.path("ipv4" if one.gateway is None else "gateway")
-        context.problem(path, f"{one.name}: {fault.wrong}", fault.right, once=True)
+        context.problem(path, f"{one.name}: {invalid.problem}", invalid.hint, once=True)
 
 
-def whole(all_of_it: Intents, context: Context) -> Intents:
-    """Add the unit of the host, which makes room for the neighbours of all paths together."""
-    paths = all_of_it.paths
-    if not paths:
-        return all_of_it
-    host = HostFragment(len(paths), paths[0].origin)
-    said = {
-        path: value
-        for unit in all_of_it.fragments
-        if isinstance(unit, SysctlFragment)
-        for path, value, _ in unit.values
-    }
-    enough = (path for path, least in host.thresholds().items() if path in said and _reaches(said[path], least))
-    return replace(all_of_it, fragments=(*all_of_it.fragments, replace(host, leave=frozenset(enough))))
+def finalize(intents: Intents, context: Context) -> Iterator[HostFragment]:
+    """Yield the fragment of the host, which makes room for the neighbours of all paths together."""
+    if paths := intents.of(PathInfo):
+        host = HostFragment(len(paths), paths[0].origin)
+        explicit = {one.path: one.value for one in intents.of(ExplicitSysctl) if not one.netns}
+        enough = (path for path, n in host.thresholds().items() if path in explicit and _reaches(explicit[path], n))
+        yield replace(host, leave=frozenset(enough))
 
 
 def _reaches(value: str, least: int) -> bool:
@@ -259,9 +254,8 @@ def _reaches(value: str, least: int) -> bool:
 
 
 TABLE: Final = Table(
-    name="macvlans",
     about="Groups of macvlans. neod creates them on a NIC, and gives each an address, a routing table and a rule.",
-    section=dict[GroupName, Group],
-    intents=intents,
-    whole=whole,
+    section=dict[Annotated[str, GroupName], Group],
+    contribute=contribute,
+    finalize=finalize,
 )

@@ -1,13 +1,14 @@
 """``[metrics]``: numbers for Prometheus."""
 
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from neod.features.context import Context
-from neod.features.fields import Listen, Section
-from neod.features.intents import DaemonSettings, Intents
+from neod.features.metrics.compile import MetricsSettings
 from neod.features.table import Table
+from neod.features.validation.context import Context
+from neod.features.validation.fields import Listen, Section
 
 
 class Metrics(Section):
@@ -24,9 +25,9 @@ class Metrics(Section):
     ] = ""
 
 
-def intents(section: Metrics, context: Context) -> Intents:
-    """Return where to listen."""
-    return Intents(fragments=(), daemon=DaemonSettings(metrics_listen=section.listen))
+def contribute(section: Metrics, context: Context) -> Iterator[MetricsSettings]:
+    """Yield where to listen."""
+    yield MetricsSettings(section.listen)
 
 
-TABLE: Final = Table(name="metrics", about="Metrics for Prometheus.", section=Metrics, intents=intents)
+TABLE: Final = Table(about="Metrics for Prometheus.", section=Metrics, contribute=contribute)

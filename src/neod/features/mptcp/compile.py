@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from neod.features.intents import Candidate
-from neod.features.macvlans.compile import HOST
-from neod.features.uplinks.compile import followed
+from neod.features.parts import Candidate
+from neod.features.path import followed
 from neod.kinds.mptcp import EndpointKey, EndpointSpec, LimitsKey, LimitsSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.facts import Followed, Host, Lease, Multipath
 from neod.model.marks import ENDPOINT_IDS
-from neod.model.want import Fact, FactKey, Facts, Origin, Want
+from neod.model.want import HOST, Fact, FactKey, Facts, Fragment, Origin, Want
 from neod.netlink.attributes import Ip
 from neod.netlink.mptcp_pm import MOST_ENDPOINTS
 
@@ -30,8 +30,18 @@ MANAGERS: Final = {"kernel": "0", "neod": "1"}
 """Values of ``pm_type``, which became ``path_manager`` with names in Linux 6.16."""
 
 
+@dataclass(frozen=True, slots=True)
+class PathManagement:
+    """What ``[mptcp]`` says of one namespace, for neod as the path manager there."""
+
+    netns: str
+    exclude: tuple[IPv4Network | IPv6Network, ...] = ()  # peers that are left alone
+    max_subflows: int = 0  # of one connection, the first among them; 0: as many as there are addresses
+    max_total: int = 0  # of all connections; 0: no limit
+
+
 def fact_of(candidate: Candidate) -> FactKey | None:
-    """Return the fact that tells the address; None if the file does."""
+    """Return the fact that holds the address; None if the file says it."""
     return FactKey(candidate.fact, candidate.link) if candidate.fact else None
 
 
@@ -53,7 +63,7 @@ def best_first(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointsFragment:
+class EndpointsFragment(Fragment):
     """The endpoints of one namespace: as many as the kernel has slots for, the best first."""
 
     netns: str
@@ -67,9 +77,9 @@ class EndpointsFragment:
 
     @property
     def needs(self) -> tuple[FactKey, ...]:
-        """Return what tells the addresses, and what is known of the kernel's path manager."""
-        told = (need for one in self.candidates if (need := fact_of(one)))
-        return (FactKey("mptcp", self.netns), *told)
+        """Return the facts that hold the addresses, and what is known of the kernel's path manager."""
+        addresses = (need for one in self.candidates if (need := fact_of(one)))
+        return (FactKey("mptcp", self.netns), *addresses)
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the endpoints."""
@@ -91,10 +101,6 @@ class EndpointsFragment:
             taken.add(ip)
             yield Want(EndpointKey(self.netns, ip), spec, one.origin, lease)
 
-    def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return nothing: who waits for an address says so itself, and a full house is no fault."""
-        return ()
-
 
 def free_id(position: int, used: set[int]) -> int:
     """Return the id for the candidate at *position*: its own, where no better one has it."""
@@ -103,7 +109,7 @@ def free_id(position: int, used: set[int]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class MptcpFragment:
+class MptcpFragment(Fragment):
     """What MPTCP needs in one namespace beside endpoints: limits and sysctls."""
 
     netns: str
@@ -139,10 +145,6 @@ class MptcpFragment:
         for name, value in values.items():
             if f"net/mptcp/{name}" not in self.leave:
                 yield Want(SysctlKey(self.netns, f"net/mptcp/{name}"), SysctlSpec(value), self.origin)
-
-    def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return nothing."""
-        return ()
 
 
 def manager_sysctl(manager: str, existing: tuple[str, ...]) -> dict[str, str]:

@@ -1,24 +1,21 @@
 """``[mptcp]``: who makes the subflows of MPTCP connections, and how many."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from neod.features import checks
-from neod.features.checks import Wrong
-from neod.features.context import Context
-from neod.features.fields import Checked, Section, text, whole, word
-from neod.features.intents import Candidate, Intents, PathManagement
-from neod.features.mptcp.compile import MOST_SUBFLOWS, EndpointsFragment, MptcpFragment, best_first
-from neod.features.sysctl.compile import SysctlFragment
-from neod.features.sysctl.schema import proc_path
+from neod.features.intents import Intents
+from neod.features.mptcp.compile import MOST_SUBFLOWS, EndpointsFragment, MptcpFragment, PathManagement, best_first
+from neod.features.parts import Candidate, ExplicitSysctl
 from neod.features.table import Table
-from neod.features.text import show
-from neod.model.want import Fragment, Origin
+from neod.features.validation import checks
+from neod.features.validation.checks import InvalidValue
+from neod.features.validation.context import Context
+from neod.features.validation.fields import Section, Validator, integer, one_of, text
+from neod.features.validation.text import show
+from neod.model.want import Origin
 from neod.netlink.mptcp_pm import MOST_ENDPOINTS
 
 MOST_ADDRESSES: Final = 250
@@ -30,33 +27,33 @@ def _limit(value: object) -> int:
     if value == "auto":
         return -1
     try:
-        return checks.whole(0, MOST_SUBFLOWS)(value)
-    except Wrong as wrong:
-        raise Wrong(wrong.wrong, f'write "auto" or a number from 0 to {MOST_SUBFLOWS}') from None
+        return checks.integer(0, MOST_SUBFLOWS)(value)
+    except InvalidValue as invalid:
+        raise InvalidValue(invalid.problem, f'write "auto" or a number from 0 to {MOST_SUBFLOWS}') from None
 
 
 def _networks(value: object) -> tuple[IPv4Network | IPv6Network, ...]:
     if not isinstance(value, list | tuple):
-        raise Wrong(f"{show(value)} is not a list in brackets", 'write e.g. exclude = ["192.0.2.0/24"]')
+        raise InvalidValue(f"{show(value)} is not a list in brackets", 'write e.g. exclude = ["192.0.2.0/24"]')
     return checks.each(_network, value)
 
 
 def _network(value: object) -> IPv4Network | IPv6Network:
-    told = checks.text(value)
+    given = checks.text(value)
     try:
-        return ip_network(told)
+        return ip_network(given)
     except ValueError as error:
-        right = ip_network(told, strict=False) if "has host bits" in str(error) else "192.0.2.0/24"
-        raise Wrong(f"{show(told)} is not a network", f'write e.g. "{right}"') from None
+        hint = ip_network(given, strict=False) if "has host bits" in str(error) else "192.0.2.0/24"
+        raise InvalidValue(f"{show(given)} is not a network", f'write e.g. "{hint}"') from None
 
 
 def _scheduler(value: str) -> str:
     if not value.replace("_", "").replace("-", "").isalnum() or len(value) > 15:
-        raise Wrong(f"{show(value)} is not the name of a scheduler", 'write e.g. "default"')
+        raise InvalidValue(f"{show(value)} is not the name of a scheduler", 'write e.g. "default"')
     return value
 
 
-Limit: Final = Checked(
+Limit: Final = Validator(
     _limit, {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 0, "maximum": MOST_SUBFLOWS}]}
 )
 
@@ -66,7 +63,7 @@ class Mptcp(Section):
 
     path_manager: Annotated[
         str,
-        word("kernel", "neod"),
+        one_of("kernel", "neod"),
         Field(
             description="Who makes subflows. kernel: the kernel does, from at most 8 endpoints. neod: neod does, as "
             "many for each connection as there are addresses.",
@@ -100,7 +97,7 @@ class Mptcp(Section):
     ] = ""
     exclude: Annotated[
         tuple[IPv4Network | IPv6Network, ...],
-        Checked(_networks, {"type": "array", "items": {"type": "string"}}),
+        Validator(_networks, {"type": "array", "items": {"type": "string"}}),
         Field(
             description="Peers whose connections neod leaves alone as the path manager.",
             examples=[["192.0.2.0/24", "2001:db8::/32"]],
@@ -108,7 +105,7 @@ class Mptcp(Section):
     ] = ()
     max_subflows: Annotated[
         int | None,
-        whole(1, MOST_ADDRESSES),
+        integer(1, MOST_ADDRESSES),
         Field(
             description="The most subflows of one connection, its first among them, with neod as the path manager. "
             "Absent: one for each address.",
@@ -117,7 +114,7 @@ class Mptcp(Section):
     ] = None
     max_subflows_total: Annotated[
         int | None,
-        whole(1, 1_000_000),
+        integer(1, 1_000_000),
         Field(
             description="The most subflows of all connections together that this host opens subflows for. The first "
             "of each counts, and stays. Absent: no limit.",
@@ -129,7 +126,7 @@ class Mptcp(Section):
 DEFAULT: Final = Mptcp()
 
 
-def intents(section: Mptcp, context: Context) -> Intents:
+def contribute(section: Mptcp, context: Context) -> tuple[()]:
     """Return nothing: what the table means depends on the addresses of the others."""
     neod_only = {
         "exclude": section.exclude,
@@ -140,27 +137,27 @@ def intents(section: Mptcp, context: Context) -> Intents:
         for key, value in neod_only.items():
             if value:
                 context.warn(("mptcp", key), 'it counts only with path_manager = "neod"')
-    return Intents(fragments=())
+    return ()
 
 
-def whole_file(all_of_it: Intents, context: Context) -> Intents:
-    """Add units for each namespace that has addresses for MPTCP."""
+def finalize(intents: Intents, context: Context) -> Iterator[object]:
+    """Yield the fragments of each namespace that has addresses for MPTCP, and how neod manages its paths."""
     section: Mptcp = context.sections.get("mptcp", DEFAULT)
-    said = {path for unit in all_of_it.fragments if isinstance(unit, SysctlFragment) for path, _, _ in unit.values}
-    units: list[Fragment] = []
-    managed: list[PathManagement] = []
+    explicit: dict[str, set[str]] = {}
+    for sysctl in intents.of(ExplicitSysctl):
+        explicit.setdefault(sysctl.netns, set()).add(sysctl.path)
     by_netns: dict[str, list[Candidate]] = {name: [] for name in _serving(context)}
-    for one in all_of_it.candidates:
+    for one in intents.of(Candidate):
         by_netns.setdefault(one.netns, []).append(one)
     for netns, found in sorted(by_netns.items()):
         candidates = best_first(found)
-        units += _units(netns, candidates, section, said, context)
+        yield EndpointsFragment(netns, candidates, section.path_manager == "neod")
+        yield _settings(netns, candidates, section, frozenset(explicit.get(netns, ())), context)
         if section.path_manager == "neod":
             total = section.max_subflows_total or 0
-            managed.append(PathManagement(netns, section.exclude, section.max_subflows or 0, total))
+            yield PathManagement(netns, section.exclude, section.max_subflows or 0, total)
         else:
             _warn(netns, candidates, context)
-    return replace(all_of_it, fragments=(*all_of_it.fragments, *units), path_managers=tuple(managed))
 
 
 def _serving(context: Context) -> Sequence[str]:
@@ -169,26 +166,16 @@ def _serving(context: Context) -> Sequence[str]:
     return [name for name, namespace in namespaces.items() if namespace.mptcp]
 
 
-def _units(
-    netns: str, candidates: Sequence[Candidate], section: Mptcp, said: set[str], context: Context
-) -> tuple[Fragment, Fragment]:
+def _settings(
+    netns: str, candidates: Sequence[Candidate], section: Mptcp, leave: frozenset[str], context: Context
+) -> MptcpFragment:
     subflows = MOST_SUBFLOWS if section.subflows < 0 else section.subflows
     connects = any("subflow" in one.flags for one in candidates)
     accepted = section.add_addr_accepted
     if accepted < 0:
         accepted = MOST_SUBFLOWS if connects else 0
     origin = context.origin("mptcp") if "mptcp" in context.sections else _origin(netns, candidates, context)
-    leave = frozenset(_said_inside(netns, context) if netns else said)
-    settings = MptcpFragment(netns, section.path_manager, subflows, accepted, section.scheduler, origin, leave)
-    return EndpointsFragment(netns, tuple(candidates), section.path_manager == "neod"), settings
-
-
-def _said_inside(netns: str, context: Context) -> Iterator[str]:
-    """Yield the sysctls that the file sets in a namespace; what is wrong with one is said where it stands."""
-    namespace = (context.sections.get("namespaces") or {}).get(netns)
-    for key in namespace.sysctl if namespace else ():
-        with suppress(Wrong):
-            yield proc_path(key)
+    return MptcpFragment(netns, section.path_manager, subflows, accepted, section.scheduler, origin, leave)
 
 
 def _origin(netns: str, candidates: Sequence[Candidate], context: Context) -> Origin:
@@ -215,9 +202,8 @@ def _place(netns: str, sections: Mapping[str, object]) -> tuple[str, ...]:
 
 
 TABLE: Final = Table(
-    name="mptcp",
     about="Multipath TCP: who makes the subflows of a connection, and how many there may be.",
     section=Mptcp,
-    intents=intents,
-    whole=whole_file,
+    contribute=contribute,
+    finalize=finalize,
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
-from neod.features.forwards.compile import forwarding
+from neod.features.forwarding import forwarding
 from neod.features.path import MAIN_TABLE
 from neod.kinds.address import AddressKey, AddressSpec
 from neod.kinds.link import LinkKey, LinkSpec
@@ -14,7 +14,7 @@ from neod.kinds.netns import NetnsKey, NetnsSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.nat import Ip, Net, SnatFrom
-from neod.model.want import FactKey, Facts, Origin, Want
+from neod.model.want import Facts, Fragment, Origin, Want
 
 INSIDE: Final = "eth0"
 RELAYS: Final = "relays"
@@ -53,8 +53,21 @@ def relay_sources(relays: tuple[Ip, ...], networks: tuple[Net, ...], link: str) 
 
 
 @dataclass(frozen=True, slots=True)
-class NamespaceFragment:
-    """One namespace with all that lives in it but endpoints, and its link. Translation is a part of ``[nat]``."""
+class NamespaceInfo:
+    """One row of the namespaces in ``neodctl status``."""
+
+    name: str
+    uplink: str
+    subnet: str
+    expose: tuple[str, ...]
+    relay_addresses: tuple[str, ...]
+    links: tuple[str, ...]  # in neod's own namespace
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceFragment(Fragment):
+    """One namespace with all that lives in it but endpoints, and its link. NAT is a part of ``[nat]``."""
 
     namespace: str
     subnets: tuple[Net, ...]
@@ -67,11 +80,6 @@ class NamespaceFragment:
     def name(self) -> str:
         """Return ``namespaces.proxy``."""
         return f"namespaces.{self.namespace}"
-
-    @property
-    def needs(self) -> tuple[FactKey, ...]:
-        """Return nothing."""
-        return ()
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield everything."""
@@ -103,7 +111,3 @@ class NamespaceFragment:
         default = RouteKey(self.namespace, MAIN_TABLE, EVERYWHERE[subnet.version])
         yield Want(default, RouteSpec(INSIDE, outer, inner), self.origin)
         yield forwarding(subnet.version, self.origin)
-
-    def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return nothing."""
-        return ()

@@ -5,20 +5,26 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from neod.features import netchecks
-from neod.features.checks import Wrong
-from neod.features.context import Context
-from neod.features.fields import Checked, LinkName, Mptcp, Section, word
-from neod.features.intents import Candidate, Intents, NamespaceInfo, NatPart
-from neod.features.namespaces.compile import RELAYS, NamespaceFragment, ends, outside_link, relay_sources
-from neod.features.sysctl.schema import proc_path, proc_value
+from neod.features.namespaces.compile import (
+    RELAYS,
+    NamespaceFragment,
+    NamespaceInfo,
+    ends,
+    outside_link,
+    relay_sources,
+)
+from neod.features.parts import Candidate, ExplicitSysctl, NatPart, OwnAddress
 from neod.features.table import Table
-from neod.features.text import Path, natural, path_text
+from neod.features.validation import network
+from neod.features.validation.checks import InvalidValue
+from neod.features.validation.context import Context
+from neod.features.validation.fields import LinkName, Mptcp, Section, Validator, one_of
+from neod.features.validation.sysctl import proc_path, proc_value
+from neod.features.validation.text import Path, natural_sort_key, path_text
 from neod.model.nat import Dnat, Ip, NatRule, Net, SnatFrom, ports_text
-from neod.model.want import Fragment
 
-NAME_PATTERN: Final = f"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{netchecks.NAMESPACE_CHARACTERS - 1}}}$"
-NamespaceName = Annotated[str, Checked(netchecks.namespace_name, {"type": "string", "pattern": NAME_PATTERN})]
+NAME_PATTERN: Final = f"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{network.NAMESPACE_CHARACTERS - 1}}}$"
+NamespaceName = Annotated[str, Validator(network.namespace_name, {"type": "string", "pattern": NAME_PATTERN})]
 ONE_OR_LIST: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 2}]}
 LIST: Final = {"type": "array", "items": {"type": "string"}}
 
@@ -33,7 +39,7 @@ class Namespace(Section):
     ]
     subnet: Annotated[
         tuple[Net, ...],
-        Checked(netchecks.pair_networks, ONE_OR_LIST),
+        Validator(network.pair_networks, ONE_OR_LIST),
         Field(
             description="The network of the veth pair: its first address is outside, the second inside. A list of two "
             "for both families.",
@@ -42,7 +48,7 @@ class Namespace(Section):
     ]
     expose: Annotated[
         tuple[tuple[str, int, int], ...],
-        Checked(netchecks.exposed, LIST),
+        Validator(network.exposed, LIST),
         Field(
             description="Ports of the uplink's addresses that lead into the namespace.",
             examples=[["tcp/443", "udp/8000-8010"]],
@@ -54,7 +60,7 @@ class Namespace(Section):
     ] = True
     relay_addresses: Annotated[
         tuple[Ip, ...],
-        Checked(netchecks.ips, LIST),
+        Validator(network.ips, LIST),
         Field(
             description="The public addresses of relays. They are local inside, so that MPTCP can announce them.",
             examples=[["203.0.113.11", "203.0.113.12"]],
@@ -62,7 +68,7 @@ class Namespace(Section):
     ] = ()
     relay_link: Annotated[
         str,
-        word("dummy", "bridge"),
+        one_of("dummy", "bridge"),
         Field(
             description="What holds the relays' addresses: a dummy, or a bridge without ports, for kernels without the "
             "dummy driver.",
@@ -71,7 +77,7 @@ class Namespace(Section):
     ] = "dummy"
     relay_snat: Annotated[
         tuple[Net, ...],
-        Checked(netchecks.networks, ONE_OR_LIST),
+        Validator(network.networks, ONE_OR_LIST),
         Field(
             description="Packets from the i-th relay address enter the namespace from the i-th address of this "
             "network. The kernel refuses packets whose source is an address of its own. A list of two for both "
@@ -94,29 +100,26 @@ class Namespace(Section):
     ]
 
 
-def intents(section: dict[str, Namespace], context: Context) -> Intents:
-    """Return a unit, a part of the translation and a row for each namespace, and candidates for endpoints."""
-    units: list[Fragment] = []
-    parts, rows, candidates = [], [], []
-    for name, namespace in sorted(section.items(), key=natural):
+def contribute(section: dict[str, Namespace], context: Context) -> Iterator[object]:
+    """Yield a fragment, a part of the NAT rules and a row for each namespace, and candidates for endpoints."""
+    for name, namespace in sorted(section.items(), key=natural_sort_key):
         place: Path = ("namespaces", name)
         origin = context.origin(*place)
         _check(name, namespace, place, context)
         sysctls = tuple(_sysctls(namespace, place, context))
         subnets, relays = namespace.subnet, namespace.relay_addresses
-        units.append(NamespaceFragment(name, subnets, relays, namespace.relay_link, sysctls, origin))
-        parts.append(NatPart(tuple(_translation(name, namespace, place)), origin))
-        rows.append(_row(name, namespace, place, context))
+        yield NamespaceFragment(name, subnets, relays, namespace.relay_link, sysctls, origin)
+        yield NatPart(tuple(_nat_rules(name, namespace, place)), origin)
+        yield _row(name, namespace, place, context)
+        yield from (ExplicitSysctl(name, path, value) for path, value in sysctls)
+        yield from (OwnAddress(ends(subnet)[0], f"namespaces.{name}") for subnet in subnets)
         if namespace.mptcp:
-            candidates += [
-                Candidate(name, name, RELAYS, ip, "", namespace.mptcp, (0, number), False, origin)
-                for number, ip in enumerate(relays)
-            ]
-    _tell_overlaps(section, context)
-    return Intents(fragments=tuple(units), nat=tuple(parts), namespaces=tuple(rows), candidates=tuple(candidates))
+            for number, ip in enumerate(relays):
+                yield Candidate(name, name, RELAYS, ip, "", namespace.mptcp, (0, number), False, origin)
+    _report_overlaps(section, context)
 
 
-def _translation(name: str, namespace: Namespace, place: Path) -> Iterator[tuple[NatRule, Path]]:
+def _nat_rules(name: str, namespace: Namespace, place: Path) -> Iterator[tuple[NatRule, Path]]:
     link = outside_link(name)
     for subnet in namespace.subnet:
         inside = ends(subnet)[1]
@@ -144,8 +147,8 @@ def _sysctls(namespace: Namespace, place: Path, context: Context) -> Iterator[tu
     for key, value in sorted(namespace.sysctl.items()):
         try:
             yield proc_path(key), proc_value(value)
-        except Wrong as wrong:
-            context.problem((*place, "sysctl", key), wrong.wrong, wrong.right)
+        except InvalidValue as invalid:
+            context.problem((*place, "sysctl", key), invalid.problem, invalid.hint)
 
 
 def _check(name: str, namespace: Namespace, place: Path, context: Context) -> None:
@@ -164,15 +167,15 @@ def _check_relays(namespace: Namespace, place: Path, context: Context) -> None:
     for number, ip in enumerate(namespace.relay_addresses):
         where = (*place, "relay_addresses", number)
         if ip.version not in versions:
-            wrong = f"{ip} is IPv{ip.version}, and the subnet has none of that"
-            context.problem(where, wrong, f"add an IPv{ip.version} network to subnet")
+            problem = f"{ip} is IPv{ip.version}, and the subnet has none of that"
+            context.problem(where, problem, f"add an IPv{ip.version} network to subnet")
         elif any(ip in net for net in (*namespace.subnet, *namespace.relay_snat) if net.version == ip.version):
             context.problem(where, f"{ip} is in a network of the namespace itself", "write the relay's public address")
     for net in namespace.relay_snat:
         relays = sum(ip.version == net.version for ip in namespace.relay_addresses)
         if relays > net.num_addresses - 2 and relays > 0:
-            wrong = f"{net} has no room for {relays} relay addresses"
-            context.problem((*place, "relay_snat"), wrong, "write a larger network")
+            problem = f"{net} has no room for {relays} relay addresses"
+            context.problem((*place, "relay_snat"), problem, "write a larger network")
         if any(net.overlaps(subnet) for subnet in namespace.subnet if subnet.version == net.version):
             context.problem((*place, "relay_snat"), f"{net} overlaps the subnet", "write a network of its own")
     covered = {net.version for net in namespace.relay_snat}
@@ -183,24 +186,23 @@ def _check_relays(namespace: Namespace, place: Path, context: Context) -> None:
         context.warn((*place, "relay_addresses"), text)
 
 
-def _tell_overlaps(section: dict[str, Namespace], context: Context) -> None:
+def _report_overlaps(section: dict[str, Namespace], context: Context) -> None:
     """No two namespaces may have networks in common."""
     nets = [
         (net, name, key)
-        for name, namespace in sorted(section.items(), key=natural)
+        for name, namespace in sorted(section.items(), key=natural_sort_key)
         for key, found in (("subnet", namespace.subnet), ("relay_snat", namespace.relay_snat))
         for net in found
     ]
     for place, (net, name, key) in enumerate(nets):
         for other, there, _ in nets[:place]:
             if there != name and net.version == other.version and net.overlaps(other):
-                wrong = f"{net} overlaps {other} of namespaces.{there}"
-                context.problem(("namespaces", name, key), wrong, "give each its own", once=True)
+                problem = f"{net} overlaps {other} of namespaces.{there}"
+                context.problem(("namespaces", name, key), problem, "give each its own", once=True)
 
 
 TABLE: Final = Table(
-    name="namespaces",
     about="Namespaces for proxy programs, usable with ip netns and NetworkNamespacePath=, by name.",
     section=dict[NamespaceName, Namespace],
-    intents=intents,
+    contribute=contribute,
 )

@@ -1,15 +1,15 @@
-"""``[nat]``: the translation of all tables together, as one resource a namespace. Pure."""
+"""``[nat]``: the NAT rules of all tables together, as one resource a namespace. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neod.kinds.nat import NatKey, NatSpec
 from neod.model.nat import NatRule, Ruleset
-from neod.model.want import FactKey, Facts, Origin, Want
+from neod.model.want import Facts, Fragment, Origin, Want
 
 
 @dataclass(frozen=True, slots=True)
-class NatFragment:
+class NatFragment(Fragment):
     """All rules of one namespace."""
 
     netns: str
@@ -22,16 +22,7 @@ class NatFragment:
         """Return ``nat``."""
         return f"nat/{self.netns}" if self.netns else "nat"
 
-    @property
-    def needs(self) -> tuple[FactKey, ...]:
-        """Return nothing."""
-        return ()
-
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the one resource."""
         backend = "" if self.backend == "auto" else self.backend
         yield Want(NatKey(self.netns), NatSpec(Ruleset(self.rules), backend), self.origin)
-
-    def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return nothing."""
-        return ()

@@ -1,18 +1,18 @@
-"""``[nat]``: who keeps the translation, and whether the parts of all tables fit together."""
+"""``[nat]``: the backend of the NAT rules, and whether the parts of all tables fit together."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import replace
 from typing import Annotated, Final, TypeVar
 
 from pydantic import Field
 
-from neod.features.context import Context
-from neod.features.fields import Section, word
-from neod.features.intents import Intents, NatPart
+from neod.features.intents import Intents
 from neod.features.nat.compile import NatFragment
+from neod.features.parts import NatPart
 from neod.features.table import Table
-from neod.features.text import Path, path_text
+from neod.features.validation.context import Context
+from neod.features.validation.fields import Section, one_of
+from neod.features.validation.text import Path, path_text
 from neod.model.nat import Dnat, NatRule, SnatTo, ports_text
 
 Placed = tuple[NatRule, Path]
@@ -24,7 +24,7 @@ class Nat(Section):
 
     backend: Annotated[
         str,
-        word("auto", "iptables", "nftables"),
+        one_of("auto", "iptables", "nftables"),
         Field(
             description="Where the rules are kept. auto: nftables, unless the host uses legacy tables and no nftables. "
             "iptables: the legacy tables, written with python-iptables. nftables: a table of its own.",
@@ -33,27 +33,24 @@ class Nat(Section):
     ] = "auto"
 
 
-def intents(section: Nat, context: Context) -> Intents:
-    """Return nothing: what is translated is said by other tables."""
-    return Intents(fragments=())
+def contribute(section: Nat, context: Context) -> tuple[()]:
+    """Return nothing: other tables say what is translated."""
+    return ()
 
 
-def whole_file(all_of_it: Intents, context: Context) -> Intents:
-    """Add one unit for each namespace with translation; tell what does not fit together."""
+def finalize(intents: Intents, context: Context) -> Iterator[NatFragment]:
+    """Yield one fragment for each namespace with NAT; report what does not fit together."""
     section: Nat = context.sections.get("nat", Nat())
     parts: defaultdict[str, list[NatPart]] = defaultdict(list)
-    for part in all_of_it.nat:
+    for part in intents.of(NatPart):
         parts[part.netns].append(part)
-    units = []
     for netns in sorted(parts):
         placed = [one for part in parts[netns] for one in part.rules]
-        _tell_overlaps(placed, context)
-        rules = tuple(rule for rule, _ in placed)
-        units.append(NatFragment(netns, rules, section.backend, parts[netns][0].origin))
-    return replace(all_of_it, fragments=(*all_of_it.fragments, *units))
+        _report_overlaps(placed, context)
+        yield NatFragment(netns, tuple(rule for rule, _ in placed), section.backend, parts[netns][0].origin)
 
 
-def _tell_overlaps(placed: Iterable[Placed], context: Context) -> None:
+def _report_overlaps(placed: Iterable[Placed], context: Context) -> None:
     """No port may be sent to two places, and what goes to one place needs one source."""
     placed = list(placed)
     dnats = [(rule, path) for rule, path in placed if isinstance(rule, Dnat)]
@@ -61,13 +58,13 @@ def _tell_overlaps(placed: Iterable[Placed], context: Context) -> None:
         apart = rule.interface and other.interface and rule.interface != other.interface
         if not apart:
             ports = ports_text(max(rule.first, other.first), min(rule.last, other.last))
-            wrong = f"{rule.protocol} port {ports} goes to {other.to} already, says {path_text(there)}"
-            context.problem(path, wrong, "send each port to one place", once=True)
+            problem = f"{rule.protocol} port {ports} goes to {other.to} already, says {path_text(there)}"
+            context.problem(path, problem, "send each port to one place", once=True)
     snats = [(rule, path) for rule, path in placed if isinstance(rule, SnatTo)]
     for (snat, path), (before, there) in overlaps(snats, lambda rule: (rule.protocol, rule.to)):
         if snat.by != before.by:
-            wrong = f"what goes to {snat.to} would have two sources: {path_text(there)} says another"
-            context.problem((*path[:2], "snat"), wrong, "write the same snat in both", once=True)
+            problem = f"what goes to {snat.to} would have two sources: {path_text(there)} says another"
+            context.problem((*path[:2], "snat"), problem, "write the same snat in both", once=True)
 
 
 def overlaps(
@@ -87,9 +84,8 @@ def overlaps(
 
 
 TABLE: Final = Table(
-    name="nat",
     about="Address translation, which [forwards] and [namespaces] ask for: who keeps the rules.",
     section=Nat,
-    intents=intents,
-    whole=whole_file,
+    contribute=contribute,
+    finalize=finalize,
 )

@@ -1,36 +1,35 @@
 """``[races.NAME]``: read by neo-race, checked here with all else."""
 
+from collections.abc import Iterator
 from typing import Annotated, Final
 
-from neod.features import checks
-from neod.features.context import Context
-from neod.features.fields import Checked
-from neod.features.intents import Intents
-from neod.features.races.race_schema import RACE_NAME, Race, RaceEndpoint, is_address, race_name
+from neod.features.races.compile import RaceRequest
+from neod.features.races.sections import RACE_NAME, Race, RaceEndpoint, is_address, race_name
 from neod.features.table import Table
-from neod.features.text import Path, natural, path_text
+from neod.features.validation import checks
+from neod.features.validation.context import Context
+from neod.features.validation.fields import Validator
+from neod.features.validation.text import Path, natural_sort_key, path_text
 
-RaceName = Annotated[str, Checked(race_name, {"type": "string", "pattern": f"^{RACE_NAME.pattern}$"})]
+RaceName = Annotated[str, Validator(race_name, {"type": "string", "pattern": f"^{RACE_NAME.pattern}$"})]
 
 
-def intents(section: dict[str, Race], context: Context) -> Intents:
-    """Return the settings of each race."""
-    for name, race in sorted(section.items(), key=natural):
+def contribute(section: dict[str, Race], context: Context) -> Iterator[RaceRequest]:
+    """Yield each race."""
+    for name, race in sorted(section.items(), key=natural_sort_key):
         _check(race, ("races", name), context)
-    return Intents(
-        fragments=(), races=tuple(_settings(name, race) for name, race in sorted(section.items(), key=natural))
-    )
+        yield RaceRequest(_plain(name, race))
 
 
 def _check(race: Race, place: Path, context: Context) -> None:
     if race.listen.port:
         where = f"{race.listen_netns}/{race.listen}" if race.listen_netns else str(race.listen)
-        right = "every race has an address or a port of its own"
-        context.claim("the address and port", where, path_text(place), (*place, "listen"), right)
+        hint = "every race has an address or a port of its own"
+        context.claim("the address and port", where, path_text(place), (*place, "listen"), hint)
     for index, upstream in enumerate(race.upstreams):
         if race.netns == race.listen_netns and _is_itself(race.listen, upstream):
-            right = "write where the connections shall go"
-            context.problem((*place, "upstreams", index), f"{upstream} is where the race itself listens", right)
+            hint = "write where the connections shall go"
+            context.problem((*place, "upstreams", index), f"{upstream} is where the race itself listens", hint)
     families = {":" in source for source in race.sources or ()}
     for index, upstream in enumerate(race.upstreams):
         if families and is_address(upstream.host) and (":" in upstream.host) not in families:
@@ -42,7 +41,7 @@ def _is_itself(listen: RaceEndpoint, upstream: RaceEndpoint) -> bool:
     return listen.port == upstream.port and (listen.host == upstream.host or anywhere)
 
 
-def _settings(name: str, race: Race) -> dict[str, object]:
+def _plain(name: str, race: Race) -> dict[str, object]:
     """Return the settings of a race as plain values, which neo-race decodes: it shares no class with us."""
     return {
         "name": name,
@@ -71,9 +70,8 @@ def _seconds(value: float | str) -> float:
 
 
 TABLE: Final = Table(
-    name="races",
     about="Races, by name, run by neo-race: each connection that comes in is forwarded over whichever way is "
     "established first.",
     section=dict[RaceName, Race],
-    intents=intents,
+    contribute=contribute,
 )

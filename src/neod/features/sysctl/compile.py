@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
-from neod.model.want import FactKey, Facts, Origin, Want
+from neod.model.want import Facts, Fragment, Origin, Want
 
 
 @dataclass(frozen=True, slots=True)
-class SysctlFragment:
+class SysctlFragment(Fragment):
     """All of ``[sysctl]``."""
 
     values: tuple[tuple[str, str, Origin], ...]  # path below /proc/sys, value, the line that says it
@@ -18,16 +18,7 @@ class SysctlFragment:
         """Return ``sysctl``."""
         return "sysctl"
 
-    @property
-    def needs(self) -> tuple[FactKey, ...]:
-        """Return nothing."""
-        return ()
-
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield every sysctl as the file says it."""
         for path, value, origin in self.values:
             yield Want(SysctlKey("", path), SysctlSpec(value), origin)
-
-    def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return nothing."""
-        return ()

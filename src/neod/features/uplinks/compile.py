@@ -1,14 +1,14 @@
 """An uplink that somebody else configures: tables and rules for whatever addresses are there. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from neod.features.path import Addressing, table
+from neod.features.path import Addressing, followed, table
 from neod.model.facts import Followed
-from neod.model.want import FactKey, Facts, Origin, Want
+from neod.model.want import FactKey, Facts, Fragment, Origin, Want
 
 
 @dataclass(frozen=True, slots=True)
-class FollowFragment:
+class FollowFragment(Fragment):
     """One followed NIC. Its addresses and its main routes are not touched."""
 
     name: str  # ``uplinks.ens3``
@@ -35,13 +35,3 @@ class FollowFragment:
     def _addressings(self, facts: Facts) -> tuple[Addressing, ...]:
         fact = facts.get(FactKey("followed", self.link))
         return followed(fact) if isinstance(fact, Followed) else ()
-
-
-def followed(seen: Followed) -> tuple[Addressing, ...]:
-    """Return the addresses of an uplink, first the one whose subnet holds the gateway: it is the source there."""
-    given = [Addressing(ip, length) for ip, length in seen.addresses]
-    if seen.gateway is None or not given:
-        return tuple(given)
-    first = next((one for one in given if one.holds(seen.gateway)), given[0])
-    others = (one for one in given if one is not first)
-    return (replace(first, gateway=seen.gateway), *others)

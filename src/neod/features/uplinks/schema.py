@@ -1,19 +1,20 @@
 """``[uplinks.NIC]``: a NIC that exists already, and the table its addresses route through."""
 
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from neod.features import checks
-from neod.features.checks import Wrong, gateway_problem
-from neod.features.context import Context
-from neod.features.fields import CIDR_SCHEMA, Address, Checked, LinkName, Mptcp, Section, TableNumber
-from neod.features.intents import Candidate, Intents, PathInfo
+from neod.features.parts import Candidate, OwnAddress, PathInfo
 from neod.features.path import PathFragment
 from neod.features.table import Table
-from neod.features.text import Path, path_text, show
 from neod.features.uplinks.compile import FollowFragment
+from neod.features.validation import checks
+from neod.features.validation.checks import InvalidValue, gateway_problem
+from neod.features.validation.context import Context
+from neod.features.validation.fields import CIDR_SCHEMA, Address, LinkName, Mptcp, Section, TableNumber, Validator
+from neod.features.validation.text import Path, path_text, show
 from neod.model.facts import DhcpClient
 from neod.model.want import Fragment
 
@@ -23,12 +24,12 @@ def _ipv4(value: object) -> IPv4Interface | str:
         return str(value)
     try:
         return checks.host_address(value)
-    except Wrong as wrong:
-        right = wrong.right or 'write "follow", "dhcp" or an address like "10.8.0.5/16"'
-        raise Wrong(wrong.wrong, right) from None
+    except InvalidValue as invalid:
+        hint = invalid.hint or 'write "follow", "dhcp" or an address like "10.8.0.5/16"'
+        raise InvalidValue(invalid.problem, hint) from None
 
 
-Ipv4: Final = Checked(_ipv4, {"anyOf": [{"enum": ["follow", "dhcp"]}, CIDR_SCHEMA]})
+Ipv4: Final = Validator(_ipv4, {"anyOf": [{"enum": ["follow", "dhcp"]}, CIDR_SCHEMA]})
 
 
 class Uplink(Section):
@@ -72,26 +73,23 @@ class Uplink(Section):
     ] = ("subflow",)
 
 
-def intents(section: dict[str, Uplink], context: Context) -> Intents:
-    """Return a unit and a path for each NIC."""
-    units: list[Fragment] = []
-    paths: list[PathInfo] = []
+def contribute(section: dict[str, Uplink], context: Context) -> Iterator[object]:
+    """Yield a fragment and a path for each NIC; what leases its address, and what MPTCP can use."""
     for name, uplink in sorted(section.items()):
         place: Path = ("uplinks", name)
         if name not in context.sections.get("links", {}):  # otherwise it is that very link
             context.claim("the interface", name, path_text(place), place, "a name is there once")
         _check(uplink, place, context)
-        origin = context.origin(*place)
-        units.append(_unit(name, uplink, f"uplinks.{name}", context))
+        yield _fragment(name, uplink, f"uplinks.{name}", context)
         kind = uplink.ipv4 if isinstance(uplink.ipv4, str) else "static"
-        paths.append(PathInfo(name, "", kind, uplink.table, uplink.mptcp, origin))
-    return Intents(
-        fragments=tuple(units),
-        paths=tuple(paths),
-        dhcp=tuple(DhcpClient(path.name, path.name, "") for path in paths if path.ipv4 == "dhcp"),
-        follow=tuple(path.name for path in paths if path.ipv4 == "follow"),
-        candidates=tuple(_candidate(path, section[path.name]) for path in paths if path.mptcp),
-    )
+        path = PathInfo(name, "", kind, uplink.table, uplink.mptcp, context.origin(*place))
+        yield path
+        if kind == "dhcp":
+            yield DhcpClient(name, name, "")
+        if isinstance(uplink.ipv4, IPv4Interface):
+            yield OwnAddress(uplink.ipv4.ip, f"uplinks.{name}")
+        if path.mptcp:
+            yield _candidate(path, uplink)
 
 
 def _candidate(path: PathInfo, uplink: Uplink) -> Candidate:
@@ -100,12 +98,12 @@ def _candidate(path: PathInfo, uplink: Uplink) -> Candidate:
     return Candidate(path.name, "", path.name, static, fact, path.mptcp, (0, path.table), path.table, path.origin)
 
 
-def _unit(name: str, uplink: Uplink, unit_name: str, context: Context) -> Fragment:
+def _fragment(name: str, uplink: Uplink, fragment_name: str, context: Context) -> Fragment:
     origin = context.origin("uplinks", name)
     if uplink.ipv4 == "follow":
-        return FollowFragment(unit_name, name, uplink.table, origin)
+        return FollowFragment(fragment_name, name, uplink.table, origin)
     static = uplink.ipv4 if isinstance(uplink.ipv4, IPv4Interface) else None
-    return PathFragment(unit_name, name, static, uplink.gateway, uplink.table, None, True, origin)
+    return PathFragment(fragment_name, name, static, uplink.gateway, uplink.table, None, True, origin)
 
 
 def _check(uplink: Uplink, place: Path, context: Context) -> None:
@@ -113,17 +111,16 @@ def _check(uplink: Uplink, place: Path, context: Context) -> None:
     context.claim("the table", uplink.table, name, (*place, "table"), "every interface has a table of its own")
     if isinstance(uplink.ipv4, IPv4Interface):
         context.claim("the address", uplink.ipv4.ip, name, (*place, "ipv4"), "every interface has its own")
-        if wrong := gateway_problem(uplink.ipv4, uplink.gateway):
-            context.problem((*place, "gateway" if uplink.gateway else "ipv4"), wrong.wrong, wrong.right)
+        if invalid := gateway_problem(uplink.ipv4, uplink.gateway):
+            context.problem((*place, "gateway" if uplink.gateway else "ipv4"), invalid.problem, invalid.hint)
     elif uplink.gateway is not None:
-        wrong_text = f"a gateway goes with a static address, and ipv4 is {show(uplink.ipv4)}"
-        context.problem((*place, "gateway"), wrong_text, 'leave it out, or write e.g. ipv4 = "10.8.0.5/16"')
+        problem = f"a gateway goes with a static address, and ipv4 is {show(uplink.ipv4)}"
+        context.problem((*place, "gateway"), problem, 'leave it out, or write e.g. ipv4 = "10.8.0.5/16"')
 
 
 TABLE: Final = Table(
-    name="uplinks",
     about="NICs that exist already, by name. neod never creates or deletes them; it keeps a routing table and a rule "
     "for their addresses.",
-    section=dict[LinkName, Uplink],
-    intents=intents,
+    section=dict[Annotated[str, LinkName], Uplink],
+    contribute=contribute,
 )

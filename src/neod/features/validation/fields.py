@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from neod.features import checks
+from neod.features.validation import checks
 
 DURATION_PATTERN: Final = r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zµμ]*\s*)+$"
 LINK_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$"
@@ -22,7 +22,7 @@ class Section(BaseModel):
 
 
 @dataclass(frozen=True)
-class Checked:
+class Validator:
     """Annotates a type: *check* makes the value, and *schema* is what an editor is told of it."""
 
     check: Callable[[object], object]
@@ -37,24 +37,24 @@ class Checked:
         return dict(self.schema)
 
 
-def whole(low: int, high: int) -> Checked:
+def integer(low: int, high: int) -> Validator:
     """A whole number."""
-    return Checked(checks.whole(low, high), {"type": "integer", "minimum": low, "maximum": high})
+    return Validator(checks.integer(low, high), {"type": "integer", "minimum": low, "maximum": high})
 
 
-def word(*words: str) -> Checked:
+def one_of(*words: str) -> Validator:
     """One of *words*."""
-    return Checked(checks.word(*words), {"type": "string", "enum": list(words)})
+    return Validator(checks.one_of(*words), {"type": "string", "enum": list(words)})
 
 
-def duration_s(low: float, high: float) -> Checked:
+def duration_s(low: float, high: float) -> Validator:
     """A duration as systemd writes it; seconds to the program."""
-    return Checked(checks.duration_s(low, high), {"type": "string", "pattern": DURATION_PATTERN})
+    return Validator(checks.duration_s(low, high), {"type": "string", "pattern": DURATION_PATTERN})
 
 
-def text(check: Callable[[str], object], **schema: object) -> Checked:
+def text(check: Callable[[str], object], **schema: object) -> Validator:
     """A text with a check of its own; the place for what only one table needs."""
-    return Checked(lambda value: check(checks.text(value)), {"type": "string", **schema})
+    return Validator(lambda value: check(checks.text(value)), {"type": "string", **schema})
 
 
 CIDR_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){3}/[0-9]{1,2}$"}
@@ -64,15 +64,15 @@ FLAGS_SCHEMA: Final = {
     "uniqueItems": True,
 }
 
-LinkName = Annotated[str, Checked(checks.link_name, {"type": "string", "pattern": LINK_PATTERN})]
-GroupName = Annotated[str, Checked(checks.group_name, {"type": "string", "pattern": GROUP_PATTERN})]
-Address = Checked(checks.address, {"type": "string", "format": "ipv4"})
-TableNumber = Checked(
+LinkName = Validator(checks.link_name, {"type": "string", "pattern": LINK_PATTERN})
+GroupName = Validator(checks.group_name, {"type": "string", "pattern": GROUP_PATTERN})
+Address = Validator(checks.address, {"type": "string", "format": "ipv4"})
+TableNumber = Validator(
     checks.table,
     {"type": "integer", "minimum": 1, "maximum": checks.LAST_TABLE, "not": {"enum": [253, 254, 255]}},
 )
-Macs = Checked(checks.macs, {"type": "array", "items": {"type": "string", "pattern": MAC_PATTERN}, "minItems": 1})
-MacOrAuto = Checked(checks.mac_or_auto, {"anyOf": [{"const": "auto"}, {"type": "string", "pattern": MAC_PATTERN}]})
-Numbers = Checked(checks.numbers, {"type": "string", "pattern": r"^\s*[0-9]+(\s*[-,]\s*[0-9]+)*\s*$"})
-Listen = Checked(checks.listen, {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"})
-Mptcp = Checked(checks.mptcp_flags, FLAGS_SCHEMA)
+Macs = Validator(checks.macs, {"type": "array", "items": {"type": "string", "pattern": MAC_PATTERN}, "minItems": 1})
+MacOrAuto = Validator(checks.mac_or_auto, {"anyOf": [{"const": "auto"}, {"type": "string", "pattern": MAC_PATTERN}]})
+Numbers = Validator(checks.numbers, {"type": "string", "pattern": r"^\s*[0-9]+(\s*[-,]\s*[0-9]+)*\s*$"})
+Listen = Validator(checks.listen, {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"})
+Mptcp = Validator(checks.mptcp_flags, FLAGS_SCHEMA)

@@ -1,7 +1,7 @@
 """What a single value of the file may be. Pure: each takes what TOML gave and returns what neo means by it.
 
-A check raises ``Wrong`` with what is wrong and, where the example of the key
-does not say it, what would be right.
+A check raises ``InvalidValue`` with what is wrong and, where the example of
+the key does not say it, what would be right.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
 from typing import Final, TypeVar
 
-from neod.features.text import any_of, did_you_mean, show
+from neod.features.validation.text import any_of, did_you_mean, show
 from neod.model.marks import RESERVED_TABLES
 
 T = TypeVar("T")
@@ -43,13 +43,13 @@ SECONDS: Final = {
 SPAN: Final = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([a-zµμ]*)")
 
 
-class Wrong(ValueError):
-    """A value that cannot be; *right* says what can, and is empty where the key's example does."""
+class InvalidValue(ValueError):
+    """Invalid value. *hint* describes a valid one; empty means that the key's example does."""
 
-    def __init__(self, wrong: str, right: str = "", index: int | None = None) -> None:
-        super().__init__(wrong)
-        self.wrong, self.right = wrong, right
-        self.index = index  # of the element that is wrong, where the value is a list
+    def __init__(self, problem: str, hint: str = "", index: int | None = None) -> None:
+        super().__init__(problem)
+        self.problem, self.hint = problem, hint
+        self.index = index  # of the invalid element, where the value is a list
 
 
 class EnvText(str):
@@ -61,20 +61,20 @@ class EnvText(str):
 def text(value: object) -> str:
     """Return *value* if it is a string."""
     if not isinstance(value, str):
-        raise Wrong(f"{show(value)} is not a text in quotes")
+        raise InvalidValue(f"{show(value)} is not a text in quotes")
     return str(value)
 
 
-def whole(low: int, high: int) -> Callable[[object], int]:
+def integer(low: int, high: int) -> Callable[[object], int]:
     """Return the check for a whole number from *low* to *high*."""
 
     def check(value: object) -> int:
         if isinstance(value, EnvText) and re.fullmatch(r"[+-]?[0-9]{1,18}", value):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Wrong(f"{show(value)} is not a whole number")
+            raise InvalidValue(f"{show(value)} is not a whole number")
         if not low <= value <= high:
-            raise Wrong(f"{value} is not between {low} and {high}")
+            raise InvalidValue(f"{value} is not between {low} and {high}")
         return value
 
     return check
@@ -82,9 +82,11 @@ def whole(low: int, high: int) -> Callable[[object], int]:
 
 def table(value: object) -> int:
     """Return the number of a routing table that a path may have."""
-    number = whole(-(2**31), 2**32)(value)
-    if wrong := table_wrong(number):
-        raise Wrong(wrong, f"write a number from 1 to {LAST_TABLE} other than 253, 254 and 255, e.g. table = 33")
+    number = integer(-(2**31), 2**32)(value)
+    if problem := table_wrong(number):
+        raise InvalidValue(
+            problem, f"write a number from 1 to {LAST_TABLE} other than 253, 254 and 255, e.g. table = 33"
+        )
     return number
 
 
@@ -95,28 +97,28 @@ def table_wrong(number: int) -> str:
     return "" if 1 <= number <= LAST_TABLE else f"table {number} is not between 1 and {LAST_TABLE}"
 
 
-def word(*words: str) -> Callable[[object], str]:
+def one_of(*words: str) -> Callable[[object], str]:
     """Return the check for one of *words*."""
 
     def check(value: object) -> str:
         if value in words:
             return str(value)
         guess = did_you_mean(value, words) if isinstance(value, str) else ""
-        raise Wrong(f"{show(value)} is not {any_of(words)}", guess if guess.startswith("did") else "")
+        raise InvalidValue(f"{show(value)} is not {any_of(words)}", guess if guess.startswith("did") else "")
 
     return check
 
 
 def flags(*words: str) -> Callable[[object], tuple[str, ...]]:
     """Return the check for a list of different *words*."""
-    one = word(*words)
+    one = one_of(*words)
 
     def check(value: object) -> tuple[str, ...]:
         if not isinstance(value, list | tuple):
-            raise Wrong(f"{show(value)} is not a list in brackets")
+            raise InvalidValue(f"{show(value)} is not a list in brackets")
         checked = each(one, value)
         if twice := first_twice(checked):
-            raise Wrong(f"{show(twice)} stands there twice")
+            raise InvalidValue(f"{show(twice)} stands there twice")
         return checked
 
     return check
@@ -129,9 +131,9 @@ def mptcp_flags(value: object) -> tuple[str, ...]:
     """
     checked = flags(*MPTCP_FLAGS)(value)
     if "signal" in checked and "fullmesh" in checked:
-        raise Wrong("the kernel refuses signal together with fullmesh", "write one of the two")
+        raise InvalidValue("the kernel refuses signal together with fullmesh", "write one of the two")
     if "fullmesh" in checked and "subflow" not in checked:
-        raise Wrong("fullmesh says how subflows are made, and there are none", 'write ["subflow", "fullmesh"]')
+        raise InvalidValue("fullmesh says how subflows are made, and there are none", 'write ["subflow", "fullmesh"]')
     return checked
 
 
@@ -139,14 +141,14 @@ def each(check: Callable[[object], T], items: Sequence[object]) -> tuple[T, ...]
     """Return every item checked.
 
     Raises:
-        Wrong: with the index of the item that is.
+        InvalidValue: with the index of the item that is.
     """
     found: list[T] = []
     for index, item in enumerate(items):
         try:
             found.append(check(item))
-        except Wrong as wrong:
-            raise Wrong(wrong.wrong, wrong.right, index) from None
+        except InvalidValue as invalid:
+            raise InvalidValue(invalid.problem, invalid.hint, index) from None
     return tuple(found)
 
 
@@ -165,10 +167,10 @@ def duration_s(low: float, high: float) -> Callable[[object], float]:
 
     def check(value: object) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            raise Wrong(f"{show(value)} has no unit", f'write it as a text with one, e.g. "{abs(value)}s"')
+            raise InvalidValue(f"{show(value)} has no unit", f'write it as a text with one, e.g. "{abs(value)}s"')
         seconds = seconds_of(text(value))
         if not low <= seconds <= high:
-            raise Wrong(f"{show(value)} is not between {low:g} s and {high:g} s")
+            raise InvalidValue(f"{show(value)} is not between {low:g} s and {high:g} s")
         return seconds
 
     return check
@@ -179,10 +181,12 @@ def seconds_of(span: str) -> float:
     total, pos = 0.0, 0
     while match := SPAN.match(span, pos):
         if match[2] not in SECONDS:
-            raise Wrong(f"'{match[2]}' in {show(span)} is not a unit of time", "the units are us, ms, s, min, h, d, w")
+            raise InvalidValue(
+                f"'{match[2]}' in {show(span)} is not a unit of time", "the units are us, ms, s, min, h, d, w"
+            )
         total, pos = total + float(match[1]) * SECONDS[match[2]], match.end()
     if pos == 0 or span[pos:].strip():
-        raise Wrong(f"{show(span)} is not a duration")
+        raise InvalidValue(f"{show(span)} is not a duration")
     return total
 
 
@@ -191,14 +195,16 @@ def link_name(value: object) -> str:
     name = text(value)
     size = len(name.encode("utf-8", "surrogatepass"))
     if size > LINK_NAME_BYTES:
-        raise Wrong(f"{show(name)} has {size} bytes", f"the kernel takes at most {LINK_NAME_BYTES} for an interface")
+        raise InvalidValue(
+            f"{show(name)} has {size} bytes", f"the kernel takes at most {LINK_NAME_BYTES} for an interface"
+        )
     if not LINK_NAME.fullmatch(name):
-        raise Wrong(
+        raise InvalidValue(
             f"{show(name)} is not a name for an interface",
             "letters, digits, '_', '.' and '-' make one; the first is no '.' or '-'",
         )
     if name in NOT_LINKS:
-        raise Wrong(f"{show(name)} is {NOT_LINKS[name]}, not a NIC", "name a NIC, as `ip link` lists it")
+        raise InvalidValue(f"{show(name)} is {NOT_LINKS[name]}, not a NIC", "name a NIC, as `ip link` lists it")
     return name
 
 
@@ -206,7 +212,7 @@ def group_name(value: object) -> str:
     """Return the name of a group of interfaces: what comes before the number in theirs."""
     name = link_name(value)
     if len(name) == LINK_NAME_BYTES:
-        raise Wrong(
+        raise InvalidValue(
             f"{show(name)} leaves no room for a number", f"name and number have {LINK_NAME_BYTES} bytes together"
         )
     return name
@@ -216,12 +222,12 @@ def mac(value: object) -> str:
     """Return a MAC that an interface can have, in lower case with colons."""
     address = text(value).lower()
     if not MAC.fullmatch(address):
-        raise Wrong(f"{show(value)} is not a MAC")
+        raise InvalidValue(f"{show(value)} is not a MAC")
     if address == "00:00:00:00:00:00":
-        raise Wrong("a MAC of zeros is no address")
+        raise InvalidValue("a MAC of zeros is no address")
     first = int(address[:2], 16)
     if first & 1:
-        raise Wrong(
+        raise InvalidValue(
             f"{show(value)} has the multicast bit set, and is no address of one interface",
             f'the first byte must be even, e.g. "02{address[2:]}"',
         )
@@ -234,46 +240,46 @@ def mac_or_auto(value: object) -> str:
         return "auto"
     try:
         return mac(value)
-    except Wrong as wrong:
-        if wrong.right or not isinstance(value, str):
+    except InvalidValue as invalid:
+        if invalid.hint or not isinstance(value, str):
             raise
-        raise Wrong(str(wrong), 'write "auto" or six bytes, e.g. "02:4e:65:6f:00:03"') from None
+        raise InvalidValue(invalid.problem, 'write "auto" or six bytes, e.g. "02:4e:65:6f:00:03"') from None
 
 
 def macs(value: object) -> tuple[str, ...]:
     """Return a list of MACs."""
     if not isinstance(value, list | tuple) or not value:
-        raise Wrong(f"{'an empty list' if value == [] else show(value)} is not a list of MACs")
+        raise InvalidValue(f"{'an empty list' if value == [] else show(value)} is not a list of MACs")
     return each(mac, value)
 
 
 def address(value: object) -> IPv4Address:
     """Return one IPv4 address, without a prefix length."""
-    told = text(value)
+    given = text(value)
     try:
-        found = ip_address(told)
+        found = ip_address(given)
     except ValueError:
-        right = "write it without the prefix length" if "/" in told else ""
-        raise Wrong(f"{show(told)} is not an IPv4 address", right) from None
+        hint = "write it without the prefix length" if "/" in given else ""
+        raise InvalidValue(f"{show(given)} is not an IPv4 address", hint) from None
     if not isinstance(found, IPv4Address):
-        raise Wrong(f"{show(told)} is an IPv6 address, and this key is about IPv4")
+        raise InvalidValue(f"{show(given)} is an IPv6 address, and this key is about IPv4")
     return found
 
 
 def host_address(value: object) -> IPv4Interface:
     """Return an address with its prefix length that one host of that network can have."""
-    told = text(value)
-    if ":" in told:
-        raise Wrong(f"{show(told)} is not an IPv4 address, and this key is about IPv4")
-    if "/" not in told:
-        address(told)
-        raise Wrong(f"{show(told)} has no prefix length", f'write it behind the address, e.g. "{told}/24"')
+    given = text(value)
+    if ":" in given:
+        raise InvalidValue(f"{show(given)} is not an IPv4 address, and this key is about IPv4")
+    if "/" not in given:
+        address(given)
+        raise InvalidValue(f"{show(given)} has no prefix length", f'write it behind the address, e.g. "{given}/24"')
     try:
-        found = IPv4Interface(told)
+        found = IPv4Interface(given)
     except ValueError:
-        raise Wrong(f"{show(told)} is not an address in CIDR form") from None
-    if wrong := not_a_host(found.ip, found.network):
-        raise Wrong(f"{show(told)} {wrong}", "write the address of one host")
+        raise InvalidValue(f"{show(given)} is not an address in CIDR form") from None
+    if problem := not_a_host(found.ip, found.network):
+        raise InvalidValue(f"{show(given)} {problem}", "write the address of one host")
     return found
 
 
@@ -290,7 +296,7 @@ def not_a_host(ip: IPv4Address, network: IPv4Network) -> str:
     return ""
 
 
-def gateway_problem(interface: IPv4Interface, gateway: IPv4Address | None) -> Wrong | None:
+def gateway_problem(interface: IPv4Interface, gateway: IPv4Address | None) -> InvalidValue | None:
     """Return why *interface* cannot reach the Internet through *gateway*; None if it can.
 
     With /32 there is no subnet that could hold a gateway; it is then reached
@@ -299,13 +305,15 @@ def gateway_problem(interface: IPv4Interface, gateway: IPv4Address | None) -> Wr
     network = interface.network
     if gateway is None:
         guess = network.network_address + 1 if network.prefixlen < 31 else network.network_address
-        return Wrong("a static address needs a gateway", f'write e.g. gateway = "{guess}"')
+        return InvalidValue("a static address needs a gateway", f'write e.g. gateway = "{guess}"')
     if gateway == interface.ip:
-        return Wrong(f"the gateway {gateway} is the address itself", "write the address of the router")
+        return InvalidValue(f"the gateway {gateway} is the address itself", "write the address of the router")
     if network.prefixlen < 32 and gateway not in network:
-        return Wrong(f"the gateway {gateway} is outside of {network}, the network of {interface}", _inside(network))
-    if wrong := not_a_host(gateway, network):
-        return Wrong(f"the gateway {gateway} {wrong}", _inside(network))
+        return InvalidValue(
+            f"the gateway {gateway} is outside of {network}, the network of {interface}", _inside(network)
+        )
+    if problem := not_a_host(gateway, network):
+        return InvalidValue(f"the gateway {gateway} {problem}", _inside(network))
     return None
 
 
@@ -317,35 +325,35 @@ def _inside(network: IPv4Network) -> str:
 
 def numbers(value: object) -> tuple[int, ...]:
     """Return the numbers of ``1-5,9``, in rising order."""
-    told = text(value) if not isinstance(value, int) else None
-    if told is None:
-        raise Wrong(f"{show(value)} is not a text in quotes", f'write e.g. ids = "{show(value)}"')
+    given = text(value) if not isinstance(value, int) else None
+    if given is None:
+        raise InvalidValue(f"{show(value)} is not a text in quotes", f'write e.g. ids = "{show(value)}"')
     found: list[int] = []
-    for part in told.split(","):
+    for part in given.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,5})\s*(?:-\s*([0-9]{1,5})\s*)?", part)
         if match is None:
-            raise Wrong(f"{show(part.strip())} in {show(told)} is not a number or a range")
+            raise InvalidValue(f"{show(part.strip())} in {show(given)} is not a number or a range")
         first, last = int(match[1]), int(match[2] or match[1])
         if first > last:
-            raise Wrong(f"the range {first}-{last} runs backwards", f"write {last}-{first}")
+            raise InvalidValue(f"the range {first}-{last} runs backwards", f"write {last}-{first}")
         found += range(first, last + 1)
         if len(found) > MOST_INTERFACES:
-            raise Wrong(f"{show(told)} is more than {MOST_INTERFACES} interfaces")
+            raise InvalidValue(f"{show(given)} is more than {MOST_INTERFACES} interfaces")
     if twice := first_twice(map(str, found)):
-        raise Wrong(f"{twice} stands in {show(told)} twice")
+        raise InvalidValue(f"{twice} stands in {show(given)} twice")
     return tuple(sorted(found))
 
 
 def listen(value: object) -> str:
     """Return ``ADDRESS:PORT``, an IPv6 address in brackets."""
-    told = text(value)
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", told)
+    given = text(value)
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", given)
     if match is None:
-        raise Wrong(f"{show(told)} is not ADDRESS:PORT", 'write e.g. "127.0.0.1:9110" or "[::1]:9110"')
+        raise InvalidValue(f"{show(given)} is not ADDRESS:PORT", 'write e.g. "127.0.0.1:9110" or "[::1]:9110"')
     try:
         found = ip_address(match[1] or match[2])
     except ValueError:
-        raise Wrong(f"{show(match[1] or match[2])} is not an IP address") from None
+        raise InvalidValue(f"{show(match[1] or match[2])} is not an IP address") from None
     if int(match[3]) > 65535:
-        raise Wrong(f"port {match[3]} is larger than 65535")
+        raise InvalidValue(f"port {match[3]} is larger than 65535")
     return f"[{found}]:{match[3]}" if found.version == 6 else f"{found}:{match[3]}"

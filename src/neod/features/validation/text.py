@@ -84,7 +84,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"known here: {', '.join(words)}" if words else "nothing is known here"
 
 
-def natural(entry: tuple[str, object]) -> list[tuple[str, int, str]]:
+def natural_sort_key(entry: tuple[str, object]) -> list[tuple[str, int, str]]:
     """Return what sorts the entries of a table by name the way people count: f2 before f10."""
     parts = re.split(r"([0-9]+)", entry[0])
     return [(text, len(n), n) for text, n in zip_longest(parts[::2], parts[1::2], fillvalue="")]

@@ -5,12 +5,11 @@ from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
 
-from neod.features import checks
-from neod.features.checks import Wrong
-from neod.features.fields import (
+from neod.features.validation import checks
+from neod.features.validation.checks import InvalidValue
+from neod.features.validation.fields import (
     CIDR_SCHEMA,
     Address,
-    Checked,
     LinkName,
     MacOrAuto,
     Macs,
@@ -18,8 +17,9 @@ from neod.features.fields import (
     Numbers,
     Section,
     TableNumber,
-    whole,
-    word,
+    Validator,
+    integer,
+    one_of,
 )
 
 
@@ -28,15 +28,15 @@ def _ipv4(value: object) -> tuple[IPv4Interface, ...]:
     if value == "dhcp":
         return ()
     if value == []:
-        raise Wrong("an empty list has no addresses", 'write "dhcp", or one address for each interface')
+        raise InvalidValue("an empty list has no addresses", 'write "dhcp", or one address for each interface')
     try:
         return checks.each(checks.host_address, value) if isinstance(value, list) else (checks.host_address(value),)
-    except Wrong as wrong:
-        right = wrong.right or 'write "dhcp", or a list like ["10.8.0.5/16"] with an address for each interface'
-        raise Wrong(wrong.wrong, right, wrong.index) from None
+    except InvalidValue as invalid:
+        hint = invalid.hint or 'write "dhcp", or a list like ["10.8.0.5/16"] with an address for each interface'
+        raise InvalidValue(invalid.problem, hint, invalid.index) from None
 
 
-Ipv4: Final = Checked(_ipv4, {"anyOf": [{"const": "dhcp"}, CIDR_SCHEMA, {"type": "array", "items": CIDR_SCHEMA}]})
+Ipv4: Final = Validator(_ipv4, {"anyOf": [{"const": "dhcp"}, CIDR_SCHEMA, {"type": "array", "items": CIDR_SCHEMA}]})
 
 
 class Shared(Section):
@@ -44,7 +44,7 @@ class Shared(Section):
 
     mode: Annotated[
         str,
-        word("private", "vepa", "bridge"),
+        one_of("private", "vepa", "bridge"),
         Field(
             description="What macvlans of one NIC do with packets for each other. private: nothing. vepa: they go out, "
             "and a switch may send them back. bridge: they are handed over; every broadcast is then copied to all N.",
@@ -80,7 +80,7 @@ class Shared(Section):
     ] = None
     mtu: Annotated[
         int | None,
-        whole(576, 65535),
+        integer(576, 65535),
         Field(
             description="MTU in bytes. Absent: that of the parent, which is also the largest the kernel allows.",
             examples=[1400],
@@ -115,7 +115,7 @@ class Override(Shared):
     ] = ()
     table_base: Annotated[
         int,
-        whole(0, checks.LAST_TABLE),
+        integer(0, checks.LAST_TABLE),
         Field(description="The table is this plus the number in the name.", examples=[100]),
     ] = 0
     table: Annotated[
@@ -135,7 +135,7 @@ class Group(Shared):
     ]
     count: Annotated[
         int | None,
-        whole(1, checks.MOST_INTERFACES),
+        integer(1, checks.MOST_INTERFACES),
         Field(description="How many: they have the numbers 1 to count. Or say ids, or macs.", examples=[8]),
     ] = None
     ids: Annotated[
@@ -153,7 +153,7 @@ class Group(Shared):
     ] = None
     table_base: Annotated[
         int,
-        whole(0, checks.LAST_TABLE),
+        integer(0, checks.LAST_TABLE),
         Field(
             description="The routing table of an interface is this plus the number in its name: with 0, neo3 has table "
             "3. From 253 interfaces on another base is needed, for the kernel has tables 253 to 255 for itself.",
@@ -161,7 +161,7 @@ class Group(Shared):
         ),
     ] = 0
     override: Annotated[
-        dict[LinkName, Override],
+        dict[Annotated[str, LinkName], Override],
         Field(
             default_factory=dict,
             description="Interfaces of the group that differ, by name, and in what.",

@@ -1,16 +1,32 @@
-"""What a table may ask about the whole file while it compiles, and where it leaves what is wrong."""
+"""What a table may ask about the whole file while it is checked, and where it reports problems."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from neod.config.positions import Positions
-from neod.features.text import Path, path_text, printable
+from neod.features.validation.text import Path, path_text, printable
 from neod.model.want import Origin
 
 MOST_LINES: Final = 200
 UNPLACED: Final = (0, 0)
+
+
+class Positions(Protocol):
+    """Where in the file its keys and values stand."""
+
+    @property
+    def keys(self) -> Container[Path]:
+        """The paths of all keys."""
+        ...
+
+    def of_key(self, path: Path) -> tuple[int, int]:
+        """Return line and column of the key of *path* or of its nearest parent; (0, 0) without one."""
+        ...
+
+    def of_value(self, path: Path) -> tuple[int, int]:
+        """Return line and column of the value of *path*; of a table, where its header or first key stands."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,7 @@ class Claim:
     holder: str  # who has it, in words
     path: Path
     place: tuple[int, int]
-    right: str
+    hint: str
 
 
 class Context:
@@ -44,7 +60,7 @@ class Context:
         self._warnings: list[Problem] = []
         self._positions, self._variables = positions, variables
         self._claims: list[Claim] = []
-        self._told: set[Path] = set()
+        self._reported: set[Path] = set()
         self._paths: dict[str, Path] = {}
 
     @property
@@ -67,43 +83,43 @@ class Context:
 
     def variable(self, path: Path) -> str:
         """Return the environment variable that says what stands at *path*; empty if the file does."""
-        said = [name for place, name in self._variables.items() if path[: len(place)] == place]
-        if not said and self._variables and path[:-1] not in self._positions.keys:  # the entry is not of the file
-            said = [
+        found = [name for place, name in self._variables.items() if path[: len(place)] == place]
+        if not found and self._variables and path[:-1] not in self._positions.keys:  # the entry is not of the file
+            found = [
                 name for place, name in self._variables.items() if len(path) > 1 and place[: len(path) - 1] == path[:-1]
             ]
-        return said[0] if said else ""
+        return found[0] if found else ""
 
-    def problem(self, path: Path, wrong: str, right: str = "", *, at_key: bool = False, once: bool = False) -> None:
+    def problem(self, path: Path, problem: str, hint: str = "", *, at_key: bool = False, once: bool = False) -> None:
         """Note an error at the value of *path*, or at its key; with *once* only if nothing is wrong there yet."""
-        if not (once and path in self._told):
-            self.problems.append(self._line(path, f"{wrong}; {right}" if right else wrong, at_key))
-            self._told.add(path)
+        if not (once and path in self._reported):
+            self.problems.append(self._line(path, f"{problem}; {hint}" if hint else problem, at_key))
+            self._reported.add(path)
 
     def warn(self, path: Path, text: str) -> None:
         """Note what works, and probably not as meant."""
         self._warnings.append(self._line(path, text, True))
 
-    def problem_at(self, origin: Origin, wrong: str, right: str) -> None:
+    def problem_at(self, origin: Origin, problem: str, hint: str) -> None:
         """Note an error at the place of something that was compiled."""
-        self.problem(self._paths.get(origin.path, ()), wrong, right)
+        self.problem(self._paths.get(origin.path, ()), problem, hint)
 
-    def claim(self, what: str, value: Hashable, holder: str, path: Path, right: str) -> None:
+    def claim(self, what: str, value: Hashable, holder: str, path: Path, hint: str) -> None:
         """Note that *holder* has *what* *value*; that two have one is an error, once all tables were read."""
-        self._claims.append(Claim(what, value, holder, path, self._place(path, False), right))
+        self._claims.append(Claim(what, value, holder, path, self._place(path, False), hint))
 
     def settle(self) -> None:
         """Report the claims that were made twice, where the later one stands: one for each two places."""
         first: dict[tuple[str, Hashable], Claim] = {}
-        told: set[tuple[str, Path, Path]] = set()
+        reported: set[tuple[str, Path, Path]] = set()
         for claim in sorted(self._claims, key=lambda claim: claim.place):
             other = first.setdefault((claim.what, claim.value), claim)
             pair = (claim.what, claim.path, other.path)
-            if other is not claim and pair not in told:
-                told.add(pair)
+            if other is not claim and pair not in reported:
+                reported.add(pair)
                 line = f" (line {other.place[0]})" if other.place[0] else ""
-                wrong = f"{claim.holder} would have {claim.what} {claim.value}, which {other.holder}{line} has"
-                self.problem(claim.path, wrong, claim.right)
+                problem = f"{claim.holder} would have {claim.what} {claim.value}, which {other.holder}{line} has"
+                self.problem(claim.path, problem, claim.hint)
 
     def _place(self, path: Path, at_key: bool) -> tuple[int, int]:
         if self.variable(path):

@@ -7,10 +7,10 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field
 
-from neod.features import checks
-from neod.features.checks import EnvText, Wrong
-from neod.features.fields import Checked, Section, duration_s, text, whole
-from neod.features.text import show
+from neod.features.validation import checks
+from neod.features.validation.checks import EnvText, InvalidValue
+from neod.features.validation.fields import Section, Validator, duration_s, integer, text
+from neod.features.validation.text import show
 
 RACE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 HOST_NAME: Final = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
@@ -44,22 +44,22 @@ def race_name(value: object) -> str:
     """Return the name of a race, as the command line and metrics give it."""
     name = checks.text(value)
     if not RACE_NAME.fullmatch(name):
-        raise Wrong(f"{show(name)} is not a name for a race", "letters, digits, '_', '.' and '-' make one")
+        raise InvalidValue(f"{show(name)} is not a name for a race", "letters, digits, '_', '.' and '-' make one")
     if name == "connect":
-        raise Wrong("connect is a command of neo-race", "give the race another name")
+        raise InvalidValue("connect is a command of neo-race", "give the race another name")
     return name
 
 
 def endpoint(value: object) -> RaceEndpoint:
     """Return a numeric address, in brackets if it is IPv6, and a port."""
-    told = checks.text(value)
-    match = ENDPOINT.fullmatch(told)
+    given = checks.text(value)
+    match = ENDPOINT.fullmatch(given)
     if match is None:
-        raise Wrong(f"{show(told)} is not ADDRESS:PORT")
+        raise InvalidValue(f"{show(given)} is not ADDRESS:PORT")
     try:
         host = str(ip_address(match[1] or match[2]))
     except ValueError:
-        raise Wrong(f"{show(match[1] or match[2])} is not an IP address") from None
+        raise InvalidValue(f"{show(match[1] or match[2])} is not an IP address") from None
     return RaceEndpoint(host, _port(match[3], 0))
 
 
@@ -74,38 +74,40 @@ def is_address(host: str) -> bool:
 
 def upstream(value: object) -> RaceEndpoint:
     """Return an address or a name, and a port; only an IPv6 address stands in brackets."""
-    told = checks.text(value)
-    match = ENDPOINT.fullmatch(told)
+    given = checks.text(value)
+    match = ENDPOINT.fullmatch(given)
     if match is None:
-        bare = ":" in told and told.count(":") > 1 and "[" not in told
-        raise Wrong(f"{show(told)} is not ADDRESS:PORT or NAME:PORT", f'write "[{told}]:443"' if bare else "")
+        bare = ":" in given and given.count(":") > 1 and "[" not in given
+        raise InvalidValue(f"{show(given)} is not ADDRESS:PORT or NAME:PORT", f'write "[{given}]:443"' if bare else "")
     port, host = _port(match[3], 1), match[1] or match[2]
     try:
         found: IPv4Address | IPv6Address = ip_address(host)
     except ValueError:
         if match[1] or re.fullmatch(r"[0-9.]+", host) or not HOST_NAME.fullmatch(host):
-            raise Wrong(f"{show(host)} is neither an IP address nor the name of a host") from None
+            raise InvalidValue(f"{show(host)} is neither an IP address nor the name of a host") from None
         return RaceEndpoint(host.lower(), port)
     if found.is_unspecified or found.is_multicast:
-        raise Wrong(f"nothing can be connected to {found}", "write the address of a host")
+        raise InvalidValue(f"nothing can be connected to {found}", "write the address of a host")
     return RaceEndpoint(str(found), port)
 
 
 def _port(digits: str, least: int) -> int:
     if not least <= int(digits) <= 65535:
-        raise Wrong(f"port {digits} is not between {least} and 65535")
+        raise InvalidValue(f"port {digits} is not between {least} and 65535")
     return int(digits)
 
 
 def upstreams(value: object) -> tuple[RaceEndpoint, ...]:
     """Return a list of different upstreams."""
     if not isinstance(value, list | tuple) or not value:
-        raise Wrong(f"{'an empty list' if value == [] else show(value)} is not a list of upstreams")
+        raise InvalidValue(f"{'an empty list' if value == [] else show(value)} is not a list of upstreams")
     if len(value) > MOST_UPSTREAMS:
-        raise Wrong(f"{len(value)} upstreams are more than {MOST_UPSTREAMS}", "a race between that many helps nobody")
+        raise InvalidValue(
+            f"{len(value)} upstreams are more than {MOST_UPSTREAMS}", "a race between that many helps nobody"
+        )
     found = checks.each(upstream, value)
     if twice := checks.first_twice(map(str, found)):
-        raise Wrong(f"{show(twice)} stands there twice")
+        raise InvalidValue(f"{show(twice)} stands there twice")
     return found
 
 
@@ -116,24 +118,26 @@ def sources(value: object) -> tuple[str, ...] | None:
     if value == "none":
         return ()
     if not isinstance(value, list | tuple) or not value:
-        raise Wrong(f'{"an empty list" if value == [] else show(value)} is not "auto", "none" or a list of addresses')
+        raise InvalidValue(
+            f'{"an empty list" if value == [] else show(value)} is not "auto", "none" or a list of addresses'
+        )
     if len(value) > MOST_SOURCES:
-        raise Wrong(f"{len(value)} addresses are more than {MOST_SOURCES}")
+        raise InvalidValue(f"{len(value)} addresses are more than {MOST_SOURCES}")
     found = checks.each(_source, value)
     if twice := checks.first_twice(found):
-        raise Wrong(f"{show(twice)} stands there twice")
+        raise InvalidValue(f"{show(twice)} stands there twice")
     return found
 
 
 def _source(value: object) -> str:
-    told = checks.text(value)
+    given = checks.text(value)
     try:
-        found = ip_address(told)
+        found = ip_address(given)
     except ValueError:
-        right = "write it without the prefix length" if "/" in told else ""
-        raise Wrong(f"{show(told)} is not an IP address", right) from None
+        hint = "write it without the prefix length" if "/" in given else ""
+        raise InvalidValue(f"{show(given)} is not an IP address", hint) from None
     if found.is_unspecified or found.is_multicast:
-        raise Wrong(f"no connection can start from {found}", 'write "none" to let the kernel choose')
+        raise InvalidValue(f"no connection can start from {found}", 'write "none" to let the kernel choose')
     return str(found)
 
 
@@ -142,13 +146,13 @@ def truth(value: object) -> bool:
     if isinstance(value, EnvText) and value.lower() in ("true", "false", "1", "0"):
         return value.lower() in ("true", "1")
     if not isinstance(value, bool):
-        raise Wrong(f"{show(value)} is not true or false")
+        raise InvalidValue(f"{show(value)} is not true or false")
     return value
 
 
 def _netns(name: str) -> str:
     if not NETNS.fullmatch(name):
-        raise Wrong(f"{show(name)} is not the name of a network namespace", "name one that `ip netns` lists")
+        raise InvalidValue(f"{show(name)} is not the name of a network namespace", "name one that `ip netns` lists")
     return name
 
 
@@ -159,19 +163,19 @@ def off_or_s(low: float, high: float) -> Callable[[object], float]:
     def check(value: object) -> float:
         seconds = inner(value)
         if 0 < seconds < low:
-            raise Wrong(f"{show(value)} is shorter than {low:g} s", 'write a longer time, or "0s" for none')
+            raise InvalidValue(f"{show(value)} is shorter than {low:g} s", 'write a longer time, or "0s" for none')
         return seconds
 
     return check
 
 
-def _off_or_s(low: float, high: float) -> Checked:
-    return Checked(off_or_s(low, high), duration_s(low, high).schema)
+def _off_or_s(low: float, high: float) -> Validator:
+    return Validator(off_or_s(low, high), duration_s(low, high).schema)
 
 
-Truth: Final = Checked(truth, {"type": "boolean"})
-Upstreams: Final = Checked(upstreams, {"type": "array", "items": ENDPOINT_SCHEMA, "minItems": 1})
-Sources: Final = Checked(
+Truth: Final = Validator(truth, {"type": "boolean"})
+Upstreams: Final = Validator(upstreams, {"type": "array", "items": ENDPOINT_SCHEMA, "minItems": 1})
+Sources: Final = Validator(
     sources,
     {"anyOf": [{"enum": ["auto", "none"]}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
 )
@@ -182,7 +186,7 @@ class Race(Section):
 
     listen: Annotated[
         RaceEndpoint,
-        Checked(endpoint, ENDPOINT_SCHEMA),
+        Validator(endpoint, ENDPOINT_SCHEMA),
         Field(description="Address and port where connections come in.", examples=["127.0.0.1:4430"]),
     ]
     upstreams: Annotated[
@@ -212,7 +216,7 @@ class Race(Section):
     ] = False
     stagger: Annotated[
         float | str,
-        Checked(off_or_s(0.01, 10), duration_s(0, 10).schema),
+        Validator(off_or_s(0.01, 10), duration_s(0, 10).schema),
         Field(
             description="How long to wait for one way before the next is tried as well. 0ms: all start at once.",
             examples=["0ms", "250ms"],
@@ -225,7 +229,7 @@ class Race(Section):
     ] = "5s"
     max_attempts: Annotated[
         int,
-        whole(1, 256),
+        integer(1, 256),
         Field(description="How many connections one race may have under way at the same time.", examples=[16]),
     ] = 16
     netns: Annotated[
@@ -272,11 +276,11 @@ class Race(Section):
     ] = f"{USER_TIMEOUT_S:g}s"
     max_connections: Annotated[
         int,
-        whole(1, MOST_CONNECTIONS),
+        integer(1, MOST_CONNECTIONS),
         Field(description="How many connections may be open; more wait in the kernel's queue.", examples=[10000]),
     ] = 10_000
     max_connections_per_client: Annotated[
         int,
-        whole(0, MOST_CONNECTIONS),
+        integer(0, MOST_CONNECTIONS),
         Field(description="How many of them may come from one address; more are reset. 0: no limit.", examples=[100]),
     ] = 0

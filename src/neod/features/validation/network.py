@@ -4,8 +4,8 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from neod.features.checks import Wrong, each, first_twice, text, word
-from neod.features.text import show
+from neod.features.validation.checks import InvalidValue, each, first_twice, one_of, text
+from neod.features.validation.text import show
 from neod.model.nat import Ip, Net, ports_text
 
 Ports = tuple[int, int]  # the first and the last
@@ -20,12 +20,12 @@ def ports(value: object) -> tuple[Ports, ...]:
     if not isinstance(value, list | tuple):
         value = [value]
     if not value:
-        raise Wrong("an empty list has no ports", PORT_EXAMPLE)
+        raise InvalidValue("an empty list has no ports", PORT_EXAMPLE)
     found: tuple[Ports, ...] = each(port_or_range, value)
     for place, (first, last) in enumerate(found):
         for other in found[:place]:
             if first <= other[1] and other[0] <= last:
-                raise Wrong(
+                raise InvalidValue(
                     f"{ports_text(first, last)} and {ports_text(*other)} overlap", "write each port once", place
                 )
     return found
@@ -35,49 +35,51 @@ def port_or_range(value: object) -> Ports:
     """Return ``443`` or ``"8000-8010"`` as first and last."""
     match = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:-\s*([0-9]{1,6})\s*)?", str(value))
     if isinstance(value, bool) or not isinstance(value, int | str) or match is None:
-        raise Wrong(f"{show(value)} is not a port or a range of ports", PORT_EXAMPLE)
+        raise InvalidValue(f"{show(value)} is not a port or a range of ports", PORT_EXAMPLE)
     first, last = int(match[1]), int(match[2] or match[1])
     for port in (first, last):
         if port == 0:
-            raise Wrong("port 0 is none that a packet can be sent to", f"ports go from 1 to {LAST_PORT}")
+            raise InvalidValue("port 0 is none that a packet can be sent to", f"ports go from 1 to {LAST_PORT}")
         if port > LAST_PORT:
-            raise Wrong(f"port {port} is larger than {LAST_PORT}", f"ports go from 1 to {LAST_PORT}")
+            raise InvalidValue(f"port {port} is larger than {LAST_PORT}", f"ports go from 1 to {LAST_PORT}")
     if first > last:
-        raise Wrong(f"the range {first}-{last} runs backwards", f'write "{last}-{first}"')
+        raise InvalidValue(f"the range {first}-{last} runs backwards", f'write "{last}-{first}"')
     return first, last
 
 
 def ip(value: object) -> Ip:
     """Return one address of a host, of either family, without a prefix length."""
-    told = text(value)
+    given = text(value)
     try:
-        found = ip_address(told)
+        found = ip_address(given)
     except ValueError:
-        right = "write it without the prefix length" if "/" in told else 'write e.g. "198.51.100.10"'
-        raise Wrong(f"{show(told)} is not an IP address", right) from None
+        hint = "write it without the prefix length" if "/" in given else 'write e.g. "198.51.100.10"'
+        raise InvalidValue(f"{show(given)} is not an IP address", hint) from None
     if getattr(found, "scope_id", None):
-        raise Wrong(f"{show(told)} is good on one link only", "write a global address")
+        raise InvalidValue(f"{show(given)} is good on one link only", "write a global address")
     if found.is_multicast or found.is_unspecified or found.is_loopback or found.is_link_local:
-        raise Wrong(f"{show(told)} is a multicast, loopback, link-local or unspecified address", "write that of a host")
+        raise InvalidValue(
+            f"{show(given)} is a multicast, loopback, link-local or unspecified address", "write that of a host"
+        )
     return found
 
 
 def ips(value: object) -> tuple[Ip, ...]:
     """Return a list of different addresses."""
     if not isinstance(value, list | tuple):
-        raise Wrong(f"{show(value)} is not a list in brackets", 'write e.g. ["203.0.113.11"]')
+        raise InvalidValue(f"{show(value)} is not a list in brackets", 'write e.g. ["203.0.113.11"]')
     found: tuple[Ip, ...] = each(ip, value)
     if twice := first_twice(map(str, found)):
-        raise Wrong(f"{twice} stands there twice", "write each address once")
+        raise InvalidValue(f"{twice} stands there twice", "write each address once")
     return found
 
 
 def target(value: object) -> tuple[Ip, int | None]:
     """Return address and port of ``ADDR``, ``ADDR:PORT`` or ``[ADDR]:PORT``."""
-    told = text(value)
-    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,6})", told) or re.fullmatch(r"([0-9.]+):([0-9]{1,6})", told)
+    given = text(value)
+    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,6})", given) or re.fullmatch(r"([0-9.]+):([0-9]{1,6})", given)
     if match is None:
-        return ip(told), None
+        return ip(given), None
     return ip(match[1]), port_or_range(match[2])[0]
 
 
@@ -87,26 +89,26 @@ def source(value: object) -> Ip | str:
         return str(value)
     try:
         return ip(value)
-    except Wrong as wrong:
-        raise Wrong(wrong.wrong, 'write "masquerade", "none" or an address of this host') from None
+    except InvalidValue as invalid:
+        raise InvalidValue(invalid.problem, 'write "masquerade", "none" or an address of this host') from None
 
 
 def networks(value: object) -> tuple[Net, ...]:
     """Return a network, or a list with one of each family."""
     found: tuple[Net, ...] = each(network, value) if isinstance(value, list | tuple) else (network(value),)
     if twice := first_twice(str(one.version) for one in found):
-        raise Wrong(f"there are two IPv{twice} networks", "write one of each family")
+        raise InvalidValue(f"there are two IPv{twice} networks", "write one of each family")
     return found
 
 
 def network(value: object) -> IPv4Network | IPv6Network:
     """Return a network in CIDR form."""
-    told = text(value)
+    given = text(value)
     try:
-        return ip_network(told)
+        return ip_network(given)
     except ValueError as error:
-        right = str(ip_network(told, strict=False)) if "has host bits" in str(error) else "10.254.0.0/30"
-        raise Wrong(f"{show(told)} is not a network in CIDR form", f'write e.g. "{right}"') from None
+        hint = str(ip_network(given, strict=False)) if "has host bits" in str(error) else "10.254.0.0/30"
+        raise InvalidValue(f"{show(given)} is not a network in CIDR form", f'write e.g. "{hint}"') from None
 
 
 def pair_networks(value: object) -> tuple[Net, ...]:
@@ -114,31 +116,31 @@ def pair_networks(value: object) -> tuple[Net, ...]:
     found = networks(value)
     for one in found:
         if one.prefixlen == one.max_prefixlen or one.prefixlen < 8:
-            right = 'write e.g. "10.254.0.0/30"' if one.version == 4 else 'write e.g. "fd00:254::/126"'
-            raise Wrong(f"{one} is no network for the two ends of a link", right)
+            hint = 'write e.g. "10.254.0.0/30"' if one.version == 4 else 'write e.g. "fd00:254::/126"'
+            raise InvalidValue(f"{one} is no network for the two ends of a link", hint)
     return found
 
 
 def exposed(value: object) -> tuple[tuple[str, int, int], ...]:
     """Return protocol, first and last port of each ``tcp/443``."""
     if not isinstance(value, list | tuple):
-        raise Wrong(f"{show(value)} is not a list in brackets", 'write e.g. expose = ["tcp/443"]')
+        raise InvalidValue(f"{show(value)} is not a list in brackets", 'write e.g. expose = ["tcp/443"]')
     found: tuple[tuple[str, int, int], ...] = each(_exposed, value)
     return found
 
 
 def _exposed(value: object) -> tuple[str, int, int]:
-    protocol, slash, told = text(value).partition("/")
+    protocol, slash, given = text(value).partition("/")
     if not slash:
-        raise Wrong(f"{show(value)} is not a protocol with a port", 'write e.g. "tcp/443" or "udp/8000-8010"')
-    return (word("tcp", "udp")(protocol), *port_or_range(told))
+        raise InvalidValue(f"{show(value)} is not a protocol with a port", 'write e.g. "tcp/443" or "udp/8000-8010"')
+    return (one_of("tcp", "udp")(protocol), *port_or_range(given))
 
 
 def namespace_name(value: object) -> str:
     """Return a name that a namespace, and the file that stands for it, can have."""
     name = text(value)
     if not NAMESPACE.fullmatch(name) or len(name) > NAMESPACE_CHARACTERS:
-        raise Wrong(
+        raise InvalidValue(
             f"{show(name)} is not a name for a namespace",
             f"letters, digits, '_', '.' and '-' make one, at most {NAMESPACE_CHARACTERS}; the first is no '.' or '-'",
         )

@@ -1,0 +1,72 @@
+"""Values that several tables contribute, or that one contributes and another reads. Pure."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from neod.features.intents import Intents
+from neod.model.nat import Ip, NatRule
+from neod.model.want import Origin
+
+
+class Interim:
+    """A value for the other tables alone: it is not handed to the daemon."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PathInfo:
+    """One row of the path table in ``neodctl status``."""
+
+    name: str
+    parent: str  # empty for an uplink
+    ipv4: str  # "dhcp", "follow" or "static"
+    table: int
+    mptcp: tuple[str, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An address that can be an MPTCP path: what an endpoint, or neod's own path manager, makes of it."""
+
+    name: str  # of the path, or of what the address belongs to
+    netns: str
+    link: str  # empty: wherever routing sends its packets
+    ip: IPv4Address | IPv6Address | None  # None: *fact* says it
+    fact: str  # "lease" or "followed" of the link; empty for a static address
+    flags: tuple[str, ...]
+    rank: tuple[int, int]  # the best first: uplinks (0, -), then macvlans (1, number)
+    table: int  # its own routing table; 0: it has none
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class NatPart(Interim):
+    """The NAT rules that one entry of the file asks for; ``[nat]`` makes one ruleset of all parts."""
+
+    rules: tuple[tuple[NatRule, tuple[str | int, ...]], ...]  # each with the path of what says it
+    origin: Origin
+    netns: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddress(Interim):
+    """An address of this host that the file says."""
+
+    ip: Ip
+    holder: str  # ``uplinks.ens3``
+
+
+@dataclass(frozen=True, slots=True)
+class ExplicitSysctl(Interim):
+    """A sysctl that the file sets itself: what a feature implies gives way to it."""
+
+    netns: str
+    path: str  # below /proc/sys
+    value: str
+
+
+def followed_links(intents: Intents) -> tuple[str, ...]:
+    """Return the uplinks that somebody else configures."""
+    return tuple(path.name for path in intents.of(PathInfo) if path.ipv4 == "follow")

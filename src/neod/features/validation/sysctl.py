@@ -1,0 +1,45 @@
+"""Names and values of sysctls. Pure."""
+
+import re
+from typing import Final
+
+from neod.features.validation.checks import InvalidValue
+from neod.features.validation.text import show
+
+PART: Final = re.compile(r"[A-Za-z0-9_.:@-]+")
+LONGEST_VALUE: Final = 1024
+
+
+def proc_path(key: str) -> str:
+    """Return the path of a sysctl below /proc/sys.
+
+    The first separator counts: after a slash, dots are dots; after a dot,
+    dots are slashes and slashes dots, for interface names that have dots.
+
+    Source: sysctl.d(5).
+    """
+    dotted = re.search(r"[./]", key)
+    path = key.translate(str.maketrans("./", "/.")) if dotted and dotted[0] == "." else key
+    parts = path.split("/")
+    if not all(PART.fullmatch(part) and part not in (".", "..") for part in parts):
+        raise InvalidValue(f"{show(key)} is not the name of a sysctl", 'write e.g. "net.ipv4.ip_forward" = 1')
+    if parts[0] != "net" or len(parts) < 3:
+        raise InvalidValue(
+            f"{show(key)} is not below net", "neo sets sysctls of the network alone, e.g. net.ipv4.ip_forward"
+        )
+    return path
+
+
+def proc_value(value: object) -> str:
+    """Return a value as the kernel prints it."""
+    match value:
+        case bool():
+            return str(int(value))
+        case str():
+            if len(value) > LONGEST_VALUE or not value.replace("\t", " ").isprintable():
+                raise InvalidValue(f"{show(value)} is not one line of text", "write e.g. 1, true or a text in quotes")
+            return " ".join(value.split())
+        case int():
+            return str(value)
+        case _:
+            raise InvalidValue(f"{show(value)} is not a value for a sysctl", "write e.g. 1, true or a text in quotes")

@@ -91,14 +91,14 @@ class LeaseStore:
 
     def _write(self, content: bytes) -> None:
         temporary = self._path.with_name("leases.json.tmp")
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = _create(temporary)
         try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                while content:
+                    content = content[os.write(fd, content) :]
+                os.fsync(fd)
+            finally:
+                os.close(fd)
             temporary.rename(self._path)
         except OSError:
             with suppress(OSError):
@@ -148,6 +148,16 @@ class LeaseStore:
             return 0.0
         away_s = max(0.0, self._clock.wall() - float(body["wall"]))
         return self._clock.boottime() - float(body["boottime"]) - away_s
+
+
+def _create(path: Path) -> int:
+    """Open a new file at *path*; what a crash or anybody else left there goes."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileExistsError:
+        path.unlink()
+        return os.open(path, flags, 0o600)
 
 
 def _read_boot_id(path: Path) -> str:

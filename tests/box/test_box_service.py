@@ -89,9 +89,12 @@ def test_no_probe_and_no_lease_is_lost_over_a_restart(running: BootedCampus) -> 
     try:
         with Probe(running.host.ns, running.addresses(), str(running.plan.gateway)) as probe:
             for _ in range(2):
+                running.host.ok("systemctl stop neod")
+                probe.goes_on()
+                running.host.ok("systemctl start neod && neodctl wait --timeout 20s")
                 running.host.ok("systemctl restart neod && neodctl wait --timeout 20s")
+                probe.goes_on()
             assert probe.finish() == []
-            assert all(sent > 50 for sent in probe.sent.values())
     finally:
         echo.stop()
     assert before.difference(look(running.host.ns)) == []

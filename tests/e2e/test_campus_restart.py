@@ -60,11 +60,12 @@ def test_no_probe_is_lost_over_restarts(running):
         with Probe(campus.host.ns, sources, str(campus.plan.gateway)) as probe:
             for how in ("SIGTERM", "kill -9", "SIGTERM"):
                 end(campus, how)
+                probe.goes_on()
                 campus.host.start_neod()
                 campus.host.ready()
                 campus.host.wait()
+                probe.goes_on()
             assert probe.finish() == []
-            assert all(count > 100 for count in probe.sent.values())
     finally:
         echo.stop()
 

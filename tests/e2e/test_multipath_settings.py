@@ -163,9 +163,9 @@ def test_a_subflow_that_died_and_is_not_missed_keeps_neod_at_rest(lab):
              "the other address takes over")  # fmt: skip
         time.sleep(2.0)  # the pause after which the dead one could be tried again is over
         assert lab.host.neod is not None
-        begun = usage.cpu_s(lab.host.neod.pid)
+        begun, since = usage.cpu_s(lab.host.neod.pid), time.monotonic()
         time.sleep(4.0)
-        assert usage.cpu_s(lab.host.neod.pid) - begun < 1.0
+        assert usage.cpu_s(lab.host.neod.pid) - begun < (time.monotonic() - since) / 4
 
 
 class flood:

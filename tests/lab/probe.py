@@ -68,10 +68,15 @@ class Probe:
         for each in self._sockets.values():
             each.close()
 
+    def goes_on(self) -> None:
+        """Wait until some more packets have been sent on every path and have come back."""
+        before = {source: len(back) for source, back in self.back.items()}
+        poll(lambda: all(len(back) >= before[source] + 3 for source, back in self.back.items()), 20, why="probes pass")
+
     def finish(self) -> list[str]:
         """Stop sending, wait for what is under way, return what was lost in words."""
         self._over.set()
-        self._thread.join(5)
+        self._thread.join(10)
         return [
             f"{source}: {self.sent[source] - len(back)} of {self.sent[source]} lost"
             for source, back in self.back.items()
@@ -88,7 +93,9 @@ class Probe:
                 self._send(source, each)
             due += self._every_s
             self._receive(selector, due)
-        self._receive(selector, time.monotonic() + 0.5)
+        end = time.monotonic() + 5
+        while any(len(self.back[source]) < sent for source, sent in self.sent.items()) and time.monotonic() < end:
+            self._receive(selector, time.monotonic() + 0.1)
 
     def _send(self, source: str, each: socket.socket) -> None:
         try:

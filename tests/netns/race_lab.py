@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -135,6 +136,16 @@ class Racer:
         """Return the processor time it has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wait_at_rest(self, cpu_s: float, over_s: float) -> None:
+        """Wait for *over_s* seconds in which it uses at most *cpu_s*: a slow machine may still be at work before."""
+
+        def rests() -> bool:
+            before = self.cpu_s()
+            time.sleep(over_s)
+            return self.cpu_s() - before <= cpu_s
+
+        poll(rests, 10 * over_s, why=f"at most {cpu_s} s of CPU in {over_s} s")
 
     def rss_mb(self) -> float:
         """Return its resident memory."""

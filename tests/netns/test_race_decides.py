@@ -100,7 +100,7 @@ def test_the_winner_follows_the_paths(ns):
         ip_batch(far, ["link set lo up"])
         with (
             SlowPath("one0", (ns, "10.97.1.1"), (far, "10.97.1.2"), 0.02) as one,
-            SlowPath("two0", (ns, "10.97.2.1"), (far, "10.97.2.2"), 0.06) as two,
+            SlowPath("two0", (ns, "10.97.2.1"), (far, "10.97.2.2"), 0.3) as two,
             Server(far, named("one"), ("10.97.1.2", 443)) as first,
             Server(far, named("two"), ("10.97.2.2", 443)) as second,
             Racer(ns, race(second.upstream, first.upstream)) as racer,
@@ -114,7 +114,7 @@ def test_with_a_stagger_only_the_best_is_tried_while_it_is_quick(ns):
     with (
         Server(ns, named("a")) as a,
         Server(ns, named("b")) as b,
-        Racer(ns, race(a.upstream, b.upstream, keys='stagger = "250ms"')) as racer,
+        Racer(ns, race(a.upstream, b.upstream, keys='stagger = "2s"')) as racer,
     ):
         assert [ask(ns, racer) for _ in range(6)] == ["a"] * 6
         assert b.peers == []

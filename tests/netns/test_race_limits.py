@@ -63,7 +63,7 @@ def test_who_never_says_a_word_is_reset(ns):
 
 
 def test_who_falls_silent_is_reset_and_who_talks_is_not(ns):
-    with Server(ns, echo) as server, Racer(ns, race(server, 'idle_timeout = "500ms"')) as racer:
+    with Server(ns, echo) as server, Racer(ns, race(server, 'idle_timeout = "2s"')) as racer:
         with dial(ns, racer.address("r")) as silent, dial(ns, racer.address("r")) as talking:
             silent.sendall(b"x")
             assert silent.recv(1) == b"x"
@@ -113,9 +113,7 @@ def test_when_descriptors_run_out_nothing_spins_and_service_comes_back(ns):
     with Server(ns, echo) as server, Racer(ns, race(server), wrap=wrap) as racer:
         _, held = hold(ns, racer, 400)  # most of them in the kernel's queue
         poll(lambda: racer.total("neo_race_connections_open") > 30, 10)
-        cpu_s = racer.cpu_s()
-        time.sleep(1.0)
-        assert racer.cpu_s() - cpu_s <= 0.1
+        racer.wait_at_rest(0.1, over_s=1.0)
         for client in held[:5]:  # who is in is served all the while
             client.sendall(b"x")
             assert client.recv(1) == b"x"
@@ -131,9 +129,7 @@ def test_a_thousand_idle_clients_cost_no_time_little_memory_and_nobody_else_wait
         _, held = hold(ns, racer, 1000)
         poll(lambda: racer.total("neo_race_connections_open") >= 1000, 20)
         assert racer.rss_mb() - before_mb < 12
-        cpu_s = racer.cpu_s()
-        time.sleep(1.0)
-        assert racer.cpu_s() - cpu_s <= 0.03
+        racer.wait_at_rest(0.03, over_s=1.0)
         close(held)
         poll(lambda: racer.total("neo_race_connections_open") == 0, 20)
 
@@ -170,7 +166,7 @@ def test_a_reader_of_metrics_that_never_ends_its_request_is_let_go(ns):
     with Server(ns, echo) as server, Racer(ns, race(server)) as racer:
         host, _, port = str(racer.records("serving metrics")[-1]["address"]).rpartition(":")
         with dial(ns, (host, int(port))) as endless, contextlib.suppress(ConnectionResetError, BrokenPipeError):
-            for _ in range(200):
+            for _ in range(20_000):
                 endless.sendall(b"GET /" + b"x" * 1000)
                 time.sleep(0.001)
             raise AssertionError("it listened for ever")

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from dhcp_messages import SERVER_MAC, answer, datagram
 
-from neod.dhcp import fsm, lease_writer, rawsocket
+from neod.dhcp import fsm, lease_writer, rawsocket, timers
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
@@ -206,7 +206,8 @@ async def test_a_dead_server_gets_few_packets_and_its_return_is_noticed_by_all(h
         host.ready(*range(1, 201))
         begun = host.clock.boottime()
         await host.until(lambda: host.clock.boottime() - begun > 4)
-        assert len(wire.heard) <= 64 + 4 * 130, "a window a half second"
+        elapsed_s = host.clock.boottime() - begun
+        assert len(wire.heard) <= 64 + elapsed_s * 130, "a window a half second"
         wire.script = wire.serve
         await host.until(lambda: len(host.leases) == 200)
         assert host.service.counters["hurries"] == 1
@@ -495,9 +496,13 @@ async def test_a_port_68_that_others_hold_is_shown_and_stops_nothing(host):
 
 async def test_a_refusal_is_told_once_a_second_at_most(host, wire):
     wire.script = lambda kind, mac, xid, wanted: wire.reply(OFFER if kind == DISCOVER else NAK, mac, xid)
+    begun = host.clock.boottime()
     host.want(1)
     async with host.running():
         host.ready(1)
         await host.until(lambda: host.service.counters["naks"] >= 2)
-    assert [event for event, _ in host.logged].count("dhcp.refused") == 2
-    assert host.status(1).attempts <= 1
+        naks = host.service.counters["naks"]  # more than two where the machine is slow
+        assert len(wire.kinds(REQUEST)) in (naks, naks + 1), "a try is refused once"
+        assert host.clock.boottime() - begun >= (naks - 1) * timers.NAK_FIRST_S
+        assert [event for event, _ in host.logged].count("dhcp.refused") == naks
+        assert host.status(1).attempts <= 1

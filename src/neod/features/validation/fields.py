@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -15,26 +15,38 @@ GROUP_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,13}$"
 MAC_PATTERN: Final = "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$"
 
 
-class Section(BaseModel):
-    """A table of the file. A key that it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
 @dataclass(frozen=True)
 class Validator:
-    """Annotates a type: *check* makes the value, and *schema* is what an editor is told of it."""
+    """Annotates a type: *check* makes the value, and *schema* describes it to editors."""
 
     check: Callable[[object], object]
     schema: Mapping[str, Any] = field(hash=False)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Tell pydantic to take the word of *check* for it."""
+        """Have pydantic call *check* and nothing else."""
         return core_schema.no_info_plain_validator_function(self.check)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Return a copy: pydantic writes title and default into it."""
         return dict(self.schema)
+
+
+class Section(BaseModel):
+    """A table of the file. A key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Require one ``Validator`` of each key that is not a bool or a table.
+
+        pydantic ignores metadata that it does not know, an ``Annotated`` for
+        one, and of two validators it would call only the last.
+        """
+        for name, key in cls.model_fields.items():
+            optional = key.annotation is bool or get_origin(key.annotation) is dict
+            if [type(one) for one in key.metadata] != [Validator] and (key.metadata or not optional):
+                raise TypeError(f"{cls.__name__}.{name}: wants one Validator, and has {key.metadata}")
 
 
 def integer(low: int, high: int) -> Validator:

@@ -29,12 +29,12 @@ MACVLAN = MacvlanFragment("macvlans.neo/neo3", "neo3", "ens3", "private", "", No
 PATH = PathFragment("macvlans.neo/neo3/path", "neo3", None, None, 103, None, False, ORIGIN)
 
 
-def leased(lease=LEASE, unit=PATH):
-    return compiled(unit, {FactKey("lease", lease.link): lease})
+def leased(lease=LEASE, fragment=PATH):
+    return compiled(fragment, {FactKey("lease", lease.link): lease})
 
 
-def compiled(unit, facts):
-    wants = list(unit.compile(facts))
+def compiled(fragment, facts):
+    wants = list(fragment.compile(facts))
     assert len({want.key for want in wants}) == len(wants), "one want a key"
     return {want.key: want.spec for want in wants}
 
@@ -89,10 +89,10 @@ def test_the_mtu_is_the_parents_unless_the_file_says_otherwise():
 
 
 def test_a_mac_of_the_file_needs_no_machine_id():
-    unit = replace(MACVLAN, mac="02:00:00:00:00:01", mode="vepa", mtu=1400)
-    assert FactKey("host") not in unit.needs
-    assert unit.waits_for({}) == ()
-    spec = compiled(unit, {})[LinkKey("", "neo3")]
+    fragment = replace(MACVLAN, mac="02:00:00:00:00:01", mode="vepa", mtu=1400)
+    assert FactKey("host") not in fragment.needs
+    assert fragment.waits_for({}) == ()
+    spec = compiled(fragment, {})[LinkKey("", "neo3")]
     assert (spec.mac, spec.mode, spec.mtu) == ("02:00:00:00:00:01", "vepa", 1400)
 
 
@@ -202,20 +202,20 @@ def test_the_mtu_of_a_lease_is_that_of_its_routes():
 
 
 def test_a_static_address_is_there_for_ever_and_needs_no_fact():
-    unit = replace(PATH, ipv4=IPv4Interface("10.8.0.53/16"), gateway=GATEWAY)
-    assert unit.needs == ()
-    assert unit.waits_for({}) == ()
-    assert compiled(unit, {}) == leased(replace(LEASE, expires_at=FOREVER))
+    fragment = replace(PATH, ipv4=IPv4Interface("10.8.0.53/16"), gateway=GATEWAY)
+    assert fragment.needs == ()
+    assert fragment.waits_for({}) == ()
+    assert compiled(fragment, {}) == leased(replace(LEASE, expires_at=FOREVER))
 
 
 def test_an_uplink_that_neod_configures_is_reachable_through_the_main_table_too():
-    unit = replace(PATH, name="uplinks.neo3", main=True)
-    extra = {key: spec for key, spec in leased(unit=unit).items() if key not in leased()}
+    fragment = replace(PATH, name="uplinks.neo3", main=True)
+    extra = {key: spec for key, spec in leased(fragment=fragment).items() if key not in leased()}
     assert extra == {
         route("0.0.0.0/0", table=254, metric=1024 + 103): RouteSpec("neo3", GATEWAY, IP),
         SysctlKey("", "net/ipv4/conf/neo3/promote_secondaries"): SysctlSpec("1"),
     }
-    assert leased(unit=unit)[AddressKey("", "neo3", IP, 16)].prefix_route
+    assert leased(fragment=fragment)[AddressKey("", "neo3", IP, 16)].prefix_route
 
 
 FOLLOW = FollowFragment("uplinks.ens3", "ens3", 33, ORIGIN)

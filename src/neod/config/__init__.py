@@ -1,5 +1,5 @@
-"""The TOML file: read, checked, and turned into intents.
+"""The TOML file: read, checked, and compiled to ``Intents``.
 
 ``load`` does it all, and imports pydantic; ``reader`` has a child process do
-it, and is what the daemon uses. ``tables`` says how to add a table.
+it, and is what the daemon uses. ``neod.features`` says how to add a table.
 """

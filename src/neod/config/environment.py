@@ -1,4 +1,4 @@
-"""Which environment variables speak about the file, and about what in it. Pure; imports nothing heavy."""
+"""The ``NEO_*`` environment variables, and the path in the file that each overrides. Pure; imports nothing heavy."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +15,7 @@ def neo_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def places(environ: Mapping[str, str], file: Mapping[str, Any]) -> dict[Path, str]:
-    """Return the variable that speaks about each path, spelt as in *file*."""
+    """Return the variable that overrides each path, in the case of *file*."""
     found: dict[Path, str] = {}
     for name in sorted(neo_variables(environ)):
         path: Path = ()
@@ -29,7 +29,7 @@ def places(environ: Mapping[str, str], file: Mapping[str, Any]) -> dict[Path, st
 
 
 def canonical_case(key: str, known: Mapping[str, Any]) -> str:
-    """Return *key* as *known* spells it: the case of a variable's name says nothing."""
+    """Return *key* in the case of *known*: names of variables are case-insensitive."""
     if key in known:
         return key
     return next((name for name in known if name.lower() == key.lower()), key)

@@ -1,4 +1,4 @@
-"""Read the file: all of it is right, or all that is wrong is said at once."""
+"""Load the file: all of it is valid, or every error is reported at once."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -23,11 +23,11 @@ __all__ = ["json_schema", "load"]
 
 
 def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Intents:
-    """Return what the file at *path* asks for, with what the ``NEO_*`` variables of *environ* say over it.
+    """Return what the file at *path* asks for; the ``NEO_*`` variables of *environ* override it.
 
     Raises:
-        ConfigError: the file cannot be read, says nothing, or is wrong
-            somewhere: every place in one line. Nothing of it counts then.
+        ConfigError: the file cannot be read, is empty, or is invalid: one
+            line for each error. Nothing of it is used then.
     """
     read = document.read(os.fspath(path))
     variables = places(environ, read.data)
@@ -62,7 +62,7 @@ def _overridden(data: dict[str, Any], environ: Mapping[str, str]) -> dict[str, A
 
 
 def _validated(data: dict[str, Any], model: type[BaseModel], context: Context) -> dict[str, Any]:
-    """Return the sections by table. Invalid entries are noted and left out, so that the others are checked as well."""
+    """Return the sections by table. Invalid entries are reported and left out; the others are checked all the same."""
     try:
         checked = model.model_validate(data)
     except ValidationError as error:
@@ -92,7 +92,7 @@ def _compiled(context: Context) -> Intents:
         found += table.finalize(intents, context)
     context.settle()
     intents = gather(found)
-    for pair in () if context.problems else contradictions(intents.fragments):  # the rest, which no table foresaw
+    for pair in () if context.problems else contradictions(intents.fragments):  # those that no table checks itself
         here, there = sorted(pair, key=lambda want: _blame(want.origin))
         line = f" (line {there.origin.line})" if there.origin.line else ""
         problem = f"{here.key} would be {_value(here)} here, and {_value(there)} for {there.origin.path}{line}"

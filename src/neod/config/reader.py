@@ -67,7 +67,7 @@ def answer_of(child: Child, patience_s: float = PATIENCE_S) -> Any:
 
     Raises:
         ConfigError: the file cannot be used.
-        ReadingFailed: the child died over it, or took longer than *patience_s*
+        ReadingFailed: the child ended without an answer, or took longer than *patience_s*
             and was killed.
     """
     try:
@@ -79,7 +79,7 @@ def answer_of(child: Child, patience_s: float = PATIENCE_S) -> Any:
         raise ReadingFailed((_line(_path(child), f"took longer than {patience_s:g} s to read", hint),)) from None
     size = HEADER.unpack_from(out)[0] if len(out) >= HEADER.size else -1
     if child.returncode != 0 or len(out) != HEADER.size + size:
-        raise _obituary(child, err)
+        raise _child_failure(child, err)
     verdict, found = pickle.loads(out[HEADER.size :])
     if verdict != "ok":
         raise ConfigError(found)
@@ -102,7 +102,7 @@ async def read(path: str, environ: Mapping[str, str] | None = None) -> Intents:
         raise
 
 
-def _obituary(child: Child, err: bytes) -> ConfigError:
+def _child_failure(child: Child, err: bytes) -> ConfigError:
     from signal import Signals
 
     path = _path(child)

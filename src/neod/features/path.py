@@ -143,7 +143,7 @@ def _parsed(routes: Iterable[tuple[str, IPv4Address]]) -> Iterator[tuple[IPv4Net
 def route_mtu(option_26: int | None, link_mtu: int) -> int | None:
     """Return the MTU for routes that option 26 asks for; None if it is absent, absurd or no smaller than the link's.
 
-    The kernel believes a route's MTU even where the link's is smaller, so
+    The kernel uses the MTU of a route even where the link's is smaller, so
     only a smaller one may be taken over.
 
     Source: include/net/ip.h, ip_dst_mtu_maybe_forward.

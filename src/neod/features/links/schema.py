@@ -100,7 +100,7 @@ class Link(Section):
         str,
         MacOrAuto,
         Field(
-            description="The MAC. auto: locally administered, derived from machine-id and name, the same for ever.",
+            description="The MAC. auto: locally administered, derived from machine-id and name, always the same.",
             examples=["auto", "02:4e:65:6f:00:64"],
         ),
     ] = "auto"

@@ -55,8 +55,8 @@ class Shared(Section):
         str,
         MacOrAuto,
         Field(
-            description="The MAC. auto: locally administered, derived from machine-id and interface name, the same "
-            "for ever.",
+            description="The MAC. auto: locally administered, derived from machine-id and interface name, always "
+            "the same.",
             examples=["auto", "02:4e:65:6f:00:03"],
         ),
     ] = "auto"

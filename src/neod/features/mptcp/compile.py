@@ -46,7 +46,7 @@ def fact_of(candidate: Candidate) -> FactKey | None:
 
 
 def address_of(candidate: Candidate, facts: Facts) -> tuple[Ip, str] | None:
-    """Return the address and the lease it came from, in words; None while there is none."""
+    """Return the address and the lease it came from, for people; None while there is none."""
     if candidate.ip is not None:
         return candidate.ip, ""
     fact: Fact | None = facts.get(FactKey(candidate.fact, candidate.link))

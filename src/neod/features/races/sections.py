@@ -249,14 +249,14 @@ class Race(Section):
         float | str,
         _off_or_s(0.1, DAY_S),
         Field(
-            description="How long a connection may last without a byte from either side. 0s: for ever.",
+            description="How long a connection may last without a byte from either side. 0s: indefinitely.",
             examples=["60s"],
         ),
     ] = "60s"
     idle_timeout: Annotated[
         float | str,
         _off_or_s(0.1, 30 * DAY_S),
-        Field(description="How long a connection may be silent. 0s: for ever.", examples=["2h 4min"]),
+        Field(description="How long a connection may be silent. 0s: indefinitely.", examples=["2h 4min"]),
     ] = f"{IDLE_TIMEOUT_S:g}s"
     keepalive: Annotated[
         float | str,

@@ -44,7 +44,7 @@ class Claim:
 
     what: str
     value: Hashable
-    holder: str  # who has it, in words
+    holder: str  # as an error names it
     path: Path
     place: tuple[int, int]
     hint: str

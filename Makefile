@@ -40,11 +40,10 @@ demo: venv
 # Fast ones first: a broken function is told in seconds, not after the laboratory.
 test: venv
 	@if [ "$$(id -u)" -eq 0 ]; then tools/need.sh $(TOOLS); tools/need.sh $(BOOT) || true; fi
-	$(PYTEST) tests/unit tests/laws tests/kinds tests/contract tests/fuzz tests/install tests/scenarios \
-	    tests/netns tests/e2e tests/box tests/vm
+	$(PYTEST) tests/unit tests/kernel tests/image/install tests/system tests/image/container tests/image/machine
 
 unit: venv
-	$(PYTEST) tests/unit tests/laws tests/kinds
+	$(PYTEST) tests/unit
 
 check: lint types layers rules
 lint: venv
@@ -81,17 +80,17 @@ endif
 	lintian --fail-on error --tag-display-limit 0 build/deb/$(SUITE)/neo_*.deb
 
 test-install: venv
-	$(PYTEST) tests/install
+	$(PYTEST) tests/image/install
 
 # Debian trees are made once, under build/debian, with neo built inside each, and containers booted on them with their
 # own systemd. Disks of the same trees, under build/vm, boot in virtual machines with Debian's own kernel.
 test-box: venv
 	@tools/need.sh $(BOOT) $(LAB)
-	$(PYTEST) tests/box
+	$(PYTEST) tests/image/container
 
 test-vm: venv
 	@tools/need.sh $(BOOT)
-	$(PYTEST) tests/vm
+	$(PYTEST) tests/image/machine
 
 bench: venv
 	@tools/need.sh $(TOOLS) iperf3=iperf3 wrk=wrk

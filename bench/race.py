@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.lab import exit_on_sigterm, netns, sweep
 from tests.lab.netns import inside, ip_batch, poll
 from tests.lab.process import Program
-from tests.netns.race_paths import SlowPath
+from tests.lab.race.paths import SlowPath
 
 from bench import race_pair, usage
 from bench.figures import Figure, figure, machine, now, table

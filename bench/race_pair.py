@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import exit_on_sigterm, netns, sweep
-from tests.netns.race_campus import ADDRESSES, ENTRANCE, FAR, Campus, campus, pair
-from tests.netns.race_lab import Racer, Server, dial
+from tests.lab.race.campus import ADDRESSES, ENTRANCE, FAR, Campus, campus, pair
+from tests.lab.race.racer import Racer, Server, dial
 
 from bench.figures import Figure, figure, now, table
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from tests.lab import exit_on_sigterm, sweep
 from tests.lab.netns import poll
-from tests.netns.race_lab import Racer, Server, namespace
-from tests.netns.race_orders import Stage, session_errors
-from tests.netns.race_relays import RATE, WAYS, Lab, crowd, file, opened_over, relays, speaks, wins
+from tests.lab.race.orders import Stage, session_errors
+from tests.lab.race.racer import Racer, Server, namespace
+from tests.lab.race.relays import RATE, WAYS, Lab, crowd, file, opened_over, relays, speaks, wins
 
 from bench.figures import machine, table
 

@@ -84,7 +84,7 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
 
         IPv6 has no metric 0: the kernel stores 1024 in its place.
 
-        Source: read back on Linux 6.18 by ``tests/contract``.
+        Source: read back on Linux 6.18 by ``tests/kernel/contract``.
         """
         if key.dst.version == 6 and key.metric == 0:
             key = replace(key, metric=IP6_DEFAULT_METRIC)

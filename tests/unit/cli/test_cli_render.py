@@ -4,8 +4,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 
-import cli_samples as samples
 import pytest
+from tests.unit.cli import cli_samples as samples
 
 from neod.cli import render, render_facts, render_plan
 from neod.cli.text import Screen, page, screen_of

@@ -3,9 +3,9 @@
 import struct
 
 import pytest
-from dhcp_messages import IP, MAC, SERVER, SERVER_MAC, answer, datagram, ones_complement
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.doubles.dhcp_messages import IP, MAC, SERVER, SERVER_MAC, answer, datagram, ones_complement
 
 from neod.dhcp import frame
 from neod.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, dhcp_at, parse_arp, udp_frame

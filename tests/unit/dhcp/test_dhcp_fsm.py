@@ -6,9 +6,9 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from dhcp_messages import IP, SERVER, SERVER_MAC, address, answer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.doubles.dhcp_messages import IP, SERVER, SERVER_MAC, address, answer
 
 from neod.dhcp import fsm
 from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, decode

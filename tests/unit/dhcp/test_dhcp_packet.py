@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address
 
 import pytest
-from dhcp_messages import IP, MAC, SERVER, address, answer, message, standard, tlv
+from tests.doubles.dhcp_messages import IP, MAC, SERVER, address, answer, message, standard, tlv
 
 from neod.dhcp.packet import (
     ACK,

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from random import Random
 
 import pytest
-from dhcp_messages import SERVER_MAC, answer, datagram
+from tests.doubles.dhcp_messages import SERVER_MAC, answer, datagram
 
 from neod.dhcp import fsm, lease_writer, rawsocket, timers
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 from random import Random
 
 import pytest
-from dhcp_messages import address, answer
+from tests.doubles.dhcp_messages import address, answer
 
 from neod.dhcp.packet import ACK, decode
 from neod.dhcp.terms import lease_from

@@ -12,7 +12,7 @@ import pytest
 from neod.config.load import json_schema
 
 TOP = Path(__file__).resolve().parents[3]
-PAGES = sorted([TOP / "README.md", TOP / "tests/scenarios/README.md", *(TOP / "docs").glob("*.md")])
+PAGES = sorted([TOP / "README.md", TOP / "tests/system/scenarios/README.md", *(TOP / "docs").glob("*.md")])
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 SVG = "{http://www.w3.org/2000/svg}"
 

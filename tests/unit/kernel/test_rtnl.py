@@ -4,7 +4,7 @@ import asyncio
 import errno
 
 import pytest
-from tests.unit.netlink.scripted_socket import ack, done, message, scripted
+from tests.doubles.scripted_socket import ack, done, message, scripted
 
 from neod.kernel.rtnl import NetlinkRtnl
 from neod.model.errors import KernelError

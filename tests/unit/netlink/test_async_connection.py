@@ -5,7 +5,7 @@ import errno
 import threading
 
 import pytest
-from tests.unit.netlink.scripted_socket import INTR, ack, done, message, scripted
+from tests.doubles.scripted_socket import INTR, ack, done, message, scripted
 
 from neod.netlink.async_connection import BATCH, AsyncConnection
 from neod.netlink.message import NLM_F_ACK, NetlinkError

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyroute2.netlink import ctrlmsg
 from pyroute2.netlink.generic.mptcp import mptcp_msg
 from pyroute2.netlink.nfnetlink.nftsocket import nft_chain_msg, nft_gen_msg, nft_table_msg
-from tests.unit.netlink.scripted_socket import message
+from tests.doubles.scripted_socket import message
 
 from neod.netlink import mptcp_pm, nfnetlink, sock_diag
 from neod.netlink.attributes import BE32, attr, attr_text, attr_u32, nest

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyroute2.netlink import nlmsg
-from tests.unit.netlink.scripted_socket import CAPPED, DONE, ERROR, TLVS, ack, done, explained, message
+from tests.doubles.scripted_socket import CAPPED, DONE, ERROR, TLVS, ack, done, explained, message
 
 from neod.netlink.message import NetlinkError, error_of, messages
 from neod.netlink.message import message as packed

@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from tests.unit.netlink.scripted_socket import message
+from tests.doubles.scripted_socket import message
 
 from neod.netlink.multicast import PORTION, Subscription
 

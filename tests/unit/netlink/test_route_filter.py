@@ -6,7 +6,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.netlink.scripted_socket import HEADER
+from tests.doubles.scripted_socket import HEADER
 
 from neod.netlink.attributes import attr, attr_u32
 from neod.netlink.route_filter import NLATTR, RTA_TABLE, route_filter, runs

@@ -7,7 +7,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.netlink.scripted_socket import INTR, ack, done, message, scripted
+from tests.doubles.scripted_socket import INTR, ack, done, message, scripted
 
 from neod.netlink.message import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkError
 from neod.netlink.socket import DUMP_PAUSES_S, NETLINK_ROUTE, Connection

@@ -66,7 +66,7 @@ class FactCollector:
 
     def learn_all_nics(self) -> None:
         """Take over what was seen of links, before the file is known: desired state need not be compiled twice."""
-        self.known |= self._nics(key.name for key in self._state.observed if isinstance(key, LinkKey) and not key.netns)
+        self.known |= self._nics(key.name for key in self._state.observed.named_by(LinkKey, ""))
 
     def _nics(self, links: Iterable[str]) -> dict[FactKey, Nic]:
         """Return the facts about NICs that are new."""

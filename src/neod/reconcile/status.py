@@ -62,8 +62,7 @@ class StatusTable:
     def due(self, change: Change, now: float, *, insist: bool) -> bool:
         """Whether *change* may be tried now; if not, its status says when. *insist* forgets refusals."""
         status = self.out_of_sync.get(change.key)
-        refused = status is not None and status.error is not None and status.next_at is not None
-        if refused and status and status.next_at and status.next_at > now and not insist:
+        if status is not None and not insist and _is_held_back(status, change, now):
             return False
         history = self._repairs.get(change.key)
         if history is None or self.drift_of(change) is None or (hold := history.hold_until(now)) <= now:
@@ -182,6 +181,14 @@ class StatusTable:
     def blocked_keys(self) -> Mapping[Key, tuple[Key, ...]]:
         """Return what is blocked, and by what."""
         return {key: t.waits_for for key, t in self.out_of_sync.items() if t.phase is Phase.BLOCKED}
+
+
+def _is_held_back(status: ObjectStatus, change: Change, now: float) -> bool:
+    """Whether *change* was refused and waits. Another change of the same object may be accepted: it does not wait."""
+    refused, next_at = status.change, status.next_at
+    if status.error is None or refused is None or next_at is None or next_at <= now:
+        return False
+    return (refused.op, refused.after) == (change.op, change.after)
 
 
 def _is_stale(error: KernelError, attempts: int) -> bool:

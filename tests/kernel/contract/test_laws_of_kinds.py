@@ -1,95 +1,21 @@
 """Every kind of the registry, on the kernel that is a dictionary and on the real one."""
 
 import asyncio
-import os
-from ipaddress import ip_address, ip_network
 
 import pytest
 from tests.doubles import builders
 from tests.doubles.kernel import FakeKernel
 from tests.doubles.reconciling import Reconciling
+from tests.kernel.contract.samples import DISTURBANCES, SAMPLES
 
 from neod.kernel.clock import SystemClock
 from neod.kinds import KINDS
-from neod.model.nat import SnatFrom, SnatTo
 from neod.reconcile.queue import Hints
 
-LINK = builders.macvlan("neo1", 1)
-ADDRESS = builders.address("neo1", "10.9.0.2", 16)
-ADDRESS6 = builders.address("neo1", "fd00:9::2", 64)
-ROUTE = builders.route(7, "10.9.0.0/16", "neo1", source="10.9.0.2")
-LEASE_ENDS = SystemClock().boottime() + 3600
 
-SAMPLES = {
-    "link": (
-        [],
-        [LINK, builders.macvlan("neo2", 2, mode="bridge", mtu=1400), builders.macvlan("neo3", 3),
-         builders.bridge("neobr"), builders.bridge("neostp", stp="on", vlan_filtering="off")],
-    ),
-    "port": ([builders.bridge("neoports", stp="off", vlan_filtering="off")], [builders.port("up1", "neoports")]),
-    "address": (
-        [LINK],
-        [ADDRESS, builders.address("neo1", "10.9.0.3", 16, LEASE_ENDS), builders.address("neo1", "10.9.0.3", 24),
-         ADDRESS6, builders.address("neo1", "fd00:9::3", 64, LEASE_ENDS)],
-    ),
-    "route": (
-        [LINK, ADDRESS, ADDRESS6],
-        [
-            ROUTE,
-            builders.route(7, "0.0.0.0/0", "neo1", gateway="10.9.0.1", source="10.9.0.2", mtu=1300),
-            builders.route(300, "10.9.0.0/16", "neo1"),
-            builders.route(300, "10.0.0.0/8", "neo1", gateway="10.9.0.1"),
-            builders.route(300, "172.16.0.0/12", "neo1", gateway="10.77.0.1", on_link=True),
-            builders.route(7, "fd00:9::/64", "neo1"),
-            builders.route(7, "::/0", "neo1", gateway="fd00:9::1", source="fd00:9::2"),
-            builders.route(100000, "fd00:77::/32", "neo1", gateway="fe80::1", mtu=1280),
-        ],
-    ),
-    "rule": (
-        [LINK, ADDRESS, ADDRESS6, ROUTE, builders.route(7, "fd00:9::/64", "neo1"),
-         builders.route(70000, "10.9.0.0/16", "neo1")],
-        [builders.rule("10.9.0.2/32", 7), builders.rule("10.9.0.0/16", 70000), builders.rule("fd00:9::2/128", 7)],
-    ),
-    "sysctl": (
-        [LINK],
-        [
-            builders.sysctl("net/ipv4/conf/neo1/arp_ignore", "1"),
-            builders.sysctl("net/ipv4/conf/up0/arp_announce", "2"),
-            builders.sysctl("net/ipv4/ip_local_port_range", "20000 30000"),
-        ],
-    ),
-    "netns": ([], [builders.netns(f"neoc-{os.getpid()}-made")]),
-    "nat": (
-        [],
-        [
-            builders.nat(
-                builders.forward("443", "198.51.100.10", interface="up0"),
-                builders.forward("8000-8010", "198.51.100.10", to_port=80, hairpin=True),
-                builders.forward("443", "fd00:9::10"),
-                SnatTo("tcp", 80, 80, ip_address("198.51.100.10")),
-                SnatTo("tcp", 443, 443, ip_address("198.51.100.10"), ip_address("192.0.2.9")),
-                SnatFrom(ip_network("10.254.0.0/30"), "up0"),
-                SnatFrom(ip_network("203.0.113.11/32"), "neo-proxy", ip_address("10.254.1.1")),
-            )
-        ],
-    ),
-    "endpoint": (
-        [LINK, ADDRESS, ADDRESS6, ROUTE, builders.rule("10.9.0.2/32", 7), builders.address("neo1", "10.9.0.5", 16),
-         builders.address("neo1", "fd00:9::5", 64), builders.address("neo1", "10.9.0.6", 16)],
-        [
-            builders.endpoint("10.9.0.2", 200, "subflow", link="neo1", table=7),
-            builders.endpoint("10.9.0.5", 201, "signal"),
-            builders.endpoint("10.9.0.6", 254, "subflow", "backup", "fullmesh", link="neo1"),
-            builders.endpoint("fd00:9::2", 202, "subflow", "signal", link="neo1"),
-            builders.endpoint("fd00:9::5", 203, "laminar"),
-        ],
-    ),
-    "limits": ([], [builders.limits(8, 7)]),
-}  # fmt: skip
-
-
-def test_every_kind_has_samples():
+def test_every_kind_has_samples_and_disturbances():
     assert SAMPLES.keys() == KINDS.keys()
+    assert DISTURBANCES.keys() == KINDS.keys()
 
 
 def fake_world():

@@ -27,3 +27,12 @@ def test_what_has_no_trouble_is_left_alone():
     table = StatusTable()
     table.retry_now([KEY], 11.0)
     assert table.next_due() is None
+
+
+def test_another_change_of_a_refused_object_does_not_wait():
+    table = StatusTable()
+    refused(table, 10.0)
+    again = Change(Op.CREATE, KEY, None, SysctlSpec("1"))
+    other = Change(Op.UPDATE, KEY, SysctlSpec("0"), SysctlSpec("1"))
+    assert [table.due(change, 11.0, insist=False) for change in (again, other)] == [False, True]
+    assert table.due(again, 11.0, insist=True)

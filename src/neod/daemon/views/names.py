@@ -9,6 +9,7 @@ from neod.daemon.views.roles import namespace_keys, translation_keys
 from neod.features.forwards.compile import ForwardInfo
 from neod.features.namespaces.compile import NamespaceInfo
 from neod.features.parts import PathInfo
+from neod.kinds import KINDS
 from neod.model.key import Key
 
 
@@ -25,6 +26,9 @@ def keys_of(controller: Controller, name: str) -> list[Key]:
     belonging = _belonging(controller, name)
     if belonging is not None:
         return belonging
+    specs = state.desired.specs.items()
+    if on_it := [key for key, spec in specs if KINDS[key.kind].path(key, spec, {}) == name]:
+        return on_it
     if f"link:{name}" in known:
         return [known[f"link:{name}"]]
     candidates = [*known, *(path.name for path in controller.intents.of(PathInfo))]

@@ -1,0 +1,1 @@
+"""``[neighbours.NAME]``: permanent neighbour entries."""

@@ -1,0 +1,40 @@
+"""``[neighbours.NAME]``: a host whose MAC address is known without asking for it."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from typing import Annotated, Final
+
+from neod.features.neighbours.compile import NeighbourFragment
+from pydantic import Field
+
+from neod.features.table import Table
+from neod.features.validation import checks
+from neod.features.validation.context import Context
+from neod.features.validation.fields import MAC_PATTERN, Address, GroupName, LinkName, Section, Validator
+
+
+class Neighbour(Section):
+    """A permanent neighbour entry."""
+
+    link: Annotated[str, LinkName, Field(description="The link that the host is on.", examples=["neo1"])]
+    ip: Annotated[IPv4Address, Address, Field(description="The address of the host.", examples=["10.8.0.1"])]
+    mac: Annotated[
+        str,
+        Validator(checks.mac, {"type": "string", "pattern": MAC_PATTERN}),
+        Field(description="Its MAC address.", examples=["02:00:00:00:00:01"]),
+    ]
+
+
+def contribute(section: dict[str, Neighbour], context: Context) -> Iterator[object]:
+    """Yield a fragment for each entry."""
+    for name, one in sorted(section.items()):
+        origin = context.origin("neighbours", name)
+        context.claim("the neighbour", (one.link, one.ip), f"neighbours.{name}", ("neighbours", name, "ip"), "drop one")
+        yield NeighbourFragment(f"neighbours.{name}", one.link, one.ip, one.mac, origin)
+
+
+TABLE: Final = Table(
+    about="Hosts whose MAC addresses are known without asking for them, by name.",
+    section=dict[Annotated[str, GroupName], Neighbour],
+    contribute=contribute,
+)

@@ -16,6 +16,7 @@ PYTEST  := $(BIN)/python -m pytest
 help:
 	@echo "make demo    see the whole system work, in namespaces, in two minutes"
 	@echo "make test    all tests (root; without root those that need none)"
+	@echo "make unit    those that need nothing and are quick"
 	@echo "make check   lint, types, layers, rules of the house"
 	@echo "make bench   the benchmark against the raw limit (root)"
 	@echo "make test-box  what systemd makes of it, in containers of Debian 12 and 13 (root); SUITE=trixie for one"
@@ -43,7 +44,7 @@ test: venv
 	$(PYTEST) tests/unit tests/kernel tests/image/install tests/system tests/image/container tests/image/machine
 
 unit: venv
-	$(PYTEST) tests/unit
+	$(PYTEST) -m "not slow" tests/unit
 
 check: lint types layers rules
 lint: venv

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,18 @@ for name in [name for name in os.environ if name.startswith("NEO_")]:
 BEGUN = time.monotonic()
 MINUTES = os.environ.get("TEST_MINUTES")
 """After so many minutes nothing is booted any more: a run that is ended from outside tells nothing at all."""
+
+
+UNIT = Path(__file__).parent / "unit"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is quick first: unit tests, then those of them that are slow, then all that needs more."""
+    items.sort(key=lambda item: (UNIT not in item.path.parents, UNIT in item.path.parents and _slow(item)))
+
+
+def _slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -123,6 +123,7 @@ def hostile(kind):
     return {str: EVIL, int: 7, float: 7.0, bool: False}[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", [80, 1_000_000])
 def test_no_string_of_a_reply_reaches_the_terminal_as_it_came(name, width):

@@ -237,6 +237,7 @@ MEANINGS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.tuples(st.sampled_from(["neo", "mv"]), st.integers(1, 120)), MEANINGS, min_size=1), st.data())
 def test_whatever_was_written_means_the_same_in_neo(tmp_path_factory, wanted, data) -> None:
     """Random groups, in a random order of stanzas; tables by a hook's base for one group, none clashing."""

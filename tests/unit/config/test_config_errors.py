@@ -109,6 +109,7 @@ def test_a_number_too_long_to_convert_is_an_error(file):
     assert problems(file) == ["neo.toml:2:9: a value of more than 100 characters; texts stand in quotes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [300, 40_000])
 def test_of_very_many_errors_the_first_are_told_and_the_rest_counted(file, count):
     file.write_text("[daemon]\n" + "".join(f"key{number} = 1\n" for number in range(count)))

@@ -49,6 +49,7 @@ def outcome(file):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_a_mutated_file_is_right_or_a_config_error(tmp_path, seed):
     rng = random.Random(seed)
@@ -66,6 +67,7 @@ def test_a_mutated_file_is_right_or_a_config_error(tmp_path, seed):
     assert 0 < right < EACH
 
 
+@pytest.mark.slow
 def test_a_truncated_file_is_right_or_a_config_error(tmp_path):
     file = tmp_path / "neo.toml"
     for length in range(len(SAMPLE)):

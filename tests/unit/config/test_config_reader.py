@@ -199,6 +199,7 @@ BOMBS = {
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
 def test_a_bomb_ends_as_an_error_within_the_limits_of_the_child(tmp_path, text):
     file = tmp_path / "neo.toml"
@@ -208,6 +209,7 @@ def test_a_bomb_ends_as_an_error_within_the_limits_of_the_child(tmp_path, text):
     assert "ended with" not in str(caught.value), str(caught.value)
 
 
+@pytest.mark.slow
 def test_no_descriptor_and_no_child_is_left():
     code = (
         "import os, sys; from neod.config import reader; before = os.listdir('/proc/self/fd')\n"

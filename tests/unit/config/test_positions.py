@@ -72,12 +72,14 @@ def parses(text):
     return True
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(TEXTS.filter(parses))
 def test_every_leaf_of_a_file_is_found_where_it_stands(text):
     assert_all_found(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(TEXTS, st.integers(0, 300), st.text(alphabet="a.\"'[]{}=#,\n\\ 1", max_size=4))
 def test_whatever_the_parser_accepts_the_scanner_reads_to_its_end(text, where, inserted):

@@ -139,6 +139,7 @@ async def test_pipelining_is_fair(control, tmp_path):
         writer.close()
 
 
+@pytest.mark.slow
 async def test_three_thousand_connections_are_turned_away_with_a_word(control, tmp_path):
     async with serving(control, tmp_path) as server:
         with ExitStack() as held:

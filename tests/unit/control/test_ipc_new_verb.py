@@ -129,6 +129,7 @@ def run(source: Path, *argv: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_verb_of_three_files_is_served_called_typed_and_documented(source: Path, tmp_path: Path) -> None:
     assert changed(source) == ["neod/cli/commands/uptime.py", "neod/control/verbs/mode.py", "neod/daemon/control.py"]
     answers, reply, refused = json.loads(run(source, "-c", ASK).splitlines()[-1])

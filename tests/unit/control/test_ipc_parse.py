@@ -28,11 +28,13 @@ def test_any_bytes_are_a_call_or_dropped(frame):
     outcome(frame)
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_any_json_is_a_call_or_dropped(value):
     outcome(json.dumps(value).encode())
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {},

@@ -642,6 +642,7 @@ def happen(world, event):
             world.take(fsm.given_twice(world.state, IP, "m2", world.now))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.lists(EVENTS, max_size=40), st.integers(0, 5))
 def test_whatever_happens_published_leases_hold_and_end_in_time(events, seed):

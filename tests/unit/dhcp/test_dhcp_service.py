@@ -135,8 +135,8 @@ class Host:
     def on_disk(self):
         """Return what a process would find that starts now."""
         path = self.directory / "leases.json"
-        if path.exists() and path.stat() != self._file:
-            self._file, self._on_disk = path.stat(), LeaseStore(self.directory, self.clock).load()
+        if path.exists() and (now := path.read_bytes()) != self._file:
+            self._file, self._on_disk = now, LeaseStore(self.directory, self.clock).load()
         return self._on_disk
 
     def publish(self, link, lease):
@@ -190,6 +190,7 @@ async def test_a_thousand_leases_with_at_most_64_exchanges_in_flight(host, wire)
     assert {link: int(lease.ip) - FIRST_IP for link, lease in host.leases.items()} == {f"m{n}": n for n in numbers}
 
 
+@pytest.mark.slow
 async def test_a_client_that_is_not_answered_holds_up_nobody(host, wire):
     deaf = {bytes.fromhex(mac_of(number).replace(":", "")) for number in range(1, 65)}
     wire.script = lambda kind, mac, *rest: None if mac in deaf else wire.serve(kind, mac, *rest)
@@ -199,6 +200,7 @@ async def test_a_client_that_is_not_answered_holds_up_nobody(host, wire):
         await host.until(lambda: len(host.leases) == 36)
 
 
+@pytest.mark.slow
 async def test_a_dead_server_gets_few_packets_and_its_return_is_noticed_by_all(host, wire):
     wire.script = lambda *_: None
     host.want(*range(1, 201))
@@ -372,6 +374,7 @@ async def test_answers_for_others_malformed_and_late_ones_are_counted_and_change
     assert len(wire.heard) == 2
 
 
+@pytest.mark.slow
 async def test_without_carrier_nothing_is_sent_and_with_it_all_is_confirmed(host, wire):
     host.want(1, 2)
     async with host.running():
@@ -494,6 +497,7 @@ async def test_a_port_68_that_others_hold_is_shown_and_stops_nothing(host):
         assert "port 68" in host.service.degraded
 
 
+@pytest.mark.slow
 async def test_a_refusal_is_told_once_a_second_at_most(host, wire):
     wire.script = lambda kind, mac, xid, wanted: wire.reply(OFFER if kind == DISCOVER else NAK, mac, xid)
     begun = host.clock.boottime()

@@ -156,6 +156,7 @@ def test_a_damaged_file_is_set_aside_and_taken_for_none(store, tmp_path):
         assert path.with_name("leases.json.bad").read_bytes() == content, name
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 5000), st.integers(1, 255))
 def test_no_single_changed_byte_goes_unnoticed(store, tmp_path, at, change):
@@ -216,6 +217,7 @@ def _write_for_ever(store):
                 os._exit(1)
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_one_of_the_two_files(store):
     rng = random.Random(5)
     seen = set()

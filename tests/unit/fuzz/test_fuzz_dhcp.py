@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from neod.dhcp import fsm
 from neod.dhcp.frame import dhcp_at, parse_arp
 from neod.dhcp.packet import OFFER, REQUEST, Malformed, classless_routes, decode
@@ -178,6 +180,7 @@ def test_recorded_frames_of_real_servers_are_understood():
         assert swallow(bytes.fromhex(path.read_text()), rng) == "lease", path.name
 
 
+@pytest.mark.slow
 def test_no_damaged_frame_is_an_error():
     seed = int(os.environ.get("NEO_FUZZ_SEED", "0")) or Random().getrandbits(32)
     came = fuzz(float(os.environ.get("NEO_FUZZ_S", "10")), seed, least=100)

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.doubles import builders
@@ -133,6 +134,7 @@ def test_a_restart_writes_nothing_and_an_empty_file_removes_exactly_what_is_owne
     assert set(host.kernel.objects) == {PARENT[0]}
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(STATES, st.integers(0, 30), ERRNOS, VERBS)
 def test_one_failing_call_holds_up_nothing_independent_and_is_made_good(pairs, when, code, verb):

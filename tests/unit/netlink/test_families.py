@@ -131,6 +131,7 @@ HOSTILE = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parser", PARSERS)
 @given(data=HOSTILE)
 def test_no_bytes_are_too_strange(parser, data):

@@ -227,6 +227,7 @@ def hostile(draw, numbers):
     return whole[: draw(st.integers(0, len(whole)))] if draw(st.booleans()) else whole
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_whatever_comes_every_request_has_an_answer_or_an_error(data):
     count = data.draw(st.integers(1, 3))

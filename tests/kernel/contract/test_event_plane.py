@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 
 import pytest
 from tests.kernel.contract.samples import DISTURBANCES, FILE, SPACE, Disturbance
@@ -20,12 +19,8 @@ pytestmark = pytest.mark.kernel
 WHO = re.compile(r"(ip|sh)\[\d+\]|pid \d+ \(ended\)")
 """The kernel tells the process; its name is known only while that runs, and ip does not run long."""
 
-NOTICED_S = 1.0
-"""From the change of an object to its repair, on a machine that has time; a kind without events adds its poll."""
-
 AT_LAST_S = 20.0
-TRIES = 2
-"""One more for a busy machine; what is repaired three times within a minute counts as contested."""
+"""The file asks for no periodic pass within an hour: what is repaired at all was noticed. How fast: `make bench`."""
 
 
 def sh(host, command):
@@ -68,21 +63,19 @@ def events(host):
 
 
 def repaired(host, disturbance):
-    """Disturb, wait until it is undone, and return how long that took in seconds, and the records of it."""
+    """Disturb, wait until it is undone, and return the records of the repair."""
     before, seen = sh(host, disturbance.look).stdout, len(events(host))
     assert before, disturbance.look
-    begun = time.monotonic()
     done = sh(host, disturbance.command)
     assert done.returncode == 0, done.stderr
     poll(lambda: sh(host, disturbance.look).stdout == before, AT_LAST_S, 0.01, f"{disturbance}; {host.tail()}")
-    took_s = time.monotonic() - begun
     host.wait()
     records = events(host)[seen:]
-    return took_s, [one for one in records if one["what"] == "repaired" and one["object"] == disturbance.object]
+    return [one for one in records if one["what"] == "repaired" and one["object"] == disturbance.object]
 
 
-def bound_s(kind):
-    return NOTICED_S + (kind.poll.every_s if kind.poll else 0.0)
+def noticed_by(kind):
+    return ("event", "poll") if kind.poll else ("event",)
 
 
 PLACES = [(name, number) for name in KINDS for number in range(len(DISTURBANCES.get(name, ())) or 1)]
@@ -99,14 +92,11 @@ def disturbance_of(name, number):
 @pytest.mark.parametrize(("name", "number"), EVERY)
 def test_what_another_process_does_is_noticed_repaired_and_attributed(host, name, number):
     disturbance = disturbance_of(name, number)
-    for _ in range(TRIES):
-        took_s, records = repaired(host, disturbance)
-        assert records, f"{disturbance.object}: repaired, and no event says so"
-        if disturbance.attributed:
-            assert [one["by"] for one in records if WHO.fullmatch(one["by"])], records
-        if took_s <= bound_s(KINDS[name]):
-            break
-    assert took_s <= bound_s(KINDS[name])
+    records = repaired(host, disturbance)
+    assert records, f"{disturbance.object}: repaired, and no event says so"
+    assert all(any(word in one["cause"] for word in noticed_by(KINDS[name])) for one in records), records
+    if disturbance.attributed:
+        assert [one["by"] for one in records if WHO.fullmatch(one["by"])], records
 
 
 @pytest.mark.parametrize(("name", "number"), EVERY)

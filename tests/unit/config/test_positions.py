@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from neod.config.positions import MAX_DEPTH, MAX_ENTRIES, MAX_PARTS, Unsafe, scan
 
+pytestmark = pytest.mark.slow
+
 NAMES = st.sampled_from(["a", "b-c", "_1", "42", '"q.x"', "'l t'", '"\\u00e9"', '""', '"a\\"b"'])
 NUMBERS = ["1", "-7", "0x1F", "1_000", "1.5", "inf", "6e-3", "true", "1979-05-27", "1979-05-27 07:32:00", "07:32:00.5"]
 SHORT = ['""', '"x"', '"# no"', '"\\"]"', "''", "'a\\'"]

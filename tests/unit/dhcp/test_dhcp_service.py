@@ -18,6 +18,8 @@ from neod.dhcp.store import LeaseStore
 from neod.kernel.clock import SystemClock
 from neod.model.facts import DhcpClient
 
+pytestmark = pytest.mark.slow
+
 FIRST_IP = int(IPv4Address("10.77.1.0"))
 
 

@@ -18,6 +18,8 @@ from neod.dhcp.frame import dhcp_at, parse_arp
 from neod.dhcp.packet import OFFER, REQUEST, Malformed, classless_routes, decode
 from neod.dhcp.state import Publish, Send, State
 
+pytestmark = pytest.mark.slow
+
 CORPUS = Path(__file__).parent / "dhcp_corpus"
 INTERESTING = (0, 1, 2, 3, 4, 5, 6, 50, 51, 52, 53, 54, 61, 121, 127, 128, 254, 255)
 OPTIONS = (1, 3, 6, 12, 15, 26, 28, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 82, 121, 255, 0)

@@ -14,6 +14,8 @@ from neod.kinds import KINDS
 from neod.model.change import Op
 from neod.reconcile.queue import Hints
 
+pytestmark = pytest.mark.slow
+
 PARENT = builders.macvlan("up0", 200, parent="")
 POOL = [pair for number in (1, 2, 3) for pair in builders.campus(f"neo{number}", number)]
 KEYS = [key for key, _ in POOL]

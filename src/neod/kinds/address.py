@@ -53,7 +53,7 @@ class AddressSpec:
 def slack(granted_s: float) -> float:
     """Return how much earlier than the lease the kernel's lifetime may end before it is written again.
 
-    The kernel's is the net below us, for when nobody renews. A sixteenth of
+    The kernel's lifetime is a safety net if neod stops renewing. A sixteenth of
     what was granted: each renewal (at half time) writes it, and asking again
     after a restart, which moves the end by seconds, does not.
     """

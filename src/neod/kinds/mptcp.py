@@ -1,7 +1,7 @@
 """Endpoints and limits of the kernel's MPTCP path manager.
 
 The kernel tells nobody when either changes, so they are polled; it keeps an
-endpoint whose address or device is gone, so that such ghosts are collected.
+endpoint whose address or device is gone, so these stale ones are deleted here.
 """
 
 import errno
@@ -51,17 +51,17 @@ ORIGINAL: Final = "mptcp/limits"
 
 @dataclass(frozen=True, slots=True)
 class EndpointKey(Hashed):
-    """An endpoint by its address: the kernel has one for each. A *ghost* is what is left when the address is gone."""
+    """An endpoint by its address: the kernel has one for each. A *stale* one is left when the address is gone."""
 
     kind: ClassVar[str] = "endpoint"
     netns: str
     ip: Ip
-    ghost: int = 0  # its id, which then tells it from the one that is wanted
+    stale_id: int = 0  # the id of a stale one, which tells it from the one that is desired; 0: it is not stale
 
     __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
-        return f"endpoint:{within(self.netns)}{self.ip}{f' (ghost {self.ghost})' if self.ghost else ''}"
+        return f"endpoint:{within(self.netns)}{self.ip}{f' (ghost {self.stale_id})' if self.stale_id else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
 
     def path(self, key: EndpointKey, spec: EndpointSpec | None, tables: Mapping[int, str]) -> str:
         """An endpoint belongs to the path of its link; one that is stale to none."""
-        return spec.link if spec is not None and not key.ghost else ""
+        return spec.link if spec is not None and not key.stale_id else ""
 
     def columns(self, key: EndpointKey, seen: Seen[EndpointSpec] | None) -> Mapping[str, object]:
         """The id of an endpoint that is there."""
@@ -150,7 +150,7 @@ class EndpointDriver:
         self._resting: dict[int, float] = {}  # id -> until, CLOCK_BOOTTIME
 
     async def observe(self, keys: Collection[EndpointKey]) -> Mapping[EndpointKey, Seen[EndpointSpec]]:
-        """Read all endpoints, foreign ones as well; of ours, those without an address or device are ghosts."""
+        """Read all endpoints, foreign ones as well; of ours, those without an address or device are stale."""
         try:
             dumped = await self._mptcp.dump(CMD_GET_ADDR)
         except KernelError as error:
@@ -164,10 +164,10 @@ class EndpointDriver:
         for one in told:
             if one.flags & IMPLICIT:
                 continue
-            ghost = one.id if one.id in ENDPOINT_IDS and one not in alive else 0
+            stale_id = one.id if one.id in ENDPOINT_IDS and one not in alive else 0
             link = (self._rtnl.name_of(one.index) or f"if{one.index}") if one.index else ""
             spec = EndpointSpec(one.id, flag_names(one.flags), link)
-            found[EndpointKey(self._netns, one.ip, ghost)] = Seen(spec, one.id in ENDPOINT_IDS)
+            found[EndpointKey(self._netns, one.ip, stale_id)] = Seen(spec, one.id in ENDPOINT_IDS)
         return found
 
     async def observe_all(self, wanted: Collection[EndpointKey]) -> Mapping[EndpointKey, Seen[EndpointSpec]]:

@@ -1,4 +1,4 @@
-"""Inputs that are not config: what a network or a kernel told us.
+"""Inputs that are not config: leases, and what the kernel reports.
 
 Instants on this page are seconds of CLOCK_BOOTTIME, which goes on while the
 machine sleeps and never jumps.
@@ -57,7 +57,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Multipath:
-    """What the kernel's MPTCP path manager in one namespace leaves to us."""
+    """What limits MPTCP in one namespace."""
 
     netns: str
     foreign: tuple[IPv4Address | IPv6Address, ...] = ()  # endpoints of others: they take slots

@@ -59,7 +59,7 @@ def within(netns: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NetnsKey(Hashed):
-    """A named network namespace, as ``ip netns`` lists it. What lives inside has its name as ``netns``."""
+    """A named network namespace, as ``ip netns`` lists it. Objects inside have its name as ``netns``."""
 
     kind: ClassVar[str] = "netns"
     netns: str  # where it is made from: always neod's own

@@ -197,7 +197,7 @@ class CheapChangeProbe(Protocol):
 
 
 def needs_of(kind: Kind[Any, Any], key: Key, spec: Any) -> Iterable[Key]:
-    """Return what the object needs: what its kind says, and the namespace it lives in."""
+    """Return what the object needs: what its kind says, and the namespace that it is in."""
     needs = kind.requires(key, spec)
     return (NetnsKey("", key.netns), *needs) if key.netns else needs
 

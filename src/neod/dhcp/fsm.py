@@ -1,15 +1,15 @@
-"""The life of one DHCPv4 client as a pure state machine: (state, event, now) -> (state, actions).
+"""One DHCPv4 client as a pure state machine: (state, event, now) -> (state, actions). The table is at the end.
 
-Whatever decides about a lease stands here; who sends and keeps time, in ``performer`` and ``runner``. *now* and
-every instant are seconds of CLOCK_BOOTTIME. A state waits for one moment, ``retry_at``, and the end of its lease.
+Every decision about a lease is made here; ``action_executor`` sends and ``runner`` keeps time. *now* and
+every instant are seconds of CLOCK_BOOTTIME. A state waits for one instant, ``retry_at``, and the end of its lease.
 
 Decisions that RFC 2131 leaves open:
 
 * After a NAK the old lease is kept until the new one is bound, but no longer than ``NAK_GRACE_S``: a
-  renumbering costs no connection that could have lived, and a host never insists.
+  renumbering breaks no connection early, and a host does not keep an address that its server refuses.
 * An INIT-REBOOT without an answer falls back on the old lease only if its gateway answers ARP
   (as in RFC 4436); elsewhere DISCOVER begins, and the lease ends when it ends.
-* FORCERENEW is never accepted: without authentication anybody on the wire could send it.
+* FORCERENEW is never accepted: without authentication any host on the segment could send it.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from random import Random
 from typing import Final
 
 from neod.dhcp import timers
+from neod.dhcp.lease_from_ack import lease_from
 from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, Reply, Request
 from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, State, Withdraw
-from neod.dhcp.terms import lease_from
 from neod.model.facts import FOREVER, Lease
 
 PROBE_WAIT_S: Final = 0.2
@@ -29,8 +29,8 @@ PROBE_WAIT_S: Final = 0.2
 owner answers within milliseconds, and 0.2 s leaves room for a sleeping radio or a slow switch."""
 
 DECLINE_PAUSE_S: Final = 10.0  # RFC 2131, 3.1.5: the minimum after DECLINE
-SHUN_S: Final = 300.0  # a declined address is not taken again for so long
-SHUN_MOST: Final = 8
+DECLINED_FOR_S: Final = 300.0  # a declined address is not taken again for so long
+DECLINED_MOST: Final = 8
 NAK_GRACE_S: Final = 10.0
 REBOOT_GIVE_UP_S, REBOOT_TRIES = 10.0, 4  # RFC 2131, 3.2 leaves it open; after both the gateway decides
 REQUEST_TRIES: Final = 5
@@ -38,8 +38,8 @@ PREFER_S: Final = 2.0
 """How long the server of the last lease keeps another one's offer waiting: against rogue
 servers, which are usually the faster ones."""
 
-GIVEN_TWICE_S: Final = 0.1
-GIVEN_TWICE_TRIES: Final = 3
+DUPLICATE_OFFER_S: Final = 0.1
+DUPLICATE_OFFER_TRIES: Final = 3
 BROADCAST_AFTER: Final = 2
 """Tries after which every second one asks for a broadcast answer, for servers and access points that
 cannot reach a client without an address. Not before: a broadcast is copied once for every macvlan."""
@@ -51,7 +51,7 @@ _AWAITING: Final = frozenset((Phase.SELECTING, Phase.REQUESTING, Phase.RENEWING,
 
 
 def transmits(state: State) -> bool:
-    """Whether ``timer`` would send a request, and so needs its turn on the wire."""
+    """Whether ``timer`` would send a request, and so needs a place in the queue of its segment."""
     return state.phase is not Phase.PROBING
 
 
@@ -91,7 +91,7 @@ def stop(state: State, why: str) -> Step:
 def received(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
     """Take a reply with our chaddr, sent by the MAC *sender*; what does not fit the state is ignored."""
     state, actions = expire(state, now, rng)
-    react = _ON_REPLY.get((state.phase, reply.type))
+    react = _TABLE[state.phase][1].get(reply.type)
     if react is None or reply.xid != state.xid:
         return state, actions
     state, more = react(state, reply, sender, now, rng)
@@ -101,14 +101,15 @@ def received(state: State, reply: Reply, sender: bytes, now: float, rng: Random)
 def timer(state: State, now: float, rng: Random) -> Step:
     """Do what ``retry_at`` was set for; before that moment, nothing."""
     state, actions = expire(state, now, rng)
-    if now < state.retry_at or state.phase is Phase.STOPPED:
+    act = _TABLE[state.phase][0]
+    if now < state.retry_at or act is None:
         return state, actions
-    state, more = _ON_TIMER[state.phase](state, now, rng)
+    state, more = act(state, now, rng)
     return state, actions + more
 
 
 def expire(state: State, now: float, rng: Random) -> Step:
-    """Give the lease up if it has ended, and begin anew unless that is under way."""
+    """Give the lease up if it has ended, and start again unless the client already has."""
     if state.lease is None or now < state.lease.expires_at:
         return state, ()
     gone = Withdraw(f"the lease of {state.lease.ip} ended")
@@ -119,7 +120,7 @@ def expire(state: State, now: float, rng: Random) -> Step:
 
 
 def conflict(state: State, ip: int, now: float, rng: Random) -> Step:
-    """Somebody else has the address *ip* that was probed: DECLINE, once the server has said that it is ours."""
+    """Another host has the probed address *ip*: send DECLINE, once the server has acknowledged the address."""
     if ip != probed(state):
         return state, ()
     if state.pending is None:
@@ -127,15 +128,16 @@ def conflict(state: State, ip: int, now: float, rng: Random) -> Step:
     return _decline(state, ip, int(state.pending.server), now, rng)
 
 
-def given_twice(state: State, ip: int, holder: str, now: float) -> Step:
-    """The server gave an address that another link of ours has: do not take it, and soon ask again.
+def duplicate_offer(state: State, ip: int, holder: str, now: float) -> Step:
+    """The server offered an address that another link of this host has: ignore it and ask again soon.
 
     dnsmasq forgets its offers: of two clients that ask together, the second gets another address
     once the first has its lease. A server that insists is asked ever more rarely.
     """
     if state.phase is not Phase.SELECTING:
         return state._replace(error=f"given {IPv4Address(ip)}, which {holder} has"), ()
-    retry_at = min(state.retry_at, now + GIVEN_TWICE_S) if state.attempt <= GIVEN_TWICE_TRIES else state.retry_at
+    insists = state.attempt > DUPLICATE_OFFER_TRIES
+    retry_at = state.retry_at if insists else min(state.retry_at, now + DUPLICATE_OFFER_S)
     return state._replace(retry_at=retry_at, error=f"offered {IPv4Address(ip)}, which {holder} has"), ()
 
 
@@ -144,8 +146,8 @@ def gateway_seen(state: State) -> Step:
     return state._replace(gateway_seen=True), ()
 
 
-def hurry(state: State, now: float) -> Step:
-    """A silent server speaks again: send at once what only waits for its next try."""
+def retry_immediately(state: State, now: float) -> Step:
+    """The server answers again after a silence: send the pending request now."""
     if not awaits_answer(state):
         return state, ()
     return state._replace(retry_at=now, attempt=1), ()
@@ -160,7 +162,7 @@ def _discover(state: State, now: float, rng: Random) -> Step:
         return _request(state, now, rng)
     first = state.attempt == 0
     since = now if first else state.since
-    wanted = 0 if _is_shunned(state, state.wanted, now) else state.wanted
+    wanted = 0 if _is_declined(state, state.wanted, now) else state.wanted
     broadcast = _asks_broadcast(state.attempt)
     request = Request(DISCOVER, state.xid, int(now - since), requested=wanted, broadcast=broadcast)
     state = state._replace(
@@ -175,7 +177,7 @@ def _discover(state: State, now: float, rng: Random) -> Step:
 
 
 def _request(state: State, now: float, rng: Random) -> Step:
-    """Ask for the offered address, and at the same time for an owner of it: the probe then delays nothing else."""
+    """Send REQUEST for the offered address and its ARP probe together, so that the probe adds no round trip."""
     ours = _ours(state) == state.offer_ip
     state = state._replace(
         phase=Phase.REQUESTING,
@@ -276,7 +278,7 @@ def _extend(state: State, now: float, rng: Random) -> Step:
 
 
 def _offered(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
-    if _is_shunned(state, reply.yiaddr, now):
+    if _is_declined(state, reply.yiaddr, now):
         return state._replace(error=f"offered {IPv4Address(reply.yiaddr)} again, which another host uses"), ()
     preferred = not state.prefer or reply.server == state.prefer
     if state.offer_ip and not preferred:
@@ -288,13 +290,13 @@ def _offered(state: State, reply: Reply, sender: bytes, now: float, rng: Random)
 
 
 def _acknowledged(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
-    """Take the lease: at once if the address is ours already, else when nobody answered its probe."""
+    """Take the lease: at once if the address is on our link already, else if no host answers the ARP probe."""
     lease = lease_from(state.link, reply, state.sent_at, state.lease, rng)
     ip = reply.yiaddr
     as_offered = state.phase is Phase.REQUESTING and ip == state.offer_ip
     if ip == _ours(state):
         return _bound(state._replace(server_mac=sender), lease, now, rng)
-    if _is_shunned(state, ip, now) or (state.conflict and as_offered):
+    if _is_declined(state, ip, now) or (state.conflict and as_offered):
         return _decline(state, ip, reply.server, now, rng)
     state = state._replace(phase=Phase.PROBING, pending=lease, server_mac=sender, error="")
     if not as_offered:  # a server may change its mind; then nobody has been asked yet
@@ -358,9 +360,9 @@ def _bound(state: State, lease: Lease, now: float, rng: Random) -> Step:
 
 def _decline(state: State, ip: int, server: int, now: float, rng: Random) -> Step:
     request = Request(DECLINE, state.xid, requested=ip, server=server)
-    still = tuple((shunned, until) for shunned, until in state.shunned if until > now and shunned != ip)
+    still = tuple((declined, until) for declined, until in state.declined if until > now and declined != ip)
     state = _restart(state, now + DECLINE_PAUSE_S, rng, f"another host uses {IPv4Address(ip)}")
-    return state._replace(shunned=(*still, (ip, now + SHUN_S))[-SHUN_MOST:], wanted=0), (Send(request),)
+    return state._replace(declined=(*still, (ip, now + DECLINED_FOR_S))[-DECLINED_MOST:], wanted=0), (Send(request),)
 
 
 def _ours(state: State) -> int:
@@ -370,8 +372,8 @@ def _ours(state: State) -> int:
     return state.wanted if state.phase is Phase.REBOOTING else 0
 
 
-def _is_shunned(state: State, ip: int, now: float) -> bool:
-    return any(ip == shunned and now < until for shunned, until in state.shunned)
+def _is_declined(state: State, ip: int, now: float) -> bool:
+    return any(ip == declined and now < until for declined, until in state.declined)
 
 
 def _asks_broadcast(attempt: int) -> bool:
@@ -379,24 +381,19 @@ def _asks_broadcast(attempt: int) -> bool:
 
 
 _Reaction = Callable[[State, Reply, bytes, float, Random], Step]
-_ON_REPLY: Final[dict[tuple[Phase, int], _Reaction]] = {
-    (Phase.SELECTING, OFFER): _offered,
-    (Phase.REQUESTING, ACK): _acknowledged,
-    (Phase.REQUESTING, NAK): _refused,
-    (Phase.REBOOTING, ACK): _acknowledged,
-    (Phase.REBOOTING, NAK): _refused,
-    (Phase.RENEWING, ACK): _acknowledged,
-    (Phase.RENEWING, NAK): _refused,
-    (Phase.REBINDING, ACK): _acknowledged,
-    (Phase.REBINDING, NAK): _refused,
+_Timer = Callable[[State, float, Random], Step]
+# RFC 2131, figure 5, with PROBING for the ARP probe of RFC 5227. What is not in the table is ignored.
+# fmt: off
+_TABLE: Final[dict[Phase, tuple[_Timer | None, dict[int, _Reaction]]]] = {
+    # state           when retry_at has come   when a reply with the client's xid arrives
+    Phase.STOPPED:    (None,                   {}),
+    Phase.INIT:       (_discover,              {}),
+    Phase.SELECTING:  (_discover,              {OFFER: _offered}),
+    Phase.REQUESTING: (_request_again,         {ACK: _acknowledged, NAK: _refused}),
+    Phase.PROBING:    (_bind,                  {}),
+    Phase.BOUND:      (_renew,                 {}),
+    Phase.RENEWING:   (_extend,                {ACK: _acknowledged, NAK: _refused}),
+    Phase.REBINDING:  (_extend,                {ACK: _acknowledged, NAK: _refused}),
+    Phase.REBOOTING:  (_reboot,                {ACK: _acknowledged, NAK: _refused}),
 }
-_ON_TIMER: Final[dict[Phase, Callable[[State, float, Random], Step]]] = {
-    Phase.INIT: _discover,
-    Phase.SELECTING: _discover,
-    Phase.REQUESTING: _request_again,
-    Phase.PROBING: _bind,
-    Phase.BOUND: _renew,
-    Phase.RENEWING: _extend,
-    Phase.REBINDING: _extend,
-    Phase.REBOOTING: _reboot,
-}
+# fmt: on

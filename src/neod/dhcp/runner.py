@@ -12,11 +12,11 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Final
 
 from neod.dhcp import fsm, rawsocket
+from neod.dhcp.action_executor import ActionExecutor
 from neod.dhcp.lease_writer import LeaseDisk, LeaseWriter
-from neod.dhcp.performer import Performer
-from neod.dhcp.sink import Log, Sink
+from neod.dhcp.rate_limited_log import Log, RateLimitedLog
+from neod.dhcp.segment import COUNTERS, Client, Segment
 from neod.dhcp.state import State
-from neod.dhcp.wire import COUNTERS, Client, Wire
 from neod.model.facts import FOREVER, DhcpClient, Lease
 from neod.model.ports import Clock
 
@@ -61,16 +61,16 @@ class DhcpService:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self._clock = clock
         self._rng = rng or SystemRandom()  # an xid that can be guessed can be answered by anybody
-        self._sink = Sink(log, clock)
+        self._log = RateLimitedLog(log, clock)
         self._writer = LeaseWriter(disk, clock, publish)
         self._clients: dict[str, Client] = {}
         self._down: set[str] = set()  # parents without carrier
-        self._perform = Performer(clock, self._rng, self._writer, self._sink, self.counters, self._rearm)
-        self._wires = self._perform.wires
+        self._executor = ActionExecutor(clock, self._rng, self._writer, self._log, self.counters, self._rearm)
+        self._segments = self._executor.segments
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
-        self._nudged = False
+        self._is_waking = False
         self._tick_at = 0.0
         self._ahead_s = 0.0  # CLOCK_BOOTTIME minus the loop's clock
         self._port_68: socket.socket | None = None
@@ -94,11 +94,11 @@ class DhcpService:
             elif known.parent != client.parent:
                 self._detach(known, "the link moved to another parent")
                 known.parent = client.parent
-                self._wire(client.parent)
+                self._segment(client.parent)
         for link in self._writer.records.keys() - wanted.keys():
             self._writer.withdraw(link)
         self._close_unused()
-        self._nudge()
+        self._wake_soon()
 
     def link_ready(self, link: str, mac: str, held: IPv4Address | None = None) -> None:
         """Start the client of *link*, which exists and is up, or let it go on.
@@ -117,35 +117,35 @@ class DhcpService:
         if client.mac != address:
             self._lose_lease(client)
             client.mac = address
-        wire = self._wire(client.parent)
-        other = wire.clients.setdefault(address, client)
+        segment = self._segment(client.parent)
+        other = segment.clients.setdefault(address, client)
         if other is not client:
             client.trouble = f"{other.link} has the same MAC"
             return
         client.trouble, client.ready = "", True
         client.held = int(held) if held is not None else 0
         self._start(client, 0.0)
-        self._nudge()
+        self._wake_soon()
 
     def link_gone(self, link: str) -> None:
         """Stop the client of *link*; its lease stays until it ends."""
         client = self._clients.get(link)
         if client is not None and client.ready:
             self._detach(client, "no link")
-            self._nudge()
+            self._wake_soon()
 
     def carrier(self, parent: str, up: bool) -> None:
         """Note whether *parent* has a carrier: without one nothing is sent, and afterwards every lease is confirmed."""
         if up is (parent not in self._down):
             return
         self._down.symmetric_difference_update((parent,))
-        wire = self._wires.get(parent)
-        if wire is None:
+        segment = self._segments.get(parent)
+        if segment is None:
             return
-        hold_s = wire.came_back(self._clock.boottime()) if up else 0.0
-        for client in list(wire.clients.values()):
+        hold_s = segment.came_back(self._clock.boottime()) if up else 0.0
+        for client in list(segment.clients.values()):
             self._start(client, hold_s + self._rng.uniform(0, CARRIER_SPREAD_S))
-        self._nudge()
+        self._wake_soon()
 
     def status(self) -> Sequence[LeaseStatus]:
         """Return every client, by link."""
@@ -154,7 +154,7 @@ class DhcpService:
     @property
     def degraded(self) -> str:
         """What works, but not as it should, for people; empty when nothing."""
-        problems = (self._writer.problem, self._port_problem, *(wire.problem for wire in self._wires.values()))
+        problems = (self._writer.problem, self._port_problem, *(segment.problem for segment in self._segments.values()))
         return "; ".join(problem for problem in problems if problem)
 
     async def run(self) -> None:
@@ -162,10 +162,10 @@ class DhcpService:
         self._loop = asyncio.get_running_loop()
         self._ahead_s = self._clock.boottime() - self._loop.time()
         try:
-            self._nudge()
+            self._wake_soon()
             await self._writer.run()
         finally:
-            self._shut()
+            self._close()
 
     # ── clients ───────────────────────────────────────────────────────────────────────────────
 
@@ -180,29 +180,29 @@ class DhcpService:
         elif record is not None:
             self._writer.withdraw(wanted.link)
         self._clients[wanted.link] = client
-        self._wire(wanted.parent)
-        self._perform.settle(client)
+        self._segment(wanted.parent)
+        self._executor.settle(client)
 
     def _start(self, client: Client, delay_s: float) -> None:
         if client.parent in self._down:
-            self._perform.step(client, fsm.stop(client.state, f"no carrier on {client.parent}"))
+            self._executor.step(client, fsm.stop(client.state, f"no carrier on {client.parent}"))
             return
         now = self._clock.boottime()
-        self._perform.step(client, fsm.start(client.state, now, self._rng, held=client.held, delay_s=delay_s))
+        self._executor.step(client, fsm.start(client.state, now, self._rng, held=client.held, delay_s=delay_s))
 
     def _detach(self, client: Client, why: str) -> None:
-        """Take the client off its wire; nothing is sent for it and nothing heard."""
-        wire = self._wires.get(client.parent)
-        if wire is not None and wire.clients.get(client.mac) is client:
-            del wire.clients[client.mac]
+        """Take the client off its segment: nothing is sent or received for it any more."""
+        segment = self._segments.get(client.parent)
+        if segment is not None and segment.clients.get(client.mac) is client:
+            del segment.clients[client.mac]
         client.ready = False
-        self._perform.step(client, fsm.stop(client.state, why))
+        self._executor.step(client, fsm.stop(client.state, why))
 
     def _lose_lease(self, client: Client) -> None:
         had = client.state.lease is not None
         client.state = State(client.link)
         client.held = 0
-        self._perform.settle(client)
+        self._executor.settle(client)
         if had:
             self._writer.withdraw(client.link)
 
@@ -211,23 +211,23 @@ class DhcpService:
         self._lose_lease(client)
         del self._clients[client.link]
 
-    def _wire(self, parent: str) -> Wire:
-        wire = self._wires.get(parent)
-        if wire is None:
-            wire = self._wires[parent] = Wire(parent, self._perform, self.counters, self._sink)
-        return wire
+    def _segment(self, parent: str) -> Segment:
+        segment = self._segments.get(parent)
+        if segment is None:
+            segment = self._segments[parent] = Segment(parent, self._executor, self.counters, self._log)
+        return segment
 
     def _close_unused(self) -> None:
         used = {client.parent for client in self._clients.values()}
-        for parent in [parent for parent in self._wires if parent not in used]:
-            self._wires.pop(parent).close()
+        for parent in [parent for parent in self._segments if parent not in used]:
+            self._segments.pop(parent).close()
         if not used and self._port_68 is not None:
             self._port_68.close()
             self._port_68 = None
 
     def _status(self, client: Client) -> LeaseStatus:
         state = client.state
-        problem = client.trouble or state.error or (self._wires[client.parent].problem if client.ready else "")
+        problem = client.trouble or state.error or (self._segments[client.parent].problem if client.ready else "")
         return LeaseStatus(
             link=client.link,
             parent=client.parent,
@@ -241,10 +241,10 @@ class DhcpService:
 
     # ── time ──────────────────────────────────────────────────────────────────────────────────
 
-    def _nudge(self) -> None:
+    def _wake_soon(self) -> None:
         """Look at everything soon, once for many calls."""
-        if self._loop is not None and not self._nudged:
-            self._nudged = True
+        if self._loop is not None and not self._is_waking:
+            self._is_waking = True
             self._loop.call_soon(self._wake)
 
     def _wake_by_timer(self) -> None:
@@ -254,7 +254,7 @@ class DhcpService:
     def _wake(self) -> None:
         if self._loop is None:
             return
-        self._nudged = False
+        self._is_waking = False
         now = self._clock.boottime()
         try:
             self._attend(now)
@@ -264,23 +264,23 @@ class DhcpService:
     def _attend(self, now: float) -> None:
         if now >= self._tick_at:
             self._tick(now)
-        for wire in self._wires.values():
-            if now >= wire.next_check():
-                wire.check(now)
-        self._perform.due(now)
-        for wire in self._wires.values():
-            self._perform.pump(wire, now)
+        for segment in self._segments.values():
+            if now >= segment.next_check():
+                segment.check(now)
+        self._executor.due(now)
+        for segment in self._segments.values():
+            self._executor.pump(segment, now)
 
     def _rearm(self) -> None:
         """Have the loop wake us when the next thing is due."""
         if self._loop is None:
             return
-        at = min(self._tick_at, self._perform.agenda.next_at())
-        for wire in self._wires.values():
-            if not wire.is_open:
-                at = min(at, wire.next_check())
-            elif wire.queue:
-                at = min(at, wire.window.next_lapse())
+        at = min(self._tick_at, self._executor.timers.next_at())
+        for segment in self._segments.values():
+            if not segment.is_open:
+                at = min(at, segment.next_check())
+            elif segment.queue:
+                at = min(at, segment.exchanges.next_lapse())
         if self._timer is not None:
             if at >= self._timer_at:
                 return  # it wakes us early enough, and then looks again
@@ -291,8 +291,8 @@ class DhcpService:
     def _tick(self, now: float) -> None:
         self._tick_at = now + TICK_S if self._clients else FOREVER
         self._notice_sleep(now)
-        for wire in self._wires.values():
-            wire.check(now)
+        for segment in self._segments.values():
+            segment.check(now)
         self._hold_port_68()
 
     def _notice_sleep(self, now: float) -> None:
@@ -304,7 +304,7 @@ class DhcpService:
         self._ahead_s = ahead_s
         if slept_s <= JUMP_S:
             return
-        self._sink.say("dhcp.woke_up", slept_s=round(slept_s))
+        self._log.say("dhcp.woke_up", slept_s=round(slept_s))
         for client in self._clients.values():
             if client.ready:
                 self._start(client, self._rng.uniform(0, RESUME_SPREAD_S))
@@ -319,12 +319,12 @@ class DhcpService:
         else:
             self._port_problem = ""
 
-    def _shut(self) -> None:
+    def _close(self) -> None:
         self._loop = None
         if self._timer is not None:
             self._timer.cancel()
-        for wire in self._wires.values():
-            wire.close()
+        for segment in self._segments.values():
+            segment.close()
         if self._port_68 is not None:
             self._port_68.close()
             self._port_68 = None

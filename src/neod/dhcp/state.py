@@ -42,7 +42,7 @@ class State(NamedTuple):
     probe_until: float = 0.0
     conflict: bool = False  # somebody answered the probe before the ACK came
     gateway_seen: bool = False
-    shunned: tuple[tuple[int, float], ...] = ()  # (address, until)
+    declined: tuple[tuple[int, float], ...] = ()  # (address, until)
     naks: int = 0  # in a row
     error: str = ""
 

@@ -20,7 +20,7 @@ MIN_T1_S: Final = 2.0
 
 RETRY_S: Final = (1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 8.0, 8.0, 16.0, 32.0, 64.0)
 """RFC 2131, 4.1 begins with 4 s, made for a shared 10 Mbit/s wire and for each host by itself. Here the
-window of a parent bounds the rate whatever the clients want, so the first tries may come early: with 30 % of
+limit of a parent bounds the rate whatever the clients want, so the first tries may come early: with 30 % of
 all frames lost, six tries in 10 s leave 2 % without an answer, where two would leave a quarter."""
 
 RENEW_AGAIN_S: Final = 60.0

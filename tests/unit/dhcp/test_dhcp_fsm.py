@@ -395,7 +395,7 @@ def test_a_shunned_address_is_given_another_chance_later(world):
     world.reply(OFFER)
     world.reply(ACK)
     world.conflict()
-    world.now += fsm.SHUN_S + 1
+    world.now += fsm.DECLINED_FOR_S + 1
     world.timer()
     assert isinstance(world.reply(OFFER)[0], Send)
 
@@ -416,7 +416,7 @@ def test_an_address_that_another_link_of_ours_has_is_asked_about_again_soon_but_
     pauses = []
     for _ in range(6):
         world.timer()
-        world.take(fsm.given_twice(world.state, IP, "m2", world.now))
+        world.take(fsm.duplicate_offer(world.state, IP, "m2", world.now))
         pauses.append(world.state.retry_at - world.now)
     assert pauses[0] == pytest.approx(0.1)
     assert pauses[-1] > 3
@@ -538,7 +538,7 @@ def test_after_a_silence_what_waits_goes_out_at_once(world):
     world.start()
     for _ in range(8):
         world.timer()
-    world.take(fsm.hurry(world.state, world.now))
+    world.take(fsm.retry_immediately(world.state, world.now))
     assert world.state.retry_at == world.now
     world.timer()
     assert world.state.retry_at - world.now < 3, "and soon again should it be lost"
@@ -550,7 +550,7 @@ def test_after_a_silence_a_pause_that_was_ordered_goes_on(world):
     world.reply(OFFER)
     world.reply(NAK)
     before = world.state
-    world.take(fsm.hurry(world.state, world.now))
+    world.take(fsm.retry_immediately(world.state, world.now))
     assert world.state == before
 
 
@@ -637,9 +637,9 @@ def happen(world, event):
         case ("gateway_seen",):
             world.take(fsm.gateway_seen(world.state))
         case ("hurry",):
-            world.take(fsm.hurry(world.state, world.now))
+            world.take(fsm.retry_immediately(world.state, world.now))
         case ("given_twice",):
-            world.take(fsm.given_twice(world.state, IP, "m2", world.now))
+            world.take(fsm.duplicate_offer(world.state, IP, "m2", world.now))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ BURST: Final = 20
 PER_S: Final = 0.5
 
 
-class Sink:
+class RateLimitedLog:
     """Reports events. What anybody on the wire can provoke is reported at a bounded rate."""
 
     def __init__(self, log: Log | None, clock: Clock) -> None:
@@ -24,7 +24,7 @@ class Sink:
         if self._log is not None:
             self._log(event, fields)
 
-    def provoked(self, event: str, **fields: object) -> None:
+    def limited(self, event: str, **fields: object) -> None:
         """Report *event*, or only count it if there were too many; the next report tells how many were not."""
         now = self._clock.boottime()
         self._tokens = min(float(BURST), self._tokens + (now - self._at) * PER_S)

@@ -1,6 +1,6 @@
 """Reports: all of our own, and a bounded number of what others provoke."""
 
-from neod.dhcp.sink import BURST, PER_S, Sink
+from neod.dhcp.rate_limited_log import BURST, PER_S, RateLimitedLog
 
 
 class Clock:
@@ -15,22 +15,22 @@ class Clock:
 
 def test_a_flood_is_reported_in_part_and_the_rest_is_counted():
     said, clock = [], Clock()
-    sink = Sink(lambda event, fields: said.append((event, fields)), clock)
+    sink = RateLimitedLog(lambda event, fields: said.append((event, fields)), clock)
     for number in range(1000):
-        sink.provoked("dhcp.conflict", number=number)
+        sink.limited("dhcp.conflict", number=number)
     assert len(said) == BURST
     clock.now += 1 / PER_S
-    sink.provoked("dhcp.conflict", number=1000)
+    sink.limited("dhcp.conflict", number=1000)
     assert said[-1] == ("dhcp.conflict", {"number": 1000, "suppressed": 1000 - BURST})
 
 
 def test_our_own_reports_are_not_limited():
     said = []
-    sink = Sink(lambda event, fields: said.append(event), Clock())
+    sink = RateLimitedLog(lambda event, fields: said.append(event), Clock())
     for _ in range(1000):
         sink.say("dhcp.bound")
     assert len(said) == 1000
 
 
 def test_without_a_listener_nothing_happens():
-    Sink(None, Clock()).say("dhcp.bound", link="m1")
+    RateLimitedLog(None, Clock()).say("dhcp.bound", link="m1")

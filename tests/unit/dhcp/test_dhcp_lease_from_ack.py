@@ -6,8 +6,8 @@ from random import Random
 import pytest
 from tests.doubles.dhcp_messages import address, answer
 
+from neod.dhcp.lease_from_ack import lease_from
 from neod.dhcp.packet import ACK, decode
-from neod.dhcp.terms import lease_from
 
 
 def granted(before=None, ip=None, **options):

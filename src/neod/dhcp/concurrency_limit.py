@@ -1,8 +1,8 @@
-"""How many exchanges with the servers of one parent may be under way. Pure.
+"""Limits the number of DHCP exchanges in progress on one parent link. Pure.
 
 A server has one socket buffer: beyond some 64 exchanges at a time it drops, and each drop costs a
-second of retransmission. So every exchange takes a place first, and who is not answered soon loses it
-again: a silent server gets ``size / HOLD_S`` packets a second and blocks nobody for ever.
+second of retransmission. So every exchange takes a place first, and loses it again if it is not answered
+soon: a silent server gets ``size / HOLD_S`` packets a second and delays no other client.
 """
 
 from typing import Final, Generic, TypeVar
@@ -17,24 +17,24 @@ packets a second to one that is dead."""
 SILENCE_S: Final = 3.0
 """No answer for so long, with something lost meanwhile, is a silent server."""
 
-HURRY_EVERY_S: Final = 30.0
-"""How often an end of silence may send everybody at once: those whom a living server refuses to answer must not
+RETRY_ALL_EVERY_S: Final = 30.0
+"""How often an end of silence may make all clients send at once: clients that a working server ignores must not
 gain by it."""
 
 T = TypeVar("T")
 
 
-class Window(Generic[T]):
-    """The places of one parent. Instants are seconds of CLOCK_BOOTTIME."""
+class ConcurrencyLimit(Generic[T]):
+    """Concurrency limit for DHCP exchanges on one parent link. Instants are seconds of CLOCK_BOOTTIME."""
 
-    __slots__ = ("_heard_at", "_hurried_at", "_lost", "_places", "_size")
+    __slots__ = ("_heard_at", "_lost", "_places", "_retried_all_at", "_size")
 
     def __init__(self, size: int = SIZE) -> None:
         self._size = size
         self._places: dict[T, float] = {}  # holder -> until; oldest first, as every hold is equally long
         self._lost = False
         self._heard_at = -FOREVER
-        self._hurried_at = -FOREVER
+        self._retried_all_at = -FOREVER
 
     def __len__(self) -> int:
         return len(self._places)
@@ -68,8 +68,8 @@ class Window(Generic[T]):
 
     def heard(self, now: float) -> bool:
         """Note an answer from a server; return whether it ends a silence, so that all may try again."""
-        silent = self._lost and now - self._heard_at >= SILENCE_S and now - self._hurried_at >= HURRY_EVERY_S
+        silent = self._lost and now - self._heard_at >= SILENCE_S and now - self._retried_all_at >= RETRY_ALL_EVERY_S
         self._heard_at, self._lost = now, False
         if silent:
-            self._hurried_at = now
+            self._retried_all_at = now
         return silent

@@ -2,11 +2,11 @@
 
 import pytest
 
-from neod.dhcp.window import HOLD_S, HURRY_EVERY_S, SILENCE_S, Window
+from neod.dhcp.concurrency_limit import HOLD_S, RETRY_ALL_EVERY_S, SILENCE_S, ConcurrencyLimit
 
 
 def full(size=3):
-    window = Window(size)
+    window = ConcurrencyLimit(size)
     for holder in range(size):
         window.enter(holder, holder * 0.1)
     return window
@@ -54,26 +54,26 @@ def silent_then_heard(window, lost_at, heard_at):
 
 
 def test_the_first_answer_after_a_silence_is_told():
-    window = Window()
+    window = ConcurrencyLimit()
     window.heard(100.0)
     assert silent_then_heard(window, 101.0, 100.0 + SILENCE_S)
     assert not window.heard(100.1 + SILENCE_S)
 
 
 def test_quiet_without_a_loss_is_no_silence():
-    window = Window()
+    window = ConcurrencyLimit()
     window.heard(100.0)
     assert not window.heard(500.0)
 
 
 def test_a_loss_among_answers_is_no_silence():
-    window = Window()
+    window = ConcurrencyLimit()
     window.heard(100.0)
     assert not silent_then_heard(window, 100.0, 100.6)
 
 
-@pytest.mark.parametrize(("after_s", "told"), [(HURRY_EVERY_S - 1, False), (HURRY_EVERY_S + 1, True)])
+@pytest.mark.parametrize(("after_s", "told"), [(RETRY_ALL_EVERY_S - 1, False), (RETRY_ALL_EVERY_S + 1, True)])
 def test_silences_that_end_often_are_told_seldom(after_s, told):
-    window = Window()
+    window = ConcurrencyLimit()
     assert silent_then_heard(window, 100.0, 110.0)
     assert silent_then_heard(window, 111.0, 110.0 + after_s) is told

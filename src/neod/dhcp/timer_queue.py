@@ -8,7 +8,7 @@ from neod.model.facts import FOREVER
 
 
 class Armed(Protocol):
-    """Somebody who waits for at most one moment."""
+    """Has at most one timer."""
 
     armed_at: float
 
@@ -16,7 +16,7 @@ class Armed(Protocol):
 W = TypeVar("W", bound=Armed)
 
 
-class Agenda(Generic[W]):
+class TimerQueue(Generic[W]):
     """Moments on one clock, each with who waits for it."""
 
     def __init__(self) -> None:

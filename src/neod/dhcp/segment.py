@@ -1,4 +1,4 @@
-"""One parent link as the clients on it see it: its sockets, who is who on it, and whose turn it is.
+"""State of one parent link: its sockets, the clients by MAC, the queue of those that want to send.
 
 Whatever the link does (down, deleted, made anew) ends in a socket opened again later, never
 in an exception.
@@ -12,12 +12,12 @@ from ipaddress import IPv4Address
 from typing import Final, Protocol
 
 from neod.dhcp import rawsocket
+from neod.dhcp.concurrency_limit import ConcurrencyLimit
 from neod.dhcp.frame import CHADDR_AFTER_IP, XID_TO_CHADDR, Arp, dhcp_at, parse_arp
 from neod.dhcp.packet import NAK, Malformed, Reply, decode
+from neod.dhcp.rate_limited_log import RateLimitedLog
 from neod.dhcp.rawsocket import PacketSocket
-from neod.dhcp.sink import Sink
 from neod.dhcp.state import State
-from neod.dhcp.window import Window
 from neod.model.facts import FOREVER, Lease
 
 DRAIN: Final = 256  # frames a turn of the loop; the rest waits for the next
@@ -56,32 +56,32 @@ class Client:
 
 
 class Listener(Protocol):
-    """Who is told what came over the wire."""
+    """Receives what arrives on a segment."""
 
-    def replied(self, wire: "Wire", client: Client, reply: Reply, sender: bytes) -> None:
+    def replied(self, segment: "Segment", client: Client, reply: Reply, sender: bytes) -> None:
         """A server answered *client*."""
         ...
 
-    def claimed(self, wire: "Wire", arp: Arp) -> None:
+    def claimed(self, segment: "Segment", arp: Arp) -> None:
         """Somebody said by ARP which address is whose, or asked for one."""
         ...
 
-    def turn(self, wire: "Wire") -> None:
+    def turn(self, segment: "Segment") -> None:
         """All that had arrived has been told."""
         ...
 
 
-class Wire:
+class Segment:
     """The sockets of one parent and the clients behind them."""
 
-    def __init__(self, parent: str, listener: Listener, counters: dict[str, int], sink: Sink) -> None:
+    def __init__(self, parent: str, listener: Listener, counters: dict[str, int], log: RateLimitedLog) -> None:
         self.parent = parent
         self.clients: dict[bytes, Client] = {}
         self.queue: deque[Client] = deque()  # whose timer is due and who needs a place
-        self.window: Window[Client] = Window()
+        self.exchanges: ConcurrencyLimit[Client] = ConcurrencyLimit()
         self.carrier = True
         self.problem = ""
-        self._listener, self._counters, self._sink = listener, counters, sink
+        self._listener, self._counters, self._log = listener, counters, log
         self._dhcp: PacketSocket | None = None
         self._arp: PacketSocket | None = None
         self._arp_until = 0.0
@@ -132,16 +132,16 @@ class Wire:
         except OSError as exc:
             self._fail(f"{errno.errorcode.get(exc.errno or 0, '')} {exc.strerror}", now)
             return
-        asyncio.get_running_loop().add_reader(self._dhcp.fileno(), self._hear_dhcp)
+        asyncio.get_running_loop().add_reader(self._dhcp.fileno(), self._on_dhcp)
         self._failures, self.problem = 0, ""
-        self._sink.say("dhcp.listening", parent=self.parent, index=self._dhcp.index)
+        self._log.say("dhcp.listening", parent=self.parent, index=self._dhcp.index)
 
     def _fail(self, why: str, now: float) -> None:
         self.close()
         self._reopen_at = now + REOPEN_S[min(self._failures, len(REOPEN_S) - 1)]
         self._failures += 1
         if not self.problem:
-            self._sink.provoked("dhcp.deaf", parent=self.parent, why=why)
+            self._log.limited("dhcp.deaf", parent=self.parent, why=why)
         self.problem = f"cannot listen on {self.parent}: {why}"
 
     def _count_drops(self) -> None:
@@ -175,11 +175,11 @@ class Wire:
         if self._arp is None:
             with suppress(OSError):
                 self._arp = rawsocket.open_arp(self.parent)
-                asyncio.get_running_loop().add_reader(self._arp.fileno(), self._hear_arp)
+                asyncio.get_running_loop().add_reader(self._arp.fileno(), self._on_arp)
 
     # ── receiving ─────────────────────────────────────────────────────────────────────────────
 
-    def _hear_dhcp(self) -> None:
+    def _on_dhcp(self) -> None:
         if self._dhcp is None:
             return
         try:
@@ -223,9 +223,9 @@ class Wire:
         servers.add(reply.server)
         if len(servers) > 1:
             known = ", ".join(str(IPv4Address(server)) for server in sorted(servers))
-            self._sink.provoked("dhcp.several_servers", parent=self.parent, servers=known)
+            self._log.limited("dhcp.several_servers", parent=self.parent, servers=known)
 
-    def _hear_arp(self) -> None:
+    def _on_arp(self) -> None:
         if self._arp is None:
             return
         try:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neod.dhcp.agenda import Agenda
+from neod.dhcp.timer_queue import TimerQueue
 
 INF = float("inf")
 
@@ -15,7 +15,7 @@ class Who:
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([1.0, 2.0, 3.0, INF])), max_size=30), st.integers(0, 4))
 def test_who_is_due_is_who_was_set_last_to_a_moment_past(sets, now):
-    agenda, crowd, expected = Agenda(), [Who() for _ in range(6)], {}
+    agenda, crowd, expected = TimerQueue(), [Who() for _ in range(6)], {}
     for number, at in sets:
         agenda.set(crowd[number], at)
         expected[number] = at
@@ -27,14 +27,14 @@ def test_who_is_due_is_who_was_set_last_to_a_moment_past(sets, now):
 
 
 def test_who_is_due_comes_in_order_of_time():
-    agenda, first, second = Agenda(), Who(), Who()
+    agenda, first, second = TimerQueue(), Who(), Who()
     agenda.set(second, 2.0)
     agenda.set(first, 1.0)
     assert list(agenda.due(5)) == [first, second]
 
 
 def test_who_is_set_anew_while_others_are_due_is_due_again():
-    agenda, who = Agenda(), Who()
+    agenda, who = TimerQueue(), Who()
     agenda.set(who, 1.0)
     seen = []
     for due in agenda.due(5):

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.lab import exit_on_sigterm, sweep
-from tests.lab.netns import poll
+from tests.lab.netns import namespace, poll
 from tests.lab.race.orders import Stage, session_errors
-from tests.lab.race.racer import Racer, Server, namespace
+from tests.lab.race.racer import Racer, Server
 from tests.lab.race.relays import RATE, WAYS, Lab, crowd, file, opened_over, relays, speaks, wins
 
 from bench.figures import machine, table

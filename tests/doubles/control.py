@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from structlog.testing import capture_logs
+from tests.doubles.waiting import until
 
 from neod.control import errors
 from neod.control.access import Groups
@@ -143,13 +144,6 @@ async def serving(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-
-
-async def until(condition, within_s: float = 10.0) -> None:
-    """Return when *condition* holds; fail when it does not come to."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 __all__ = ["STATUS", "FakeControl", "errors", "serving", "until"]

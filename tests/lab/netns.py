@@ -69,6 +69,16 @@ def delete(name: str) -> None:
     run("ip", "netns", "del", name, check=False)
 
 
+@contextlib.contextmanager
+def namespace(tag: str) -> Iterator[str]:
+    """Make a namespace and take it away."""
+    name = create(unique(tag))
+    try:
+        yield name
+    finally:
+        delete(name)
+
+
 def sweep() -> list[str]:
     """Remove namespaces and directories of runs whose process is gone; return their names."""
     gone = []

@@ -19,10 +19,9 @@ ADDRESS = "198.18.7.1"
 def namespace():
     if os.geteuid():
         pytest.skip("needs root")
-    name = netns.create(netns.unique("probe"))
-    ip(name, "address", "add", f"{ADDRESS}/24", "dev", "lo")
-    yield name
-    netns.delete(name)
+    with netns.namespace("probe") as name:
+        ip(name, "address", "add", f"{ADDRESS}/24", "dev", "lo")
+        yield name
 
 
 def listening(name, protocol):

@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-import subprocess
-import uuid
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from tests.doubles.waiting import until
+from tests.lab.netns import ip_batch, namespace
 
 from neod.kernel.events import EventSocket
 from neod.kinds import REGISTRY
@@ -28,18 +28,8 @@ ROUTES = (RTM_NEWROUTE, RTM_DELROUTE)
 def netns():
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    name = f"neoev-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        subprocess.run(["ip", "-n", name, "-b", "-"], input="link set lo up\n", text=True, check=True)
+    with namespace("events") as name:
         yield name
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=False)
-
-
-def batch(netns, lines):
-    text = "\n".join(lines) + "\n"
-    subprocess.run(["ip", "-n", netns, "-b", "-"], input=text, text=True, check=True, capture_output=True)
 
 
 class Ears:
@@ -63,17 +53,11 @@ class Ears:
         return [payload for type_, payload, _ in self.heard if type_ in ROUTES]
 
 
-async def until(condition, seconds=10):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def test_foreign_routes_are_dropped_and_whatever_can_concern_us_passes(netns):
     ears = Ears(netns)
     ears.socket.filter(PROTOCOL, [*range(1, 5), 300, 70000], own_port=1)
     ears.socket.start(asyncio.get_running_loop())
-    await asyncio.to_thread(batch, netns, [f"route add 10.{i}.0.0/16 dev lo table 100" for i in range(200)])
+    await asyncio.to_thread(ip_batch, netns, [f"route add 10.{i}.0.0/16 dev lo table 100" for i in range(200)])
     ours = [
         ("table 900 proto 110", "10.1.0.0/16"),  # our protocol, wherever
         ("table 3", "10.2.0.0/16"),  # our table, whoever
@@ -81,9 +65,9 @@ async def test_foreign_routes_are_dropped_and_whatever_can_concern_us_passes(net
         ("table 70000", "10.4.0.0/16"),
         ("table 100", "default"),  # a default route: followed uplinks live by it
     ]
-    await asyncio.to_thread(batch, netns, [f"route add {dst} dev lo {where}" for where, dst in ours])
-    await asyncio.to_thread(batch, netns, ["route add 10.200.0.0/16 dev lo table 299"])
-    await asyncio.to_thread(batch, netns, ["rule add from 10.0.0.1 lookup 3 priority 900"])
+    await asyncio.to_thread(ip_batch, netns, [f"route add {dst} dev lo {where}" for where, dst in ours])
+    await asyncio.to_thread(ip_batch, netns, ["route add 10.200.0.0/16 dev lo table 299"])
+    await asyncio.to_thread(ip_batch, netns, ["rule add from 10.0.0.1 lookup 3 priority 900"])
     await until(lambda: any(type_ == 32 for type_, _, _ in ears.heard))
     ears.socket.close(asyncio.get_running_loop())
     assert len(ears.routes()) == len(ours)
@@ -98,7 +82,7 @@ async def test_what_we_did_ourselves_is_not_told_to_us(netns):
 
     payload = to_wire(RuleKey("", 11007, ip_network("10.0.0.7/32"), 7))
     other.send(HEADER.pack(16 + len(payload), RTM_NEWRULE, 0x1 | 0x4 | 0x600, 1, 0) + payload)
-    await asyncio.to_thread(batch, netns, ["rule add from 10.0.0.8 lookup 7 priority 11008"])
+    await asyncio.to_thread(ip_batch, netns, ["rule add from 10.0.0.8 lookup 7 priority 11008"])
     await until(lambda: ears.heard)
     ears.socket.close(asyncio.get_running_loop())
     other.close()
@@ -107,11 +91,11 @@ async def test_what_we_did_ourselves_is_not_told_to_us(netns):
 
 async def test_an_overrun_is_reported_and_later_events_still_come(netns):
     ears = Ears(netns, receive_buffer_bytes=2304)
-    await asyncio.to_thread(batch, netns, [f"route add 10.{i}.0.0/16 dev lo table 3" for i in range(250)])
+    await asyncio.to_thread(ip_batch, netns, [f"route add 10.{i}.0.0/16 dev lo table 3" for i in range(250)])
     ears.socket.start(asyncio.get_running_loop())
     await until(lambda: ears.lost)
     seen = len(ears.heard)
-    await asyncio.to_thread(batch, netns, ["rule add from 10.0.0.1 lookup 3 priority 900"])
+    await asyncio.to_thread(ip_batch, netns, ["rule add from 10.0.0.1 lookup 3 priority 900"])
     await until(lambda: any(type_ == 32 for type_, _, _ in ears.heard[seen:]))
     ears.socket.close(asyncio.get_running_loop())
     assert ears.socket.overruns >= 1

@@ -4,11 +4,11 @@ import asyncio
 import fcntl
 import os
 import subprocess
-import uuid
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from tests.lab.netns import namespace
 
 from neod.kernel.clock import SystemClock
 from neod.kernel.mount_events import MountEvents
@@ -29,10 +29,8 @@ NAMED = Path("/run/netns")
 def ns():
     if os.geteuid():
         pytest.skip("needs root")
-    name = f"neonat-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    yield name
-    subprocess.run(["ip", "netns", "del", name], check=False)
+    with namespace("nat") as name:
+        yield name
 
 
 def sh(ns, command):

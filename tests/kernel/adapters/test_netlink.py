@@ -7,11 +7,11 @@ import socket
 import struct
 import subprocess
 import threading
-import uuid
 from pathlib import Path
 
 import pytest
 from tests.doubles.scripted_socket import DONE, HEADER, INTR, split
+from tests.lab.netns import RUN_NETNS, ip_batch, namespace
 
 from neod.kernel import mptcp
 from neod.kernel.mptcp import NetlinkMptcp
@@ -46,18 +46,8 @@ ALL_TABLES = (nfnetlink.NFT_MSG_GETTABLE, nfnetlink.nfgenmsg(0))
 def netns():
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    name = f"neonl-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        ip(name, ["link set lo up"])
-        yield Path("/run/netns") / name
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=False)
-
-
-def ip(name, lines):
-    text = "\n".join(lines) + "\n"
-    subprocess.run(["ip", "-n", name, "-b", "-"], input=text, text=True, check=True, capture_output=True)
+    with namespace("netlink") as name:
+        yield RUN_NETNS / name
 
 
 class Wrapped:
@@ -92,13 +82,13 @@ def wrapping(netns, after):
 
 
 def addresses(netns):
-    ip(netns.name, [f"addr add 10.9.{i // 250}.{i % 250}/32 dev lo" for i in range(1500)])
-    return NETLINK_ROUTE, ALL_ADDRESSES, lambda: ip(netns.name, ["addr add 10.8.0.1/32 dev lo"]), 1503
+    ip_batch(netns.name, [f"addr add 10.9.{i // 250}.{i % 250}/32 dev lo" for i in range(1500)])
+    return NETLINK_ROUTE, ALL_ADDRESSES, lambda: ip_batch(netns.name, ["addr add 10.8.0.1/32 dev lo"]), 1503
 
 
 def links(netns):
-    ip(netns.name, [f"link add va{i} type veth peer name vb{i}" for i in range(60)])
-    return NETLINK_ROUTE, ALL_LINKS, lambda: ip(netns.name, ["link add va60 type veth peer name vb60"]), 123
+    ip_batch(netns.name, [f"link add va{i} type veth peer name vb{i}" for i in range(60)])
+    return NETLINK_ROUTE, ALL_LINKS, lambda: ip_batch(netns.name, ["link add va60 type veth peer name vb60"]), 123
 
 
 def tables(netns):
@@ -132,10 +122,10 @@ def test_a_dump_that_the_kernel_says_was_interrupted_is_read_again_and_then_whol
 
 
 def test_dumps_under_a_storm_of_changes_are_whole_or_an_error(netns):
-    ip(netns.name, [f"addr add 10.9.{i // 250}.{i % 250}/32 dev lo" for i in range(1000)])
+    ip_batch(netns.name, [f"addr add 10.9.{i // 250}.{i % 250}/32 dev lo" for i in range(1000)])
     fixed = {struct.pack("BBBB", 10, 9, i // 250, i % 250) for i in range(1000)}
     lines = [f"addr {word} 10.7.0.{i}/32 dev lo" for i in range(1, 200) for word in ("add", "del")] * 10
-    storm = threading.Thread(target=ip, args=(netns.name, lines))
+    storm = threading.Thread(target=ip_batch, args=(netns.name, lines))
     outcomes = []
     with in_netns(netns, lambda: Connection(NETLINK_ROUTE)) as connection:
         storm.start()
@@ -267,7 +257,7 @@ def test_adapters_name_the_call_and_keep_the_explanation(netns):
 
 
 def test_a_socket_is_of_the_namespace_it_was_opened_in(netns):
-    ip(netns.name, ["link add here type veth peer name there"])
+    ip_batch(netns.name, ["link add here type veth peer name there"])
     with Connection(NETLINK_ROUTE, opener_in(netns)) as connection:
         names = [payload.tobytes().split(b"\0\0\0\0")[0] for _, payload in connection.dump(*ALL_LINKS)]
     assert len(names) == 3

@@ -3,11 +3,11 @@
 import asyncio
 import os
 import subprocess
-import uuid
 from pathlib import Path
 
 import pytest
 from tests.doubles.kernel import Fixed
+from tests.lab.netns import delete, namespace
 
 from neod.kernel.clock import SystemClock
 from neod.kernel.errors import within_netns
@@ -64,21 +64,17 @@ class RealKernel:
 def real(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    name = f"neoc-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
+    with namespace("contract") as name:
         for words in (
             "link add up0 type veth peer name up1",
             "link set up0 up",
             "link set up1 up",
-            "link set lo up",
             "link add foreign1 link up0 type macvlan mode private",
             "addr add 192.0.2.9/24 dev up0",
             "rule add from 192.0.2.9 lookup 99 priority 999",
         ):
             ip(name, *words.split())
-        yield RealKernel(name, tmp_path)
-    finally:
-        for left in (name, f"neoc-{os.getpid()}-made"):
-            if (Path("/run/netns") / left).exists():
-                subprocess.run(["ip", "netns", "del", left], check=False)
+        try:
+            yield RealKernel(name, tmp_path)
+        finally:
+            delete(f"neoc-{os.getpid()}-made")

@@ -5,9 +5,9 @@ import socket
 import time
 
 import pytest
-from tests.lab.netns import ip_batch, poll, run
+from tests.lab.netns import ip_batch, namespace, poll, run
 from tests.lab.race.paths import SlowPath
-from tests.lab.race.racer import KERNEL, Racer, Server, dial, echo, named, namespace, read_all
+from tests.lab.race.racer import KERNEL, Racer, Server, dial, echo, named, read_all
 
 pytestmark = KERNEL
 

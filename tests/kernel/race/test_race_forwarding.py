@@ -6,8 +6,8 @@ import threading
 import time
 
 import pytest
-from tests.lab.netns import poll, run
-from tests.lab.race.racer import KERNEL, Racer, Server, dial, echo, named, namespace, read_all, reset
+from tests.lab.netns import namespace, poll, run
+from tests.lab.race.racer import KERNEL, Racer, Server, dial, echo, named, read_all, reset
 
 pytestmark = KERNEL
 

@@ -6,8 +6,8 @@ import threading
 import time
 
 import pytest
-from tests.lab.netns import inside, poll, run
-from tests.lab.race.racer import KERNEL, Racer, Server, dial, echo, namespace, read_all
+from tests.lab.netns import inside, namespace, poll, run
+from tests.lab.race.racer import KERNEL, Racer, Server, dial, echo, read_all
 
 pytestmark = KERNEL
 

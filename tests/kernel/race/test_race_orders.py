@@ -3,8 +3,9 @@
 from collections import Counter
 
 import pytest
+from tests.lab.netns import namespace
 from tests.lab.race.orders import Stage, session_errors
-from tests.lab.race.racer import KERNEL, Racer, Server, namespace
+from tests.lab.race.racer import KERNEL, Racer, Server
 
 pytestmark = KERNEL
 

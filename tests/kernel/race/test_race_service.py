@@ -10,8 +10,8 @@ import threading
 
 import pytest
 from tests.lab import netns
-from tests.lab.netns import inside, ip_batch, poll
-from tests.lab.race.racer import KERNEL, NEO_RACE, Racer, Server, dial, echo, named, namespace, read_all, run_in
+from tests.lab.netns import inside, ip_batch, namespace, poll
+from tests.lab.race.racer import KERNEL, NEO_RACE, Racer, Server, dial, echo, named, read_all, run_in
 
 pytestmark = KERNEL
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 from tests.lab import Campus
-from tests.lab.netns import inside, ip_batch, poll
-from tests.lab.race.racer import KERNEL, Racer, Server, dial, named, namespace, read_all
+from tests.lab.netns import inside, ip_batch, namespace, poll
+from tests.lab.race.racer import KERNEL, Racer, Server, dial, named, read_all
 
 pytestmark = KERNEL
 

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.lab.netns import ip, ip_batch, run
-from tests.lab.race.racer import namespace
+from tests.lab.netns import ip, ip_batch, namespace, run
 
 ADDRESSES = [f"10.94.0.{n}" for n in range(1, 9)]
 FAR = "10.94.0.100"

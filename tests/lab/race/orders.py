@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tests.lab.race.racer import Racer, Server, dial, namespace, reset
+from tests.lab.netns import namespace
+from tests.lab.race.racer import Racer, Server, dial, reset
 
 HEADER = struct.Struct("!Q")
 PATIENCE_S = 30.0

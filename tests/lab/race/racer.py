@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -151,16 +151,6 @@ class Racer:
         """Return its resident memory."""
         fields = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-@contextlib.contextmanager
-def namespace(tag: str) -> Iterator[str]:
-    """Make a namespace and take it away."""
-    name = netns.create(netns.unique(tag))
-    try:
-        yield name
-    finally:
-        netns.delete(name)
 
 
 def dial(ns: str, address: tuple[str, int], timeout_s: float = 20.0, proto: int = 0) -> socket.socket:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from socket import socket
 
-from tests.lab.netns import ip_batch, run
+from tests.lab.netns import ip_batch, namespace, run
 from tests.lab.race.paths import SlowPath
-from tests.lab.race.racer import Racer, Server, dial, echo, namespace
+from tests.lab.race.racer import Racer, Server, dial, echo
 
 PROXY = "10.95.9.9"
 RATE = 200  # connections a second

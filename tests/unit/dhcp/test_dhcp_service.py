@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 from tests.doubles.dhcp_messages import SERVER_MAC, answer, datagram
+from tests.doubles.waiting import until
 
 from neod.dhcp import fsm, lease_writer, rawsocket, timers
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST
@@ -171,9 +172,7 @@ class Host:
                 await task
 
     async def until(self, condition, timeout_s=10):
-        async with asyncio.timeout(timeout_s):
-            while not condition():
-                await asyncio.sleep(0.01)
+        await until(condition, timeout_s)
 
 
 @pytest.fixture

@@ -64,13 +64,17 @@ def sizes() -> Iterator[str]:
         yield from (f"{one}; {LARGE_CLASSES} classes may have more than {ATTRIBUTES}" for one in large)
 
 
-def attributes(node: ast.ClassDef) -> Iterator[str]:
-    """Yield the names of what an instance of a class holds: fields, and what its methods set."""
-    for inner in node.body:
-        if isinstance(inner, ast.AnnAssign) and not ast.unparse(inner.annotation).startswith("ClassVar"):
-            yield ast.unparse(inner.target)
-    stored = (one for one in ast.walk(node) if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store))
-    yield from (one.attr for one in stored if isinstance(one.value, ast.Name) and one.value.id == "self")
+def attributes(node: ast.ClassDef) -> list[str]:
+    """Return the names of what an object that changes holds: its fields, and what its methods set; else nothing.
+
+    A record that is made once (a reply, a table of the file) has as many
+    fields as the format it stands for.
+    """
+    stores = (one for one in ast.walk(node) if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store))
+    set_ = [one.attr for one in stores if isinstance(one.value, ast.Name) and one.value.id == "self"]
+    annotated = (one for one in node.body if isinstance(one, ast.AnnAssign))
+    fields = [ast.unparse(one.target) for one in annotated if not ast.unparse(one.annotation).startswith("ClassVar")]
+    return [*fields, *set_] if set_ else []
 
 
 def circles() -> Iterator[str]:

@@ -55,7 +55,7 @@ types: venv
 layers: venv
 	$(BIN)/lint-imports
 rules: venv
-	$(BIN)/python tools/rules.py gone
+	$(BIN)/python tools/rules.py
 
 # A virtual environment of its own, made by Debian's interpreter; see tools/install.sh.
 install uninstall:

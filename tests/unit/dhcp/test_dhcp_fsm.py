@@ -673,6 +673,7 @@ def test_whatever_happens_published_leases_hold_and_end_in_time(events, seed):
             assert world.state.retry_at > world.now or world.phase is Phase.INIT, "no timer is left in the past"
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS, max_size=25), st.integers(0, 5))
 def test_whatever_happened_a_server_that_answers_gives_a_lease(events, seed):

@@ -335,6 +335,7 @@ async def test_what_is_no_longer_wanted_is_gone_without_a_word_to_the_server(hos
     assert set(host.make().stored()) == {"m2"}
 
 
+@pytest.mark.slow
 async def test_one_address_for_two_of_our_links_is_taken_once(host, wire):
     def careless(kind, mac, xid, wanted):
         if kind in (DISCOVER, REQUEST):
@@ -404,6 +405,7 @@ async def test_a_flapping_carrier_is_held_back(host, wire):
         assert host.status(1).next_at - host.clock.boottime() > 4
 
 
+@pytest.mark.slow
 async def test_after_a_sleep_every_lease_is_confirmed_or_gone(host, wire, monkeypatch):
     monkeypatch.setattr("neod.dhcp.runner.TICK_S", 0.05)
     host.want(1)
@@ -419,6 +421,7 @@ async def test_after_a_sleep_every_lease_is_confirmed_or_gone(host, wire, monkey
         await host.until(lambda: host.told[-1] == ("m1", None))
 
 
+@pytest.mark.slow
 async def test_a_parent_that_is_replaced_is_listened_to_again(host, wire, monkeypatch):
     monkeypatch.setattr("neod.dhcp.runner.TICK_S", 0.05)
     host.want(1, 2)
@@ -445,6 +448,7 @@ async def test_a_disk_that_fails_is_shown_and_stops_nothing(host, wire, monkeypa
         assert "m1" in host.leases
 
 
+@pytest.mark.slow
 async def test_a_disk_that_hangs_is_shown_and_holds_up_neither_a_lease_nor_the_end(host, wire, monkeypatch):
     answer = threading.Event()
     monkeypatch.setattr(LeaseStore, "_write", lambda *_: answer.wait())

@@ -92,6 +92,7 @@ def test_one_pass_converges_and_a_second_writes_nothing(pairs):
     assert (host.kernel.writes, report.plan.changes) == (writes, ())
 
 
+@pytest.mark.slow
 @given(STATES, STATES, st.lists(st.sampled_from(KEYS), max_size=3))
 def test_drift_is_repaired_and_what_is_in_sync_is_not_touched(pairs, _, victims):
     host = Host()
@@ -121,6 +122,7 @@ def test_foreign_objects_are_never_written(pairs, foreign):
     assert {key: host.kernel.objects.get(key) for key in before} == before
 
 
+@pytest.mark.slow
 @given(STATES)
 def test_a_restart_writes_nothing_and_an_empty_file_removes_exactly_what_is_owned(pairs):
     host = Host()
@@ -165,6 +167,7 @@ def test_one_failing_call_holds_up_nothing_independent_and_is_made_good(pairs, w
     assert {key for key, seen in host.kernel.objects.items() if seen.owned} == possible(pairs)
 
 
+@pytest.mark.slow
 @given(st.lists(STATES, min_size=1, max_size=4))
 def test_any_walk_through_files_ends_in_the_state_of_the_last(states):
     host, straight = Host(), Host()
@@ -177,6 +180,7 @@ def test_any_walk_through_files_ends_in_the_state_of_the_last(states):
     assert host.kernel.objects == straight.kernel.objects
 
 
+@pytest.mark.slow
 @given(STATES, st.data())
 def test_a_pass_over_what_was_hinted_at_repairs_as_a_full_one_would(pairs, data):
     host = Host()

@@ -138,6 +138,7 @@ def test_no_bytes_are_too_strange(parser, data):
     PARSERS[parser](memoryview(data))
 
 
+@pytest.mark.slow
 @given(HOSTILE)
 def test_whatever_a_family_is_said_to_be_it_has_a_number_or_is_an_error(data):
     try:

@@ -237,6 +237,7 @@ def test_whatever_comes_every_request_has_an_answer_or_an_error(data):
     assert all(one is None or isinstance(one, tuple | NetlinkError) for one in answers)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_whatever_comes_a_dump_is_whole_or_an_error(data):
     script = lambda n: [hostile(data.draw, n) for _ in range(data.draw(st.integers(0, 5)))]  # noqa: E731

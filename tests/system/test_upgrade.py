@@ -106,7 +106,13 @@ def translation(netns):
 def everything(host):
     """Return what must not change: all objects, the rules, the endpoints of both namespaces."""
     endpoints = [run("ip", "-n", ns, "mptcp", "endpoint", "show").stdout for ns in (host.ns, host.inner)]
-    return translation(host.ns), endpoints, run("ip", "-n", host.inner, "-o", "address", "show").stdout
+    return translation(host.ns), endpoints, poll(lambda: settled_addresses(host.inner), 10, why="addresses are settled")
+
+
+def settled_addresses(netns):
+    """Return the addresses; nothing while the kernel still looks whether another host has one of them."""
+    shown = run("ip", "-n", netns, "-o", "address", "show").stdout
+    return "" if " tentative" in shown else shown
 
 
 def converge(host):

@@ -27,7 +27,7 @@ def blocked_rows(controller: Controller, plan: Plan) -> tuple[BlockedRow, ...]:
 
 
 def plan_reply(controller: Controller, plan: Plan, file: str, warnings: tuple[str, ...]) -> PlanReply:
-    """Return *plan* as a reply; units that wait for a fact count as blocked."""
+    """Return *plan* as a reply; fragments that wait for a fact count as blocked."""
     waiting = tuple(BlockedRow(unit, texts) for unit, texts in controller.waiting().items())
     return PlanReply(
         file,

@@ -24,6 +24,8 @@ FUNCTION_LINES: Final = 60
 MEDIAN_LINES: Final = 8
 ATTRIBUTES: Final = 15
 LARGE_CLASSES: Final = 3
+KNOWN_LARGE: Final = frozenset(("State", "Race", "RaceSettings", "FlowSeen", "LeaseRow", "StatusReply"))
+"""Records above the limit beside those three, to be split; no other may join them."""
 
 TEXTS: Final = (".py", ".md", ".toml", ".txt", ".sh", ".service", ".conf")
 DOTTED: Final = re.compile(r"(?<![\w./-])neod(?:\.[a-z_]\w*)+")
@@ -56,7 +58,11 @@ def sizes() -> Iterator[str]:
                 lengths.append(length)
                 if length > FUNCTION_LINES:
                     yield f"{name}:{node.lineno}: {node.name} has {length} lines; at most {FUNCTION_LINES} are allowed"
-            elif isinstance(node, ast.ClassDef) and (count := len(set(attributes(node)))) > ATTRIBUTES:
+            elif (
+                isinstance(node, ast.ClassDef)
+                and (count := len(set(attributes(node)))) > ATTRIBUTES
+                and node.name not in KNOWN_LARGE
+            ):
                 large.append(f"{name}:{node.lineno}: {node.name} has {count} attributes")
     if statistics.median(lengths) > MEDIAN_LINES:
         yield f"the median function has {statistics.median(lengths):g} lines; {MEDIAN_LINES} at most"
@@ -65,16 +71,12 @@ def sizes() -> Iterator[str]:
 
 
 def attributes(node: ast.ClassDef) -> list[str]:
-    """Return the names of what an object that changes holds: its fields, and what its methods set; else nothing.
-
-    A record that is made once (a reply, a table of the file) has as many
-    fields as the format it stands for.
-    """
+    """Return the names of what an instance holds: its fields, and what its methods set."""
     stores = (one for one in ast.walk(node) if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store))
     set_ = [one.attr for one in stores if isinstance(one.value, ast.Name) and one.value.id == "self"]
     annotated = (one for one in node.body if isinstance(one, ast.AnnAssign))
     fields = [ast.unparse(one.target) for one in annotated if not ast.unparse(one.annotation).startswith("ClassVar")]
-    return [*fields, *set_] if set_ else []
+    return [*fields, *set_]
 
 
 def circles() -> Iterator[str]:

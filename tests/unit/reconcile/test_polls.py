@@ -83,7 +83,7 @@ def test_what_is_cheap_is_looked_at_as_often_as_asked():
 
 def test_what_shows_orphans_only_as_a_whole_is_read_as_a_whole():
     polls, _ = polls_of(3, Poll(1.0))
-    assert all(hints.kinds == {PLACE} and not hints.keys for _, hints in looks(polls, 5.0))
+    assert {hints.kinds == {PLACE} and not hints.keys for _, hints in looks(polls, 5.0)} == {True}
 
 
 def test_nothing_minded_is_not_polled():
@@ -106,4 +106,4 @@ def test_what_can_tell_that_nothing_changed_costs_no_pass():
     maybe_changed = False
     assert not any(hints for _, hints in looks(polls, 5.0))
     maybe_changed = True
-    assert all(hints.kinds == {PLACE} for _, hints in looks(polls, 5.0))
+    assert {hints.kinds == {PLACE} for _, hints in looks(polls, 5.0)} == {True}

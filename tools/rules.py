@@ -1,4 +1,4 @@
-"""Hold the tree against the rules of the house that no linter knows: sizes, circles, and names of what is gone.
+"""Hold the tree against the rules of the house that no linter knows: sizes, names, circles, and what is gone.
 
 Prints one line a breach and exits 1 where there is one. Run by ``make check``.
 """
@@ -79,6 +79,17 @@ def attributes(node: ast.ClassDef) -> list[str]:
     return [*fields, *set_]
 
 
+def twins() -> Iterator[str]:
+    """Yield where a class has the name of another."""
+    first: dict[str, str] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                place = f"{path.relative_to(ROOT)}:{node.lineno}"
+                if first.setdefault(node.name, place) != place:
+                    yield f"{place}: there is a class {node.name} in {first[node.name]}, too"
+
+
 def circles() -> Iterator[str]:
     """Yield a line for each set of modules that import each other, directly or through others."""
     graph = grimp.build_graph("neod", exclude_type_checking_imports=True)
@@ -153,7 +164,7 @@ def there(path: str) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Print every breach of the rules that are named, or of all."""
-    rules = {"sizes": sizes, "circles": circles, "gone": gone}
+    rules = {"sizes": sizes, "twins": twins, "circles": circles, "gone": gone}
     if importlib.util.find_spec("neod") is None:
         sys.path.insert(0, str(SOURCE.parent))
     breaches = [line for name, rule in rules.items() if not arguments or name in arguments for line in rule()]

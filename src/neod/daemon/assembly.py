@@ -17,7 +17,7 @@ from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.doctor.examine import examine
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
-from neod.daemon.listener import Listener
+from neod.daemon.listener import EventListener
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.netns import EventHandlers, NamespaceRegistry
 from neod.daemon.supervisor import Supervisor
@@ -69,7 +69,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
         log=lambda event, fields: log.debug(event, **fields),
     )
     dhcp, follower = DhcpBinding(service), UplinkFollower()
-    listener = Listener(state, queue, follower, dhcp)
+    listener = EventListener(state, queue, follower, dhcp)
     handlers = EventHandlers(listener.on_message, listener.on_change, queue.lost)
     namespaces = NamespaceRegistry(REGISTRY, clock, state_dir, runtime_dir, handlers)
     mptcp = MptcpController(namespaces, clock, queue, event_log, service.stored().values())

@@ -9,7 +9,7 @@ from neod.daemon.counters import Counters
 from neod.daemon.describe import WHAT, in_words, iso
 from neod.model.change import Actor, Outcome, Report
 from neod.model.ports import Clock
-from neod.model.status import DriftKind, Phase
+from neod.model.status import DriftKind, ObjectPhase
 from neod.observability.logs import Log
 from neod.reconcile.queue import Hints
 from neod.reconcile.status import StatusTable
@@ -116,5 +116,5 @@ class EventLog:
 
     def forget_resolved_conflicts(self, table: StatusTable) -> None:
         """Forget conflicts that are over, so that a new one is logged."""
-        standing = {str(key) for key, t in table.out_of_sync.items() if t.phase is Phase.CONFLICT}
+        standing = {str(key) for key, t in table.out_of_sync.items() if t.phase is ObjectPhase.CONFLICT}
         self._conflicts &= standing

@@ -15,7 +15,7 @@ from neod.reconcile.state import HostState
 AnyKind = Kind[Any, Any]
 
 
-class Listener:
+class EventListener:
     """Takes the messages of every open namespace. Which kind reads a message, and how, the registry says."""
 
     def __init__(

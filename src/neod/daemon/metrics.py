@@ -11,7 +11,7 @@ from neod import __version__
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
 from neod.model.facts import FOREVER, Lease
-from neod.model.status import Phase
+from neod.model.status import ObjectPhase
 from neod.observability.exposition import Metric, by, by_two, page, plain
 
 
@@ -39,11 +39,11 @@ def resources(controller: Controller) -> Counter[tuple[str, str]]:
     specs, out_of_sync = controller.state.desired.specs, controller.state.status.out_of_sync
     found: Counter[tuple[str, str]] = Counter()
     for kind, count in Counter(key.kind for key in specs).items():
-        found[kind, str(Phase.IN_SYNC)] = count
+        found[kind, str(ObjectPhase.IN_SYNC)] = count
     for key, status in out_of_sync.items():
         found[key.kind, str(status.phase)] += 1
         if key in specs:
-            found[key.kind, str(Phase.IN_SYNC)] -= 1
+            found[key.kind, str(ObjectPhase.IN_SYNC)] -= 1
     return found
 
 

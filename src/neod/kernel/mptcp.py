@@ -1,4 +1,4 @@
-"""The port ``Mptcp``, the path manager's events, and the connections that exist.
+"""The port ``MptcpPort``, the path manager's events, and the connections that exist.
 
 Nothing is opened before it is needed: a host without MPTCP pays nothing.
 """

@@ -88,7 +88,7 @@ class PortKind(Kind[PortKey, PortSpec]):
 
 
 @dataclass(frozen=True, slots=True)
-class Nic:
+class LinkSeen:
     """One link as a message told it, as far as ports go."""
 
     index: int
@@ -104,13 +104,13 @@ class Nic:
         return self.mark.startswith(f"{PORT_ALTNAME}up")
 
 
-def from_wire(payload: memoryview) -> Nic:
+def from_wire(payload: memoryview) -> LinkSeen:
     """Return what an RTM_NEWLINK payload says."""
     _, _, index, flags, _ = IFINFO.unpack_from(payload)
     found = attrs(payload, IFINFO.size)
     properties = bytes(found.get(IFLA_PROP_LIST, b""))
     at = properties.find(MARK)
-    return Nic(
+    return LinkSeen(
         index,
         text(found[IFLA_IFNAME]),
         bool(flags & IFF_UP),
@@ -120,7 +120,7 @@ def from_wire(payload: memoryview) -> Nic:
     )
 
 
-def as_port(nic: Nic, masters: Mapping[int, Nic]) -> Seen[PortSpec] | None:
+def as_port(nic: LinkSeen, masters: Mapping[int, LinkSeen]) -> Seen[PortSpec] | None:
     """Return *nic* as a port; None if it is nobody's and never was ours. *masters*: by index."""
     if not (nic.master or nic.mark):
         return None
@@ -129,19 +129,19 @@ def as_port(nic: Nic, masters: Mapping[int, Nic]) -> Seen[PortSpec] | None:
     return Seen(PortSpec(master.name if master else "", nic.up), ours)
 
 
-def property_request(nic: Nic, verb: int) -> tuple[int, int, bytes]:
+def property_request(nic: LinkSeen, verb: int) -> tuple[int, int, bytes]:
     """Return the request that sets our mark on *nic*, or takes it away."""
     mark = nic.mark or f"{PORT_ALTNAME}{'up' if nic.up else 'down'}-{nic.index}"
     names = attr(IFLA_PROP_LIST | NLA_F_NESTED, attr_text(IFLA_ALT_IFNAME, mark))
     return verb, 0, IFINFO.pack(0, 0, nic.index, 0, 0) + names
 
 
-def master_request(nic: Nic, master: int) -> tuple[int, int, bytes]:
+def master_request(nic: LinkSeen, master: int) -> tuple[int, int, bytes]:
     """Return the request that makes *nic* a port of the link with that index; 0 takes it out."""
     return RTM_NEWLINK, 0, IFINFO.pack(0, 0, nic.index, 0, 0) + attr_u32(IFLA_MASTER, master)
 
 
-def state_request(nic: Nic, *, up: bool) -> tuple[int, int, bytes]:
+def state_request(nic: LinkSeen, *, up: bool) -> tuple[int, int, bytes]:
     """Return the request that sets *nic* up or down."""
     return RTM_NEWLINK, 0, IFINFO.pack(0, 0, nic.index, IFF_UP if up else 0, IFF_UP)
 
@@ -166,24 +166,24 @@ class PortDriver:
         names = {key.link for key in wanted}
         return self._ports((n for n in nics if n.mark or n.name in names), {nic.index: nic for nic in nics})
 
-    def _ports(self, nics: Iterable[Nic], masters: Mapping[int, Nic]) -> dict[PortKey, Seen[PortSpec]]:
+    def _ports(self, nics: Iterable[LinkSeen], masters: Mapping[int, LinkSeen]) -> dict[PortKey, Seen[PortSpec]]:
         found = ((PortKey(self._netns, nic.name), as_port(nic, masters)) for nic in nics)
         return {key: seen for key, seen in found if seen is not None}
 
-    async def _nics(self, keys: Collection[PortKey]) -> dict[PortKey, Nic]:
+    async def _nics(self, keys: Collection[PortKey]) -> dict[PortKey, LinkSeen]:
         """Return what is there of *keys*."""
         asked = list(keys)
         read = await self._get([IFINFO.pack(0, 0, 0, 0, 0) + attr_text(IFLA_IFNAME, key.link) for key in asked])
         return {key: nic for key, nic in zip(asked, read, strict=True) if nic is not None}
 
-    async def _masters(self, nics: Iterable[Nic]) -> dict[int, Nic]:
+    async def _masters(self, nics: Iterable[LinkSeen]) -> dict[int, LinkSeen]:
         """Return what *nics* are ports of, by index."""
         indexes = sorted({nic.master for nic in nics if nic.master})
         read = await self._get([IFINFO.pack(0, 0, index, 0, 0) for index in indexes])
         return {nic.index: nic for nic in read if nic is not None}
 
-    async def _get(self, payloads: Sequence[bytes]) -> list[Nic | None]:
-        found: list[Nic | None] = []
+    async def _get(self, payloads: Sequence[bytes]) -> list[LinkSeen | None]:
+        found: list[LinkSeen | None] = []
         for answer in await self._rtnl.get([(RTM_GETLINK, payload + SKIP_STATS) for payload in payloads]):
             if isinstance(answer, KernelError) and answer.code != errno.ENODEV:
                 raise answer
@@ -205,7 +205,7 @@ class PortDriver:
         failed |= await self._send({key: state_request(nic, up=wanted[key].up) for key, nic in rest.items()})
         return [failed.get(key) for key in wanted]
 
-    async def _enslave(self, nics: Mapping[PortKey, Nic], wanted: Mapping[PortKey, PortSpec]) -> Errors:
+    async def _enslave(self, nics: Mapping[PortKey, LinkSeen], wanted: Mapping[PortKey, PortSpec]) -> Errors:
         """Put each in. A bond takes none that is up: that one is set down before, and up again where it fails."""
         masters = {key: self._rtnl.index_of(wanted[key].master) or 0 for key in nics}
         requests = {key: master_request(nic, masters[key]) for key, nic in nics.items()}
@@ -235,12 +235,12 @@ class PortDriver:
         return {key: answer for key, answer in pairs if answer is not None and answer.code != errno.EEXIST}
 
 
-def _is_ours(nic: Nic, masters: Mapping[int, Nic]) -> bool:
+def _is_ours(nic: LinkSeen, masters: Mapping[int, LinkSeen]) -> bool:
     """Whether *nic* may be taken out: it is a port of a link of ours, or of none."""
     return not nic.master or (nic.master in masters and masters[nic.master].group == LINK_GROUP)
 
 
-def _taken(nics: Mapping[PortKey, Nic], masters: Mapping[int, Nic]) -> Errors:
+def _taken(nics: Mapping[PortKey, LinkSeen], masters: Mapping[int, LinkSeen]) -> Errors:
     """Return a refusal for each that became the port of somebody else since it was read: the kernel would move it."""
     holders = {key: masters.get(nic.master) for key, nic in nics.items() if not _is_ours(nic, masters)}
     texts = {key: f"{key.link} is a port of {holder.name if holder else 'another'}" for key, holder in holders.items()}

@@ -99,7 +99,7 @@ class Strays(Protocol):
         ...
 
 
-class Mptcp(Protocol):
+class MptcpPort(Protocol):
     """The kernel's MPTCP path manager in one namespace. Payloads are attributes (see ``neod.netlink.mptcp_pm``)."""
 
     @property
@@ -269,6 +269,6 @@ class Ports:
     rtnl: Rtnl
     sysctls: Sysctls
     strays: Strays
-    mptcp: Mptcp
+    mptcp: MptcpPort
     netfilter: Netfilter
     namespaces: Namespaces | None  # None inside of one: namespaces are made from neod's own

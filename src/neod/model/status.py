@@ -8,7 +8,7 @@ from neod.model.errors import KernelError
 from neod.model.key import Key
 
 
-class Phase(StrEnum):
+class ObjectPhase(StrEnum):
     """How one resource stands; the order is from worst to best."""
 
     FAILED = "failed"  # refused for good: the file or the kernel must change
@@ -20,7 +20,7 @@ class Phase(StrEnum):
     IN_SYNC = "in-sync"
 
 
-SEVERITY = {phase: rank for rank, phase in enumerate(Phase)}
+SEVERITY = {phase: rank for rank, phase in enumerate(ObjectPhase)}
 
 
 class DriftKind(StrEnum):
@@ -35,7 +35,7 @@ class DriftKind(StrEnum):
 class ObjectStatus:
     """Why one resource is not in-sync, and what happens next."""
 
-    phase: Phase
+    phase: ObjectPhase
     change: Change | None = None
     drift: DriftKind | None = None
     error: KernelError | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from neod.model.errors import KernelError
-from neod.model.ports import Clock, Mptcp
+from neod.model.ports import Clock, MptcpPort
 from neod.mptcp.connection import MptcpConnection, from_dump, from_event
 from neod.mptcp.policy import (
     AnnounceAddress,
@@ -71,7 +71,7 @@ class PathManager:
     event socket; ``run`` does the work and never ends.
     """
 
-    def __init__(self, commands: Mptcp, dump_connections: DumpConnections, clock: Clock) -> None:
+    def __init__(self, commands: MptcpPort, dump_connections: DumpConnections, clock: Clock) -> None:
         self._commands, self._dump_connections, self._clock = commands, dump_connections, clock
         self.connections: dict[int, MptcpConnection] = {}
         self.counters = SubflowCounters()

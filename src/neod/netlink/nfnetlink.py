@@ -31,7 +31,7 @@ NFGENMSG_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableSeen:
     """A table of nftables."""
 
     family: str
@@ -40,7 +40,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class ChainSeen:
     """A chain of nftables."""
 
     family: str
@@ -68,16 +68,16 @@ def inet_table(name: str, flags: int = 0) -> bytes:
     return named + attr(NFTA_TABLE_FLAGS, BE32.pack(flags)) if flags else named
 
 
-def table_in(payload: memoryview) -> Table:
+def table_in(payload: memoryview) -> TableSeen:
     """Return the table that an answer to GETTABLE describes."""
     found = attrs(payload, NFGENMSG_BYTES)
-    return Table(_family(payload), string(found, NFTA_TABLE_NAME), number(found, NFTA_TABLE_USE, BE32) > 0)
+    return TableSeen(_family(payload), string(found, NFTA_TABLE_NAME), number(found, NFTA_TABLE_USE, BE32) > 0)
 
 
-def chain_in(payload: memoryview) -> Chain:
+def chain_in(payload: memoryview) -> ChainSeen:
     """Return the chain that an answer to GETCHAIN describes."""
     found = attrs(payload, NFGENMSG_BYTES)
-    return Chain(
+    return ChainSeen(
         _family(payload),
         string(found, NFTA_CHAIN_TABLE),
         string(found, NFTA_CHAIN_NAME),

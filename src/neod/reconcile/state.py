@@ -5,7 +5,7 @@ from typing import Any
 
 from neod.model.key import Key, Place
 from neod.model.kind import Kind, needs_of
-from neod.model.status import Phase
+from neod.model.status import ObjectPhase
 from neod.reconcile.desired import DesiredState
 from neod.reconcile.observed import Observed
 from neod.reconcile.status import StatusTable
@@ -31,7 +31,7 @@ class HostState:
     def present(self, key: Key) -> bool:
         """Whether others can use *key*: it was seen, and no foreign object holds it."""
         status = self.status.out_of_sync.get(key)
-        return self.observed.present(key) and not (status is not None and status.phase is Phase.CONFLICT)
+        return self.observed.present(key) and not (status is not None and status.phase is ObjectPhase.CONFLICT)
 
     def is_relevant(self, place: Place) -> bool:
         """Whether the kind has desired or owned objects in the namespace; others are not polled."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from neod.model.change import Actor, Change, Op, Outcome
 from neod.model.errors import KernelError
 from neod.model.key import Key
-from neod.model.status import DriftKind, ObjectStatus, Phase
+from neod.model.status import DriftKind, ObjectPhase, ObjectStatus
 from neod.reconcile.backoff import backoff
 from neod.reconcile.contention import RepairHistory
 
@@ -57,7 +57,7 @@ class StatusTable:
         """Whether a foreign object holds *key*, or seemed to when it was to be made."""
         status = self.out_of_sync.get(key)
         exists = status is not None and status.error is not None and status.error.code == errno.EEXIST
-        return exists or (status is not None and status.phase is Phase.CONFLICT)
+        return exists or (status is not None and status.phase is ObjectPhase.CONFLICT)
 
     def due(self, change: Change, now: float, *, insist: bool) -> bool:
         """Whether *change* may be tried now; if not, its status says when. *insist* forgets refusals."""
@@ -70,7 +70,7 @@ class StatusTable:
         actor, repairs = self._actors.get(change.key), len(history.repairs)
         drift = self.drift_of(change)
         self.out_of_sync[change.key] = ObjectStatus(
-            Phase.CONTESTED, change, drift, next_at=hold, attempts=repairs, actor=actor
+            ObjectPhase.CONTESTED, change, drift, next_at=hold, attempts=repairs, actor=actor
         )
         return False
 
@@ -94,15 +94,17 @@ class StatusTable:
 
     def blocked(self, change: Change, waits_for: tuple[Key, ...]) -> None:
         """Note that *change* waits for others."""
-        self.out_of_sync[change.key] = ObjectStatus(Phase.BLOCKED, change, self.drift_of(change), waits_for=waits_for)
+        self.out_of_sync[change.key] = ObjectStatus(
+            ObjectPhase.BLOCKED, change, self.drift_of(change), waits_for=waits_for
+        )
 
     def conflict(self, change: Change) -> None:
         """Note that a foreign object holds the key."""
-        self.out_of_sync[change.key] = ObjectStatus(Phase.CONFLICT, change)
+        self.out_of_sync[change.key] = ObjectStatus(ObjectPhase.CONFLICT, change)
 
     def waiting(self, change: Change, actor: Actor | None) -> None:
         """Note a change that is not made because neod is paused."""
-        self.out_of_sync[change.key] = ObjectStatus(Phase.CHANGING, change, self.drift_of(change), actor=actor)
+        self.out_of_sync[change.key] = ObjectStatus(ObjectPhase.CHANGING, change, self.drift_of(change), actor=actor)
 
     def settle(self, outcome: Outcome, now: float, actor: Actor | None) -> None:
         """Note what came of a change."""
@@ -118,9 +120,9 @@ class StatusTable:
         before = self.out_of_sync.get(change.key)
         attempts = (before.attempts if before and before.error else 0) + 1
         if error.transient or error.code in LOOK_AGAIN:
-            phase, wait_s = Phase.RETRYING, 0.0 if _is_stale(error, attempts) else backoff(attempts)
+            phase, wait_s = ObjectPhase.RETRYING, 0.0 if _is_stale(error, attempts) else backoff(attempts)
         else:
-            phase, wait_s = Phase.FAILED, SLOW_RETRY_S
+            phase, wait_s = ObjectPhase.FAILED, SLOW_RETRY_S
         drift = self.drift_of(change)
         self.out_of_sync[change.key] = ObjectStatus(
             phase, change, drift, error, next_at=now + wait_s, attempts=attempts
@@ -150,7 +152,7 @@ class StatusTable:
             if history.contested(now):
                 repairs, suspect = len(history.repairs), self._actors.get(change.key, actor)
                 self.out_of_sync[change.key] = ObjectStatus(
-                    Phase.CONTESTED, change, drift, attempts=repairs, actor=suspect
+                    ObjectPhase.CONTESTED, change, drift, attempts=repairs, actor=suspect
                 )
         if change.op is Op.DELETE:
             self._retired.discard(change.key)
@@ -163,7 +165,7 @@ class StatusTable:
             if self._repairs[key].over(now):
                 del self._repairs[key]
             status = self.out_of_sync.get(key)
-            if status is not None and status.phase is Phase.CONTESTED and status.next_at is None:
+            if status is not None and status.phase is ObjectPhase.CONTESTED and status.next_at is None:
                 del self.out_of_sync[key]
         self._actors = {key: actor for key, actor in self._actors.items() if key in self._repairs}
 
@@ -180,7 +182,7 @@ class StatusTable:
 
     def blocked_keys(self) -> Mapping[Key, tuple[Key, ...]]:
         """Return what is blocked, and by what."""
-        return {key: t.waits_for for key, t in self.out_of_sync.items() if t.phase is Phase.BLOCKED}
+        return {key: t.waits_for for key, t in self.out_of_sync.items() if t.phase is ObjectPhase.BLOCKED}
 
 
 def _is_held_back(status: ObjectStatus, change: Change, now: float) -> bool:

@@ -7,7 +7,7 @@ from neod.daemon.metrics import resources
 from neod.model.change import Change, Op, Outcome, Plan, Report
 from neod.model.errors import KernelError
 from neod.model.key import LinkKey
-from neod.model.status import DriftKind, ObjectStatus, Phase
+from neod.model.status import DriftKind, ObjectPhase, ObjectStatus
 
 ONE, TWO, THREE = (LinkKey("", name) for name in ("neo1", "neo2", "neo3"))
 
@@ -36,7 +36,7 @@ def test_passes_add_up_and_the_last_one_stands():
 
 
 def test_each_object_is_in_one_phase_and_an_orphan_in_trouble_counts():
-    out_of_sync = {TWO: ObjectStatus(Phase.BLOCKED), THREE: ObjectStatus(Phase.FAILED)}
+    out_of_sync = {TWO: ObjectStatus(ObjectPhase.BLOCKED), THREE: ObjectStatus(ObjectPhase.FAILED)}
     table = SimpleNamespace(out_of_sync=out_of_sync)
     desired = SimpleNamespace(specs={ONE: 1, TWO: 2})
     controller = SimpleNamespace(state=SimpleNamespace(desired=desired, status=table))

@@ -7,7 +7,7 @@ import pytest
 from neod.kernel.moved_links import is_moved_link
 from neod.kinds import link_codec, link_options
 from neod.kinds.link import LinkKind, LinkSpec
-from neod.kinds.port import Nic, PortKind, PortSpec, as_port
+from neod.kinds.port import LinkSeen, PortKind, PortSpec, as_port
 from neod.model.change import Seen
 from neod.netlink import generic
 from neod.netlink.rtnetlink import IFINFO
@@ -59,7 +59,7 @@ def test_what_a_bridge_says_of_its_port_is_no_message_about_the_link():
     assert list(PortKind().keys_of_event("", 16, payload, lambda index: "ens4")) == []
 
 
-OURS, THEIRS = Nic(5, "br0", True, 110, 0, ""), Nic(6, "br9", True, 0, 0, "")
+OURS, THEIRS = LinkSeen(5, "br0", True, 110, 0, ""), LinkSeen(6, "br9", True, 0, 0, "")
 MASTERS = {5: OURS, 6: THEIRS}
 
 
@@ -75,7 +75,7 @@ MASTERS = {5: OURS, 6: THEIRS}
     ],
 )
 def test_a_port_is_ours_by_its_mark_and_by_what_it_is_in(master, mark, seen):
-    assert as_port(Nic(7, "ens4", True, 0, master, mark), MASTERS) == seen
+    assert as_port(LinkSeen(7, "ens4", True, 0, master, mark), MASTERS) == seen
 
 
 MOVED = {"IFLA_GROUP": 110, "IFLA_IFALIAS": "neo:neo1", "IFLA_ADDRESS": "02:00:00:00:00:01", "IFLA_LINK": 3}

@@ -67,11 +67,11 @@ def encoded(kind, family, **fields):
 
 
 def test_what_pyroute2_packs_of_nftables_is_read_as_meant():
-    assert nfnetlink.table_in(encoded(nft_table_msg, 2, NFTA_TABLE_NAME="nat", NFTA_TABLE_USE=3)) == nfnetlink.Table(
-        "ip", "nat", True
-    )
+    assert nfnetlink.table_in(
+        encoded(nft_table_msg, 2, NFTA_TABLE_NAME="nat", NFTA_TABLE_USE=3)
+    ) == nfnetlink.TableSeen("ip", "nat", True)
     chain = encoded(nft_chain_msg, 1, NFTA_CHAIN_TABLE="filter", NFTA_CHAIN_NAME="fwd")
-    assert nfnetlink.chain_in(chain) == nfnetlink.Chain("inet", "filter", "fwd")
+    assert nfnetlink.chain_in(chain) == nfnetlink.ChainSeen("inet", "filter", "fwd")
     assert nfnetlink.generation_in(encoded(nft_gen_msg, 0, NFTA_GEN_ID=70000)) == 70000
     assert nfnetlink.author_in(encoded(nft_gen_msg, 0, NFTA_GEN_ID=7)) is None
     change = encoded(nft_gen_msg, 0, NFTA_GEN_ID=7, NFTA_GEN_PROC_PID=4711, NFTA_GEN_PROC_NAME="nft")

@@ -8,14 +8,14 @@ from neod.daemon.controller import Controller
 from neod.daemon.describe import flat
 from neod.kinds import KINDS
 from neod.model.key import Key
-from neod.model.status import ObjectStatus, Phase
+from neod.model.status import ObjectPhase, ObjectStatus
 
 REASONS = {
-    Phase.FAILED: "the kernel refuses it",
-    Phase.CONTESTED: "somebody keeps undoing it; repairs slow down",
-    Phase.RETRYING: "the kernel refused it for now",
-    Phase.BLOCKED: "",  # what it waits for says it
-    Phase.CHANGING: "differs, but neod is paused",
+    ObjectPhase.FAILED: "the kernel refuses it",
+    ObjectPhase.CONTESTED: "somebody keeps undoing it; repairs slow down",
+    ObjectPhase.RETRYING: "the kernel refused it for now",
+    ObjectPhase.BLOCKED: "",  # what it waits for says it
+    ObjectPhase.CHANGING: "differs, but neod is paused",
 }
 
 
@@ -30,7 +30,7 @@ def drift_row(controller: Controller, key: Key, status: ObjectStatus) -> Drift:
     now = controller.clock.boottime()
     next_s = None if status.next_at is None else round(max(0.0, status.next_at - now), 1)
     reason = _meaning(status)
-    if status.phase is Phase.CONTESTED:
+    if status.phase is ObjectPhase.CONTESTED:
         reason = f"repaired {status.attempts} times within a minute; repairs slow down"
     return Drift(
         str(key),
@@ -49,7 +49,7 @@ def phase_of(controller: Controller, key: Key) -> str:
     """Return the phase of one key; an object that only others need is in-sync when it is there."""
     if status := controller.state.status.out_of_sync.get(key):
         return str(status.phase)
-    return str(Phase.IN_SYNC if controller.state.observed.present(key) else Phase.BLOCKED)
+    return str(ObjectPhase.IN_SYNC if controller.state.observed.present(key) else ObjectPhase.BLOCKED)
 
 
 def object_rows(controller: Controller, keys: Iterable[Key]) -> tuple[ObjectRow, ...]:
@@ -74,7 +74,7 @@ def why_not_in_sync(status: ObjectStatus) -> str:
 
 
 def _meaning(status: ObjectStatus) -> str:
-    if status.phase is Phase.CONFLICT and status.change is not None:
+    if status.phase is ObjectPhase.CONFLICT and status.change is not None:
         return KINDS[status.change.key.kind].conflict(status.change.before)
     return REASONS.get(status.phase, "")
 

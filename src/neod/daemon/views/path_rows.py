@@ -9,7 +9,7 @@ from neod.daemon.views.objects import why_not_in_sync
 from neod.features.parts import PathInfo
 from neod.model.facts import FOREVER, Lease
 from neod.model.key import Key
-from neod.model.status import SEVERITY, Phase
+from neod.model.status import SEVERITY, ObjectPhase
 from neod.model.want import FactKey
 
 
@@ -61,9 +61,9 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
     """Return one row of the path table; its state is the worst among its objects."""
     out_of_sync = controller.state.status.out_of_sync
     worst = min((out_of_sync[key] for key in keys if key in out_of_sync), key=lambda t: SEVERITY[t.phase], default=None)
-    state, detail = (str(worst.phase), why_not_in_sync(worst)) if worst else (str(Phase.IN_SYNC), "")
-    if waits and (worst is None or worst.phase is Phase.BLOCKED):
-        state, detail = str(Phase.BLOCKED), "waits for " + ", ".join(waits)
+    state, detail = (str(worst.phase), why_not_in_sync(worst)) if worst else (str(ObjectPhase.IN_SYNC), "")
+    if waits and (worst is None or worst.phase is ObjectPhase.BLOCKED):
+        state, detail = str(ObjectPhase.BLOCKED), "waits for " + ", ".join(waits)
     if controller.state.desired.suspended:
         state, detail = "down", "neodctl resume brings it back"
     lease = controller.facts.known.get(FactKey("lease", path.name))
@@ -96,4 +96,4 @@ def ready_paths(controller: Controller) -> tuple[str, ...]:
     """Return the names of the paths that can be used."""
     if not controller.ready:
         return ()
-    return tuple(row.name for row in path_rows(controller) if row.state == Phase.IN_SYNC and row.address)
+    return tuple(row.name for row in path_rows(controller) if row.state == ObjectPhase.IN_SYNC and row.address)

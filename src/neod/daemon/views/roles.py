@@ -7,7 +7,7 @@ from neod.daemon.controller import Controller
 from neod.features.forwards.compile import ForwardInfo
 from neod.features.namespaces.compile import NamespaceInfo
 from neod.model.key import Key, NetnsKey
-from neod.model.status import SEVERITY, Phase
+from neod.model.status import SEVERITY, ObjectPhase
 
 
 def forward_rows(controller: Controller) -> tuple[ForwardRow, ...]:
@@ -62,7 +62,7 @@ def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
     out_of_sync = controller.state.status.out_of_sync
     found = [(key, out_of_sync[key]) for key in keys if key in out_of_sync]
     if not found:
-        return str(Phase.IN_SYNC), ""
+        return str(ObjectPhase.IN_SYNC), ""
     key, status = min(found, key=lambda one: (SEVERITY[one[1].phase], str(one[0])))
     waits = "waits for " + ", ".join(map(str, status.waits_for)) if status.waits_for else ""
     return str(status.phase), f"{key}: {status.error or waits}".rstrip(": ")

@@ -14,7 +14,7 @@ from neod.daemon.views.objects import drift_row, object_rows
 from neod.daemon.views.path_rows import path_in, path_rows
 from neod.features.parts import PathInfo
 from neod.model.change import Report
-from neod.model.status import SEVERITY, Phase
+from neod.model.status import SEVERITY, ObjectPhase
 from neod.observability.metrics_server import MetricsServer
 
 
@@ -96,7 +96,7 @@ def drifts(controller: Controller) -> list[Drift]:
     rows = [drift_row(controller, key, status) for key, status in out_of_sync]
     origins = {path.name: str(path.origin) for path in controller.intents.of(PathInfo)}
     for unit, texts in controller.waiting().items():
-        rows.append(Drift(unit, str(Phase.BLOCKED), waits_for=texts, origin=origins.get(path_in(unit), "")))
+        rows.append(Drift(unit, str(ObjectPhase.BLOCKED), waits_for=texts, origin=origins.get(path_in(unit), "")))
     return rows
 
 
@@ -104,7 +104,7 @@ def counts(controller: Controller) -> dict[str, int]:
     """Return how many desired objects are in each phase."""
     specs, out_of_sync = controller.state.desired.specs, controller.state.status.out_of_sync
     found = Counter(str(status.phase) for key, status in out_of_sync.items() if key in specs)
-    found[str(Phase.IN_SYNC)] = len(specs) - found.total()
+    found[str(ObjectPhase.IN_SYNC)] = len(specs) - found.total()
     return dict(found)
 
 

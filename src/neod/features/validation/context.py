@@ -12,7 +12,7 @@ MOST_LINES: Final = 200
 UNPLACED: Final = (0, 0)
 
 
-class Positions(Protocol):
+class SourcePositions(Protocol):
     """Where in the file its keys and values stand."""
 
     @property
@@ -53,7 +53,7 @@ class Claim:
 class Context:
     """The file as a whole: positions, the other sections, problems and warnings."""
 
-    def __init__(self, source: PurePath | str, positions: Positions, variables: Mapping[Path, str]) -> None:
+    def __init__(self, source: PurePath | str, positions: SourcePositions, variables: Mapping[Path, str]) -> None:
         self.source = str(source)
         self.sections: dict[str, Any] = {}  # what every other table says, validated; an invalid entry is absent
         self.problems: list[Problem] = []

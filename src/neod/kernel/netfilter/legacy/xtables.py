@@ -53,7 +53,7 @@ class Info:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IptEntry:
     """One entry, apart from what the kernel counts in it."""
 
     size: int
@@ -62,7 +62,7 @@ class Entry:
     label: str = ""  # the chain that begins behind it
 
 
-Entries = dict[bytes, Entry]
+Entries = dict[bytes, IptEntry]
 """What entries say, by their bytes: of a table of thousands only what is new must be taken apart."""
 
 
@@ -73,7 +73,7 @@ def chains_of(blob: bytes, info: Info, version: int, known: Entries) -> LegacyTa
     found: dict[str, list[LegacyRule]] = {name: [] for name, _, _ in info.hooks}
     policy: dict[str, str] = {}
     at_chain: dict[int, str] = dict(starts)  # offset of a chain's first rule -> its name
-    jumps: list[tuple[str, int, Entry]] = []  # chain, place in it
+    jumps: list[tuple[str, int, IptEntry]] = []  # chain, place in it
     chain = ""
     for offset, entry in _entries(blob, version, known):
         chain = starts.get(offset, chain)
@@ -95,7 +95,7 @@ def chains_of(blob: bytes, info: Info, version: int, known: Entries) -> LegacyTa
     }
 
 
-def _entries(blob: bytes, version: int, known: Entries) -> Iterator[tuple[int, Entry]]:
+def _entries(blob: bytes, version: int, known: Entries) -> Iterator[tuple[int, IptEntry]]:
     """Yield offset and meaning of each entry."""
     layout, fresh, offset = LAYOUTS[version], Entries(), 0
     head, sizes, matches = layout.target_offset, layout.target_offset + 4, layout.matches
@@ -113,14 +113,14 @@ def _entries(blob: bytes, version: int, known: Entries) -> Iterator[tuple[int, E
     known.update(fresh)
 
 
-def _entry(data: memoryview, to_target: int, matches: int) -> Entry:
+def _entry(data: memoryview, to_target: int, matches: int) -> IptEntry:
     name, verdict, label = _target(data, to_target)
     if name == ERROR:
-        return Entry(len(data), LegacyRule(ERROR), label=label)
+        return IptEntry(len(data), LegacyRule(ERROR), label=label)
     comment = _comment(data, matches, to_target)
     if name != STANDARD:
-        return Entry(len(data), LegacyRule(name, comment))
-    return Entry(len(data), LegacyRule(VERDICTS.get(verdict, ""), comment), jump=verdict)
+        return IptEntry(len(data), LegacyRule(name, comment))
+    return IptEntry(len(data), LegacyRule(VERDICTS.get(verdict, ""), comment), jump=verdict)
 
 
 def _without_return(rules: list[LegacyRule], builtin: bool) -> tuple[LegacyRule, ...]:

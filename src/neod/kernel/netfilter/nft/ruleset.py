@@ -7,7 +7,7 @@ from neod.kernel.errors import from_os_error, kernel_call
 from neod.model.errors import KernelError
 from neod.netlink import nfnetlink
 from neod.netlink.message import NLM_F_ACK, NLM_F_CREATE, NetlinkError, Request
-from neod.netlink.nfnetlink import Chain, Table
+from neod.netlink.nfnetlink import ChainSeen, TableSeen
 from neod.netlink.socket import NETLINK_NETFILTER, Connection, Opener, open_socket
 
 TIMEOUT_S: Final = 2.0
@@ -57,13 +57,13 @@ class NftRuleset:
             raise
         return True
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[TableSeen]:
         """Return the tables that hold chains."""
         with kernel_call("list the nftables tables"):
             found = self._connected().dump(nfnetlink.NFT_MSG_GETTABLE, nfnetlink.nfgenmsg(0))
         return [table for _, payload in found if (table := nfnetlink.table_in(payload)).used]
 
-    def forward_drops(self) -> list[Chain]:
+    def forward_drops(self) -> list[ChainSeen]:
         """Return the chains that drop by default what is forwarded."""
         with kernel_call("list the nftables chains"):
             found = self._connected().dump(nfnetlink.NFT_MSG_GETCHAIN, nfnetlink.nfgenmsg(0))

@@ -31,6 +31,7 @@ FILES: Final = (
         "/run/neo/neod.sock",
         "the control socket (Varlink), for root and members of the group neo; those of neo-read may only ask",
     ),
+    ("/run/neo-lock", "which network namespaces a neod keeps: one each, whatever its directories"),
     ("/var/lib/neo", "leases, the last good file, and what sysctls were before"),
 )
 SIGNALS: Final = (

@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -63,13 +64,18 @@ def _start(arguments: argparse.Namespace) -> int:
         Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links, and errors shall name what was given
         for path in (arguments.config, arguments.runtime_dir, arguments.state_dir)
     )
+    with ExitStack() as held:
+        return _run(config, runtime_dir, state_dir, held)
+
+
+def _run(config: Path, runtime_dir: Path, state_dir: Path, held: ExitStack) -> int:
     child = spawn(str(config))
     try:
         from neod.daemon.lock import hold
 
         for directory, mode in ((runtime_dir, 0o755), (state_dir, 0o700)):
             directory.mkdir(mode=mode, parents=True, exist_ok=True)
-        held = hold(runtime_dir)
+        held.enter_context(hold(runtime_dir))
         import asyncio
 
         sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # 0.1 s for tracebacks that we do not print
@@ -84,6 +90,4 @@ def _start(arguments: argparse.Namespace) -> int:
             raise refused from None
         print("neod: ended by a bug of its own; the log says where. The network stays as it is.", file=sys.stderr)
         return EX_SOFTWARE
-    finally:
-        os.close(held)
     return 0

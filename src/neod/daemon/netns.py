@@ -5,12 +5,15 @@ so a namespace is compared with what its name stands for before it is used.
 """
 
 import asyncio
+import errno
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neod.daemon.lock import AlreadyRunning, Lock, hold_namespace
+from neod.kernel.errors import kernel_call
 from neod.kernel.events import EventSocket
 from neod.kernel.mount_events import MountEvents
 from neod.kernel.moved_links import NamedStrays
@@ -54,6 +57,7 @@ class NamespaceContext:
     netfilter: KernelNetfilter
     drivers: Mapping[str, Driver[Any, Any]]
     identity: tuple[int, int] | None  # (device, inode) of a named one
+    lock: Lock | None  # of a named one: our own is held for as long as the process runs
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Listen from now on."""
@@ -69,6 +73,8 @@ class NamespaceContext:
         self.netfilter.close()
         self.rtnl.close()
         self.mptcp.close()
+        if self.lock is not None:
+            self.lock.release()
 
 
 class NamespaceRegistry:
@@ -82,9 +88,9 @@ class NamespaceRegistry:
         self._verbs = {type_: verb for entry in registry for type_, verb in entry.kind.verbs.items()}
         self._marks, self._handlers = runtime_dir / "netns", handlers
         self._mounts = MountEvents(functools.partial(handlers.on_change, Source.MOUNT, "", None))
-        self._open: dict[str, NamespaceContext] = {"": self._make("", None)}
+        self._open: dict[str, NamespaceContext] = {"": self._make("", None, None)}
 
-    def _make(self, netns: str, identity: tuple[int, int] | None) -> NamespaceContext:
+    def _make(self, netns: str, identity: tuple[int, int] | None, lock: Lock | None) -> NamespaceContext:
         path = NAMED / netns if netns else None
         opener = opener_in(path)
         rtnl = NetlinkRtnl(opener, self._verbs)
@@ -108,6 +114,7 @@ class NamespaceRegistry:
             netfilter,
             {entry.kind.name: entry.driver(ports) for entry in kinds},
             identity,
+            lock,
         )
 
     def _nft_events(self, netns: str, opener: Opener) -> NftEvents | None:
@@ -149,10 +156,22 @@ class NamespaceRegistry:
         return self._open[netns].drivers[kind]
 
     def _enter(self, netns: str) -> NamespaceContext:
-        namespace = self._make(netns, _identity(NAMED / netns))
+        lock = self._hold(netns)
+        try:
+            namespace = self._make(netns, _identity(NAMED / netns), lock)
+        except BaseException:
+            lock.release()
+            raise
         namespace.events.filter(PROTOCOL, (), namespace.rtnl.port_id)
         namespace.start(asyncio.get_running_loop())
         return namespace
+
+    def _hold(self, netns: str) -> Lock:
+        try:
+            with kernel_call(f"netns {netns}"):
+                return hold_namespace(NAMED / netns, self._marks.parent)
+        except AlreadyRunning as error:
+            raise KernelError(f"netns {netns}", errno.EBUSY, str(error)) from None
 
     def close_stale(self) -> list[str]:
         """Close and return the namespaces whose name is gone or stands for another one now."""

@@ -39,8 +39,21 @@ BYTES_RECEIVED_AT, DELIVERY_RATE_AT, BYTES_RETRANS_AT = 128, 160, 208
 
 
 @dataclass(frozen=True, slots=True)
+class TcpInfo:
+    """What neo reads of struct tcp_info. Rates are in bytes a second."""
+
+    rtt_ms: float = 0.0
+    sent: int = 0  # bytes that the peer has acknowledged
+    received: int = 0  # bytes
+    rate: int = 0  # what the kernel delivered last
+    retransmitted: int = 0  # bytes
+    backoff: int = 0  # time-outs in a row
+    unsent_ms: int = 0  # since data was sent last
+
+
+@dataclass(frozen=True, slots=True)
 class FlowSeen:
-    """One subflow as its TCP socket reports it. Times are in ms, rates in bytes a second."""
+    """One subflow as its TCP socket reports it."""
 
     token: int
     local: Ip
@@ -51,13 +64,7 @@ class FlowSeen:
     remote_id: int = 0
     flags: int = 0  # MPTCP_SUBFLOW_FLAG_*
     state: int = 1  # TCP_ESTABLISHED and so on
-    rtt_ms: float = 0.0
-    sent: int = 0  # bytes that the peer has acknowledged
-    received: int = 0  # bytes
-    rate: int = 0  # what the kernel delivered last
-    retransmitted: int = 0  # bytes
-    backoff: int = 0  # time-outs in a row
-    unsent_ms: int = 0  # since data was sent last
+    tcp: TcpInfo = TcpInfo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +138,8 @@ def _connection(payload: memoryview, flags: int, token: int, flows: list[FlowSee
         state,
         tuple(sorted(flows, key=lambda f: (f.local_id, f.remote_id, f.local_port))),
         bool(flags & MPTCP_INFO_FLAG_FALLBACK),
-        sum(flow.sent for flow in flows),
-        sum(flow.received for flow in flows),
+        sum(flow.tcp.sent for flow in flows),
+        sum(flow.tcp.received for flow in flows),
     )
 
 
@@ -142,7 +149,7 @@ def flow_of(payload: memoryview) -> FlowSeen | None:
     ulp = inner(found, INET_DIAG_ULP_INFO)
     if INET_ULP_INFO_MPTCP not in ulp or string(ulp, INET_ULP_INFO_NAME) != "mptcp":
         return None
-    sub, info = attrs(ulp[INET_ULP_INFO_MPTCP]), found.get(INET_DIAG_INFO, memoryview(b""))
+    sub = attrs(ulp[INET_ULP_INFO_MPTCP])
     local, local_port, remote, remote_port, state = _ends(payload)
     return FlowSeen(
         number(sub, MPTCP_SUBFLOW_ATTR_TOKEN_LOC),
@@ -154,6 +161,12 @@ def flow_of(payload: memoryview) -> FlowSeen | None:
         number(sub, MPTCP_SUBFLOW_ATTR_ID_REM, U8),
         number(sub, MPTCP_SUBFLOW_ATTR_FLAGS),
         state,
+        _tcp_info(found.get(INET_DIAG_INFO, memoryview(b""))),
+    )
+
+
+def _tcp_info(info: memoryview) -> TcpInfo:
+    return TcpInfo(
         _at(info, RTT_AT, U32) / 1000,
         _at(info, BYTES_ACKED_AT, U64),
         _at(info, BYTES_RECEIVED_AT, U64),

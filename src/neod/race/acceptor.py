@@ -5,6 +5,7 @@
 
 import errno
 import socket
+from dataclasses import astuple
 from typing import Final, Protocol
 
 from neod.race.byte_flow import SharedBuffers
@@ -193,6 +194,5 @@ class Acceptor:
 
 
 def _sweep_interval_s(settings: RaceSettings) -> float:
-    silences = settings.first_byte_timeout_s, settings.idle_timeout_s, settings.keepalive_s, settings.user_timeout_s
-    limits = [s for s in silences if s > 0]
+    limits = [silence_s for silence_s in astuple(settings.timeouts) if silence_s > 0]
     return min(max(min(limits, default=LONGEST_SWEEP_S) / SWEEPS_PER_TIMEOUT, SHORTEST_SWEEP_S), LONGEST_SWEEP_S)

@@ -100,12 +100,12 @@ class ProxiedConnection:
 
     def exceeded_timeout(self, now_s: float) -> str:
         """Return the name of the exceeded time-out; empty: none, or the race is not decided."""
-        settings, up, down = self._owner.settings, self.up, self.down
+        timeouts, up, down = self._owner.settings.timeouts, self.up, self.down
         if up is None or down is None or self._draining is not None:
             return ""
-        if 0 < settings.first_byte_timeout_s < now_s - self.since_s and not (up.moved or down.moved):
+        if 0 < timeouts.first_byte_s < now_s - self.since_s and not (up.moved or down.moved):
             return "first_byte_timeout"
-        return "idle_timeout" if 0 < settings.idle_timeout_s < now_s - self.last_activity_s else ""
+        return "idle_timeout" if 0 < timeouts.idle_s < now_s - self.last_activity_s else ""
 
     def abort(self, how: str) -> None:
         """Reset both sides now."""

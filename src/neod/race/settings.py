@@ -20,6 +20,16 @@ class HostPort(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long an accepted connection may be silent."""
+
+    first_byte_s: float = 60.0  # of either side, once joined; 0: none
+    idle_s: float = 7440.0  # without a byte either way; 0: none
+    keepalive_s: float = 60.0  # silence before the kernel probes; 0: none
+    user_s: float = 300.0  # unacknowledged data before the kernel gives up; 0: the kernel's own
+
+
+@dataclass(frozen=True, slots=True)
 class RaceSettings:
     """One race: where connections come in, and the paths between which each race is decided."""
 
@@ -34,10 +44,7 @@ class RaceSettings:
     max_attempts: int = 16  # under way at the same time, in one race
     netns: str = ""  # connects from this namespace; empty: neo-race's own
     listen_netns: str = ""
-    first_byte_timeout_s: float = 60.0  # of either side, once joined; 0: none
-    idle_timeout_s: float = 7440.0  # without a byte either way; 0: none
-    keepalive_s: float = 60.0  # silence before the kernel probes; 0: none
-    user_timeout_s: float = 300.0  # unacknowledged data before the kernel gives up; 0: the kernel's own
+    timeouts: Timeouts = Timeouts()
     max_connections: int = 10_000
     max_connections_per_client: int = 0  # by address; 0: none
 
@@ -69,5 +76,8 @@ def decode(answer: Mapping[str, Any]) -> RaceConfig:
     return RaceConfig(**{**answer, "races": tuple(_race(**race) for race in answer["races"])})
 
 
-def _race(listen: tuple[str, int], upstreams: tuple[tuple[str, int], ...], **rest: Any) -> RaceSettings:
-    return RaceSettings(listen=HostPort(*listen), upstreams=tuple(HostPort(*u) for u in upstreams), **rest)
+def _race(
+    listen: tuple[str, int], upstreams: tuple[tuple[str, int], ...], timeouts: Mapping[str, float], **rest: Any
+) -> RaceSettings:
+    ends = tuple(HostPort(*u) for u in upstreams)
+    return RaceSettings(listen=HostPort(*listen), upstreams=ends, timeouts=Timeouts(**timeouts), **rest)

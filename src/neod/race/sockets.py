@@ -96,16 +96,16 @@ def listener(settings: RaceSettings) -> socket.socket:
 def options(settings: RaceSettings) -> SocketOptions:
     """Return the options of both sides: no delay, detection of dead peers, urgent data in the stream."""
     wanted = [*INITIAL_OPTIONS]
-    if settings.keepalive_s:
-        idle_s = max(1, round(settings.keepalive_s))
+    if settings.timeouts.keepalive_s:
+        idle_s = max(1, round(settings.timeouts.keepalive_s))
         wanted += [
             (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
             (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s),
             (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle_s // PROBES)),
             (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES),
         ]
-    if settings.user_timeout_s:
-        wanted.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(settings.user_timeout_s * 1000)))
+    if settings.timeouts.user_s:
+        wanted.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(settings.timeouts.user_s * 1000)))
     return tuple(wanted)
 
 

@@ -41,7 +41,7 @@ def test_a_connection_has_its_first_subflow_and_the_one_that_joined(client):
 
 def test_bytes_are_summed_over_the_subflows(client):
     one = client[443]
-    assert (one.received, one.sent - sum(flow.sent for flow in one.flows)) == (700, 0)
+    assert (one.received, one.sent - sum(flow.tcp.sent for flow in one.flows)) == (700, 0)
     assert 5000 <= one.sent < 5010
 
 
@@ -62,7 +62,7 @@ def test_the_other_side_is_the_server_and_its_mapped_addresses_are_ipv4():
 
 
 def test_rtt_and_rate_are_those_of_the_socket(client):
-    first = client[443].flows[0]
+    first = client[443].flows[0].tcp
     assert (first.rtt_ms, first.rate, first.backoff, first.retransmitted) == (0.054, 386133333, 0, 0)
 
 
@@ -71,7 +71,7 @@ def test_messages_that_an_older_kernel_cuts_short_leave_zeros_and_do_not_raise(s
     for payload in messages(side, "sockets"):
         for length in range(72, len(payload), 4):
             cut = flow_of(payload[:length])
-            assert cut is None or cut.sent >= 0
+            assert cut is None or cut.tcp.sent >= 0
 
 
 def test_a_connection_without_its_subflows_is_nobodys():

@@ -8,7 +8,7 @@ import pytest
 from neod.config.__main__ import answer
 from neod.config.load import load
 from neod.model.errors import ConfigError
-from neod.race.settings import HostPort, RaceSettings, decode
+from neod.race.settings import HostPort, RaceSettings, Timeouts, decode
 
 GOOD = 'listen = "127.0.0.1:4430"\nupstreams = ["198.51.100.10:443"]\n'
 
@@ -93,10 +93,7 @@ max_connections_per_client = 2
             max_attempts=3,
             netns="a",
             listen_netns="b",
-            first_byte_timeout_s=0.0,
-            idle_timeout_s=3600.0,
-            keepalive_s=0.0,
-            user_timeout_s=0.0,
+            timeouts=Timeouts(first_byte_s=0.0, idle_s=3600.0, keepalive_s=0.0, user_s=0.0),
             max_connections=7,
             max_connections_per_client=2,
         ),

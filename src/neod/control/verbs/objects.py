@@ -30,13 +30,19 @@ class ShowReply:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseRow:
-    """One DHCP client. Without a lease, *address* is empty and *state* says how far it is."""
+class DhcpClientRow:
+    """One DHCP client, with or without a lease."""
 
     link: str
     state: str  # selecting | requesting | bound | renewing | rebinding | rebooting | …
     parent: str = ""
     mac: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRow(DhcpClientRow):
+    """A client and its lease. Without a lease, *address* is empty and *state* says how far it is."""
+
     address: str = ""  # "10.8.0.5/16"
     gateway: str = ""
     server: str = ""

@@ -75,11 +75,11 @@ def _subflow(flow: FlowSeen, links: Mapping[Ip, str]) -> SubflowRow:
         flow.remote_port,
         flow.local_id,
         _state(flow),
-        round(flow.rtt_ms, 2),
-        flow.sent,
-        flow.received,
-        float(flow.rate),
-        flow.retransmitted,
+        round(flow.tcp.rtt_ms, 2),
+        flow.tcp.sent,
+        flow.tcp.received,
+        float(flow.tcp.rate),
+        flow.tcp.retransmitted,
     )
 
 
@@ -88,7 +88,7 @@ def _state(flow: FlowSeen) -> str:
         return "connecting"
     if flow.state != ESTABLISHED:
         return "closing"
-    if flow.backoff >= STALLED_AFTER:
+    if flow.tcp.backoff >= STALLED_AFTER:
         return "stalled"
     return "backup" if flow.flags & (FLOW_BACKUP_LOC | FLOW_BACKUP_REM) else "established"
 

@@ -55,10 +55,12 @@ def _plain(name: str, race: Race) -> dict[str, object]:
         "max_attempts": race.max_attempts,
         "netns": race.netns,
         "listen_netns": race.listen_netns,
-        "first_byte_timeout_s": _seconds(race.first_byte_timeout),
-        "idle_timeout_s": _seconds(race.idle_timeout),
-        "keepalive_s": _seconds(race.keepalive),
-        "user_timeout_s": _seconds(race.user_timeout),
+        "timeouts": {
+            "first_byte_s": _seconds(race.first_byte_timeout),
+            "idle_s": _seconds(race.idle_timeout),
+            "keepalive_s": _seconds(race.keepalive),
+            "user_s": _seconds(race.user_timeout),
+        },
         "max_connections": race.max_connections,
         "max_connections_per_client": race.max_connections_per_client,
     }

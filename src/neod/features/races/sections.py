@@ -181,8 +181,8 @@ Sources: Final = Validator(
 )
 
 
-class Race(Section):
-    """One race: where connections come in, and the ways between which each is decided."""
+class RaceEnds(Section):
+    """Where connections come in, and where they may go."""
 
     listen: Annotated[
         RaceEndpoint,
@@ -214,6 +214,11 @@ class Race(Section):
     listen_mptcp: Annotated[
         bool, Truth, Field(description="Accept MPTCP, too; plain TCP goes on working.", examples=[True])
     ] = False
+
+
+class Race(RaceEnds):
+    """One race: where connections come in, and the ways between which each is decided."""
+
     stagger: Annotated[
         float | str,
         Validator(off_or_s(0.01, 10), duration_s(0, 10).schema),

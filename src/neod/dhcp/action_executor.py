@@ -93,7 +93,7 @@ class ActionExecutor:
         """Let clients at the head of the queue send, as many as the limit allows."""
         limit, queue = segment.exchanges, segment.queue
         limit.lapse(now)
-        while queue and limit.has_room and segment.is_open:
+        while queue and limit.has_room and segment.sockets.is_open:
             client = queue.popleft()
             client.queued = False
             if client.state.retry_at <= now:
@@ -132,7 +132,7 @@ class ActionExecutor:
 
         Our own MACs are no conflict: all macvlans of a parent are on one segment.
         """
-        if arp.mac == segment.mac or any(arp.mac in other.clients for other in self.segments.values()):
+        if arp.mac == segment.sockets.mac or any(arp.mac in other.clients for other in self.segments.values()):
             return
         now = self._clock.boottime()
         asked = segment.clients.get(arp.target_mac)
@@ -167,12 +167,12 @@ class ActionExecutor:
             case Send():
                 self._send(segment, client, action)
             case Probe(ip):
-                segment.listen_for_arp(self._clock.boottime())
+                segment.sockets.listen_for_arp(self._clock.boottime())
                 self._arp(segment, arp_probe(client.mac, ip))
             case Announce(ip):
                 self._arp(segment, arp_announcement(client.mac, ip))
             case AskGateway(ip, gateway):
-                segment.listen_for_arp(self._clock.boottime())
+                segment.sockets.listen_for_arp(self._clock.boottime())
                 self._arp(segment, arp_request(client.mac, ip, gateway))
             case Publish(lease):
                 self._bound(client, lease, before)
@@ -190,11 +190,11 @@ class ActionExecutor:
         else:
             frame = udp_frame(BROADCAST_MAC, client.mac, request.ciaddr, BROADCAST_IP, payload)
         self._counters[_SENT[request.type]] += 1
-        segment.send(frame)
+        segment.sockets.send(frame)
 
     def _arp(self, segment: Segment, frame: bytes) -> None:
         self._counters["arps"] += 1
-        segment.send(frame)
+        segment.sockets.send(frame)
 
     def _bound(self, client: Client, lease: Lease, before: Lease | None) -> None:
         """Keep and publish a lease; report it unless it is a mere extension."""

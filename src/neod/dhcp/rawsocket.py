@@ -140,6 +140,31 @@ def open_port_68() -> socket.socket:
     return placeholder
 
 
+class Port68:
+    """UDP port 68, occupied while there are clients, so that answers provoke no ICMP "port unreachable"."""
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self._socket: socket.socket | None = None
+
+    def hold(self) -> None:
+        """Occupy the port unless that is done; say in ``problem`` why it cannot be."""
+        if self._socket is not None:
+            return
+        try:
+            self._socket = open_port_68()
+        except OSError as exc:
+            self.problem = f"UDP port 68: {exc.strerror}"
+        else:
+            self.problem = ""
+
+    def close(self) -> None:
+        """Leave the port to others."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
 def index_of(link: str) -> int:
     """Return the index of *link*, 0 if there is none."""
     try:

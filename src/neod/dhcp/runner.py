@@ -4,24 +4,21 @@ Here events, clocks and sockets meet; what to do about them is decided in ``fsm`
 parent serves all its links: with a socket each, every broadcast would be parsed once a link.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from neod.dhcp import fsm, rawsocket
 from neod.dhcp.action_executor import ActionExecutor
 from neod.dhcp.lease_writer import LeaseDisk, LeaseWriter
+from neod.dhcp.loop_timer import LoopTimer
 from neod.dhcp.rate_limited_log import Log, RateLimitedLog
 from neod.dhcp.segment import COUNTERS, Client, Segment
 from neod.dhcp.state import State
 from neod.model.facts import FOREVER, DhcpClient, Lease
 from neod.model.ports import Clock
-
-if TYPE_CHECKING:
-    import socket
 
 TICK_S: Final = 3.0
 """How often clocks are compared and sockets looked at: bounds how late it is noticed that the machine
@@ -67,14 +64,9 @@ class DhcpService:
         self._down: set[str] = set()  # parents without carrier
         self._executor = ActionExecutor(clock, self._rng, self._writer, self._log, self.counters, self._rearm)
         self._segments = self._executor.segments
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.Handle | None = None
-        self._timer_at = 0.0
-        self._is_waking = False
+        self._timer = LoopTimer(clock, self._wake)
         self._tick_at = 0.0
-        self._ahead_s = 0.0  # CLOCK_BOOTTIME minus the loop's clock
-        self._port_68: socket.socket | None = None
-        self._port_problem = ""
+        self._port_68 = rawsocket.Port68()
 
     # ── what the daemon asks ──────────────────────────────────────────────────────────────────
 
@@ -98,7 +90,7 @@ class DhcpService:
         for link in self._writer.records.keys() - wanted.keys():
             self._writer.withdraw(link)
         self._close_unused()
-        self._wake_soon()
+        self._timer.soon()
 
     def link_ready(self, link: str, mac: str, held: IPv4Address | None = None) -> None:
         """Start the client of *link*, which exists and is up, or let it go on.
@@ -125,14 +117,14 @@ class DhcpService:
         client.trouble, client.ready = "", True
         client.held = int(held) if held is not None else 0
         self._start(client, 0.0)
-        self._wake_soon()
+        self._timer.soon()
 
     def link_gone(self, link: str) -> None:
         """Stop the client of *link*; its lease stays until it ends."""
         client = self._clients.get(link)
         if client is not None and client.ready:
             self._detach(client, "no link")
-            self._wake_soon()
+            self._timer.soon()
 
     def carrier(self, parent: str, up: bool) -> None:
         """Note whether *parent* has a carrier: without one nothing is sent, and afterwards every lease is confirmed."""
@@ -142,10 +134,10 @@ class DhcpService:
         segment = self._segments.get(parent)
         if segment is None:
             return
-        hold_s = segment.came_back(self._clock.boottime()) if up else 0.0
+        hold_s = segment.carrier.came_back(self._clock.boottime()) if up else 0.0
         for client in list(segment.clients.values()):
             self._start(client, hold_s + self._rng.uniform(0, CARRIER_SPREAD_S))
-        self._wake_soon()
+        self._timer.soon()
 
     def status(self) -> Sequence[LeaseStatus]:
         """Return every client, by link."""
@@ -154,15 +146,18 @@ class DhcpService:
     @property
     def degraded(self) -> str:
         """What works, but not as it should, for people; empty when nothing."""
-        problems = (self._writer.problem, self._port_problem, *(segment.problem for segment in self._segments.values()))
+        problems = (
+            self._writer.problem,
+            self._port_68.problem,
+            *(segment.sockets.problem for segment in self._segments.values()),
+        )
         return "; ".join(problem for problem in problems if problem)
 
     async def run(self) -> None:
         """Serve indefinitely. Cancelled, it closes its sockets and writes the leases to disk."""
-        self._loop = asyncio.get_running_loop()
-        self._ahead_s = self._clock.boottime() - self._loop.time()
+        self._timer.start()
         try:
-            self._wake_soon()
+            self._timer.soon()
             await self._writer.run()
         finally:
             self._close()
@@ -220,44 +215,29 @@ class DhcpService:
     def _close_unused(self) -> None:
         used = {client.parent for client in self._clients.values()}
         for parent in [parent for parent in self._segments if parent not in used]:
-            self._segments.pop(parent).close()
-        if not used and self._port_68 is not None:
+            self._segments.pop(parent).sockets.close()
+        if not used:
             self._port_68.close()
-            self._port_68 = None
 
     def _status(self, client: Client) -> LeaseStatus:
         state = client.state
-        problem = client.trouble or state.error or (self._segments[client.parent].problem if client.ready else "")
+        deaf = self._segments[client.parent].sockets.problem if client.ready else ""
         return LeaseStatus(
             link=client.link,
             parent=client.parent,
             mac=client.mac.hex(":"),
             state=state.phase.value,
             lease=state.lease,
-            last_error=problem,
+            last_error=client.trouble or state.error or deaf,
             attempts=state.attempt,
             next_at=state.retry_at,
         )
 
     # ── time ──────────────────────────────────────────────────────────────────────────────────
 
-    def _wake_soon(self) -> None:
-        """Look at everything soon, once for many calls."""
-        if self._loop is not None and not self._is_waking:
-            self._is_waking = True
-            self._loop.call_soon(self._wake)
-
-    def _wake_by_timer(self) -> None:
-        self._timer = None
-        self._wake()
-
     def _wake(self) -> None:
-        if self._loop is None:
-            return
-        self._is_waking = False
-        now = self._clock.boottime()
         try:
-            self._attend(now)
+            self._attend(self._clock.boottime())
         finally:
             self._rearm()  # a bug in one client must not end the time of all
 
@@ -265,43 +245,28 @@ class DhcpService:
         if now >= self._tick_at:
             self._tick(now)
         for segment in self._segments.values():
-            if now >= segment.next_check():
-                segment.check(now)
+            if now >= segment.sockets.next_check():
+                segment.sockets.check(now)
         self._executor.due(now)
         for segment in self._segments.values():
             self._executor.pump(segment, now)
 
     def _rearm(self) -> None:
         """Have the loop wake us when the next thing is due."""
-        if self._loop is None:
-            return
-        at = min(self._tick_at, self._executor.timers.next_at())
-        for segment in self._segments.values():
-            if not segment.is_open:
-                at = min(at, segment.next_check())
-            elif segment.queue:
-                at = min(at, segment.exchanges.next_lapse())
-        if self._timer is not None:
-            if at >= self._timer_at:
-                return  # it wakes us early enough, and then looks again
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._loop.call_later(max(0.0, at - self._clock.boottime()), self._wake_by_timer)
+        due = [self._tick_at, self._executor.timers.next_at()]
+        self._timer.at(min(due + [segment.next_due() for segment in self._segments.values()]))
 
     def _tick(self, now: float) -> None:
         self._tick_at = now + TICK_S if self._clients else FOREVER
         self._notice_sleep(now)
         for segment in self._segments.values():
-            segment.check(now)
-        self._hold_port_68()
+            segment.sockets.check(now)
+        if self._clients:
+            self._port_68.hold()
 
     def _notice_sleep(self, now: float) -> None:
         """After a sleep nothing is known about the network: confirm every lease."""
-        if self._loop is None:
-            return
-        ahead_s = now - self._loop.time()
-        slept_s = ahead_s - self._ahead_s
-        self._ahead_s = ahead_s
+        slept_s = self._timer.slept_s(now)
         if slept_s <= JUMP_S:
             return
         self._log.say("dhcp.woke_up", slept_s=round(slept_s))
@@ -309,22 +274,8 @@ class DhcpService:
             if client.ready:
                 self._start(client, self._rng.uniform(0, RESUME_SPREAD_S))
 
-    def _hold_port_68(self) -> None:
-        if self._port_68 is not None or not self._clients:
-            return
-        try:
-            self._port_68 = rawsocket.open_port_68()
-        except OSError as exc:
-            self._port_problem = f"UDP port 68: {exc.strerror}"
-        else:
-            self._port_problem = ""
-
     def _close(self) -> None:
-        self._loop = None
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.stop()
         for segment in self._segments.values():
-            segment.close()
-        if self._port_68 is not None:
-            self._port_68.close()
-            self._port_68 = None
+            segment.sockets.close()
+        self._port_68.close()

@@ -494,6 +494,13 @@ async def test_a_refused_lease_is_on_disk_with_its_new_end(host, wire):
         await host.until(lambda: host.on_disk()["m1"].lease.expires_at <= soonest)
 
 
+async def test_a_parent_that_is_not_there_is_named_with_the_reason(host, monkeypatch):
+    monkeypatch.setattr(rawsocket, "open_dhcp", lambda link: rawsocket.PacketSocket(link, 0x0800, ()))
+    host.want(1)
+    async with host.running():
+        await host.until(lambda: "cannot listen on up0: there is no such link" in host.service.degraded)
+
+
 async def test_a_port_68_that_others_hold_is_shown_and_stops_nothing(host):
     host.want(1)
     async with host.running():

@@ -1,0 +1,157 @@
+"""The packet sockets of one parent link: DHCP always, ARP while somebody asks.
+
+Whatever the link does (down, deleted, made anew) ends in a socket opened again later, never
+in an exception.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from neod.dhcp import rawsocket
+from neod.dhcp.rate_limited_log import RateLimitedLog
+from neod.dhcp.rawsocket import PacketSocket
+from neod.model.facts import FOREVER
+
+DRAIN: Final = 256  # frames a turn of the loop; the rest waits for the next
+REOPEN_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+ARP_LINGER_S: Final = 3.0
+"""How long the ARP socket stays without a question: closing it waits for the kernel (RCU), so not after each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """What to call with each frame of a parent, and once when all that had arrived was passed on."""
+
+    on_dhcp: Callable[[bytes], None]
+    on_arp: Callable[[bytes], None]
+    on_turn: Callable[[], None]
+
+
+class ParentSockets:
+    """Sends and receives frames on the link that has the parent's name."""
+
+    def __init__(self, parent: str, receiver: Receiver, counters: dict[str, int], log: RateLimitedLog) -> None:
+        self.problem = ""
+        self._parent, self._receiver, self._counters, self._log = parent, receiver, counters, log
+        self._dhcp: PacketSocket | None = None
+        self._arp: PacketSocket | None = None
+        self._arp_until = 0.0
+        self._reopen_at, self._failures = 0.0, 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be sent."""
+        return self._dhcp is not None
+
+    @property
+    def mac(self) -> bytes:
+        """The parent's own MAC, as far as it is known."""
+        return self._dhcp.mac if self._dhcp else b""
+
+    # ── open and closed ───────────────────────────────────────────────────────────────────────
+
+    def check(self, now: float) -> None:
+        """Have the socket open on the link that has the parent's name now; keep it if the link was only renamed."""
+        if self._dhcp is not None:
+            index = rawsocket.index_of(self._parent)
+            if index == self._dhcp.index or (not index and rawsocket.name_of(self._dhcp.index)):
+                self._counters["dropped"] += self._dhcp.dropped()
+                self._close_idle_arp(now)
+                return
+            self._fail("the link is gone", now)
+        if now >= self._reopen_at:
+            self._open(now)
+
+    def next_check(self) -> float:
+        """Return when ``check`` should be called, beside its regular turn."""
+        return FOREVER if self._dhcp is not None else self._reopen_at
+
+    def close(self) -> None:
+        """Give everything back to the kernel."""
+        for sock in (self._dhcp, self._arp):
+            _close(sock)
+        self._dhcp = self._arp = None
+
+    def _open(self, now: float) -> None:
+        try:
+            self._dhcp = rawsocket.open_dhcp(self._parent)
+        except OSError as exc:
+            self._fail(_words(exc), now)
+            return
+        asyncio.get_running_loop().add_reader(self._dhcp.fileno(), self._on_dhcp)
+        self._failures, self.problem = 0, ""
+        self._log.say("dhcp.listening", parent=self._parent, index=self._dhcp.index)
+
+    def _fail(self, why: str, now: float) -> None:
+        self.close()
+        self._reopen_at = now + REOPEN_S[min(self._failures, len(REOPEN_S) - 1)]
+        self._failures += 1
+        if not self.problem:
+            self._log.limited("dhcp.deaf", parent=self._parent, why=why)
+        self.problem = f"cannot listen on {self._parent}: {why}"
+
+    def _close_idle_arp(self, now: float) -> None:
+        if now >= self._arp_until:
+            _close(self._arp)
+            self._arp = None
+
+    # ── sending and receiving ─────────────────────────────────────────────────────────────────
+
+    def send(self, frame: bytes) -> None:
+        """Send *frame*; what the kernel does not take is lost, as anything on a wire can be."""
+        if self._dhcp is None:
+            return
+        try:
+            self._dhcp.send(frame)
+        except OSError as exc:
+            self._counters["send_errors"] += 1
+            self.problem = f"cannot send on {self._parent}: {exc.strerror}"
+        else:
+            if self.problem:
+                self.problem = ""
+
+    def listen_for_arp(self, now: float) -> None:
+        """Hear ARP for the next seconds; without a socket nothing is heard, and nothing else happens."""
+        self._arp_until = now + ARP_LINGER_S
+        if self._arp is None:
+            with suppress(OSError):
+                self._arp = rawsocket.open_arp(self._parent)
+                asyncio.get_running_loop().add_reader(self._arp.fileno(), self._on_arp)
+
+    def _on_dhcp(self) -> None:
+        if self._dhcp is None:
+            return
+        take = self._receiver.on_dhcp
+        try:
+            for frame in self._dhcp.frames(DRAIN):
+                take(frame)
+        except OSError as exc:
+            if exc.errno != errno.ENETDOWN:  # that is said once when the link goes down, and the socket lives on
+                self.close()
+        finally:
+            self._receiver.on_turn()
+
+    def _on_arp(self) -> None:
+        if self._arp is None:
+            return
+        try:
+            for frame in self._arp.frames(DRAIN):
+                self._receiver.on_arp(frame)
+        except OSError:
+            self._arp_until = 0.0  # closed by the next check; a probe without an answer is as good as none
+        self._receiver.on_turn()
+
+
+def _close(sock: PacketSocket | None) -> None:
+    if sock is not None:
+        asyncio.get_running_loop().remove_reader(sock.fileno())
+        sock.close()
+
+
+def _words(exc: OSError) -> str:
+    """Return the error's name and text; that of ``if_nametoindex`` has neither."""
+    return f"{errno.errorcode.get(exc.errno, '')} {exc.strerror}".strip() if exc.errno else "there is no such link"

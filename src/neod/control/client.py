@@ -16,10 +16,10 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from neod.control import errors
 from neod.control.address import SOCKET, bindable
+from neod.control.call import PREFIX, RawReply, ReplyBuffer, request
 from neod.control.codec import ControlReply, decode
 from neod.control.verb import verb_of
 
-PREFIX: Final = "org.neo.Control1."
 CHUNK_BYTES: Final = 256 * 1024
 
 P = ParamSpec("P")
@@ -53,7 +53,7 @@ class ControlClient:
         """
         self._path = f"{runtime_dir}/{SOCKET}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._buffer = bytearray()
+        self._buffer = ReplyBuffer()
         try:
             with bindable(self._path) as name:
                 self._socket.connect(name)
@@ -107,20 +107,18 @@ class ControlClient:
     def _replies(
         self, method: str, within_s: float | None, parameters: dict[str, object], more: bool
     ) -> Iterator[dict[str, Any]]:
-        given = {name: value for name, value in parameters.items() if value is not None}
         self._socket.settimeout(within_s)
-        self._send({"method": PREFIX + method, "parameters": given} | ({"more": True} if more else {}))
-        while True:
-            reply = json.loads(self._frame())
-            if name := reply.get("error"):
-                raise _error(name, reply.get("parameters") or {})
-            yield reply.get("parameters") or {}
-            if not reply.get("continues"):
-                return
+        self._send(request(method, parameters, more))
+        continues = True
+        while continues:
+            found, error, continues = self._reply()
+            if error:
+                raise _error(error, found)
+            yield found
 
-    def _send(self, call: dict[str, object]) -> None:
+    def _send(self, call: bytes) -> None:
         try:
-            self._socket.sendall(json.dumps(call).encode() + b"\0")
+            self._socket.sendall(call)
         except TimeoutError as exc:
             raise NoAnswer("neod does not take the call") from exc
         except OSError as exc:
@@ -128,10 +126,8 @@ class ControlClient:
                 raise
             # Refused before we sent the call: the reason is in what we receive.
 
-    def _frame(self) -> bytes:
-        searched = 0
-        while (end := self._buffer.find(b"\0", searched)) < 0:
-            searched = len(self._buffer)
+    def _reply(self) -> RawReply:
+        while (reply := self._buffer.take()) is None:
             try:
                 chunk = self._socket.recv(CHUNK_BYTES)
             except TimeoutError as exc:
@@ -140,10 +136,8 @@ class ControlClient:
                 chunk = b""
             if not chunk:
                 raise NoDaemon("neod hung up: it stopped, or this reader was too slow")
-            self._buffer += chunk
-        frame = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        return frame
+            self._buffer.add(chunk)
+        return reply
 
 
 def _error(name: str, parameters: dict[str, Any]) -> errors.ControlError:

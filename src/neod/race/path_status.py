@@ -4,16 +4,20 @@ Varlink on neo-race's own loop. neod may be absent, restarting or of another
 version: then the call fails, and is retried later.
 """
 
-import json
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from neod.control.address import SOCKET, bindable
+from neod.control.call import ReplyBuffer, request
+from neod.control.codec import decode
+from neod.control.verb import Verb, verb_of
+from neod.control.verbs.events import EventVerbs
+from neod.control.verbs.status import PathRow, StatusVerbs
 from neod.race.loop import ERR, HUP, IN, RDHUP, Loop, Timer
 
-STATUS: Final = "org.neo.Control1.Status"
-EVENTS: Final = "org.neo.Control1.Events"
+STATUS: Final = verb_of(StatusVerbs.status)
+EVENTS: Final = verb_of(EventVerbs.events)
 REPLY_TIMEOUT_S: Final = 5.0
 MAX_REPLY_BYTES: Final = 16 << 20
 FIRST_RETRY_S: Final = 1.0
@@ -27,34 +31,37 @@ States = Mapping[str, tuple[str, str]]
 
 def states(reply: Mapping[str, Any]) -> States:
     """Return the paths of a ``Status`` reply; malformed rows are left out."""
-    rows = reply.get("paths")
     found = {}
-    for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("name", "address", "state")):
-            found[row["name"]] = (row["address"].partition("/")[0], row["state"])
+    for given in reply.get("paths") or ():
+        try:
+            row = decode(PathRow, given)
+            found[row.name] = (row.address.partition("/")[0], row.state)
+        except (TypeError, AttributeError):  # of another version
+            continue
     return found
 
 
 class VarlinkCall:
-    """One Varlink call. *replied* gets each reply; *ended* is called once, after the last."""
+    """One call of a verb. *replied* gets each reply; *ended* is called once, after the last."""
 
     def __init__(
         self,
         loop: Loop,
         path: str,
-        request: Mapping[str, object],
+        verb: Verb,
         replied: Callable[[Mapping[str, Any]], None],
         ended: Callable[[], None],
+        **arguments: object,
     ) -> None:
         self._loop, self._replied, self._ended = loop, replied, ended
-        self._received = bytearray()
+        self._received = ReplyBuffer()
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._timer: Timer | None = None if request.get("more") else loop.call_later(REPLY_TIMEOUT_S, self._end)
+        self._timer: Timer | None = None if verb.streams else loop.call_later(REPLY_TIMEOUT_S, self._end)
         self._over = False
         try:
             with bindable(path) as name:
                 self._sock.connect(name)
-            self._sock.send(json.dumps(request).encode() + b"\0")  # smaller than any socket buffer
+            self._sock.send(request(verb.name, arguments, verb.streams))  # smaller than any socket buffer
         except OSError:
             self._sock.close()
             self._timer = loop.call_later(0.0, self._end)
@@ -81,28 +88,21 @@ class VarlinkCall:
             return
         except OSError:
             received = b""
-        self._received += received
+        self._received.add(received)
         if not received or len(self._received) > MAX_REPLY_BYTES or (mask & (ERR | HUP) and not mask & IN):
             self._end()
-            return
-        while not self._over and (end := self._received.find(b"\0")) >= 0:
-            frame = bytes(self._received[:end])
-            del self._received[: end + 1]
-            self._take(frame)
-
-    def _take(self, frame: bytes) -> None:
-        try:
-            reply = json.loads(frame)
-            parameters = reply.get("parameters") or {}
-            more = bool(reply.get("continues"))
-            failed = "error" in reply
-        except (ValueError, AttributeError):
-            self._end()
-            return
-        if not failed and isinstance(parameters, dict):
-            self._replied(parameters)
-        if failed or not more:
-            self._end()
+        while not self._over:
+            try:
+                reply = self._received.take()
+            except (ValueError, AttributeError):
+                self._end()
+                return
+            if reply is None:
+                return
+            if not reply.error:
+                self._replied(reply.parameters)
+            if reply.error or not reply.continues:
+                self._end()
 
 
 class PathStatusClient:
@@ -134,8 +134,9 @@ class PathStatusClient:
     def _follow(self) -> None:
         if self._closed:
             return
-        request = {"method": EVENTS, "parameters": {"follow": True}, "more": True}
-        self._events_call = VarlinkCall(self._loop, self._path, request, self._on_event_reply, self._on_ended)
+        self._events_call = VarlinkCall(
+            self._loop, self._path, EVENTS, self._on_event_reply, self._on_ended, follow=True
+        )
         self._query()
 
     def _on_event_reply(self, _: Mapping[str, Any]) -> None:
@@ -150,8 +151,7 @@ class PathStatusClient:
     def _query(self) -> None:
         self._settling = False
         if self._status_call is None and not self._closed:
-            request = {"method": STATUS, "parameters": {}}
-            self._status_call = VarlinkCall(self._loop, self._path, request, self._on_status, self._on_status_ended)
+            self._status_call = VarlinkCall(self._loop, self._path, STATUS, self._on_status, self._on_status_ended)
 
     def _on_status_ended(self) -> None:
         self._status_call = None

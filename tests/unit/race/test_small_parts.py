@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
+from neod.control.verbs.status import PathRow
 from neod.race.addresses import LocalAddress
 from neod.race.limits import ConnectionLimits, DescriptorBudget, client_of
 from neod.race.metrics import Histogram, RaceGauges, RaceStats, count, exposition
@@ -177,7 +179,8 @@ def test_no_paths_no_sources():
 
 
 def test_a_malformed_status_is_read_as_far_as_it_goes():
-    rows = [{"name": "neo1", "address": "10.0.0.1/16", "state": "in-sync"}, {"name": 3}, "x", None]
+    whole = asdict(PathRow("neo1", "ens3", "dhcp", "10.0.0.1/16", None, 11001, None, (), None, "in-sync"))
+    rows = [whole | {"of a newer neod": 1}, {"name": 3}, whole | {"name": "neo2", "address": 3}, "x", None]
     assert states({"paths": rows}) == {"neo1": ("10.0.0.1", "in-sync")}
     assert states({"paths": None}) == states({}) == {}
 

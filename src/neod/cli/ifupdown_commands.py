@@ -41,7 +41,7 @@ class Macvlan:
     mtu: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class HookRule:
     """How the hooks find the table of an interface."""
 
@@ -126,14 +126,15 @@ def takes_away(words: list[str], interface: str) -> bool:
 
 def hook_rule(texts: Iterable[str]) -> HookRule:
     """Return how the hooks find the table; hooks that neither name ``ip rule`` nor ``ip route`` say nothing."""
-    rule = HookRule()
+    exceptions: dict[str, int] = {}
+    by_number, base = False, 0
     for text in texts:
         script = re.sub(r"(?m)^\s*#.*$", "", text)
         if "IFACE" not in script or not re.search(r"\bip\b[^\n]*\b(rule|route)\b[^\n]*\b(table|lookup)\b", script):
             continue
         for names, table in (*CASE.findall(script), *TEST.findall(script)):
-            rule.exceptions |= dict.fromkeys(names.split("|"), int(table))
-        rule.by_number = rule.by_number or bool(NUMBER_OF_NAME.search(script))
+            exceptions |= dict.fromkeys(names.split("|"), int(table))
+        by_number = by_number or bool(NUMBER_OF_NAME.search(script))
         if found := BASE.search(script):
-            rule.base = int(found[1])
-    return rule
+            base = int(found[1])
+    return HookRule(exceptions, by_number, base)

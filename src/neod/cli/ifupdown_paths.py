@@ -38,6 +38,47 @@ class Path:
         digits = self.name[len(self.base) :]
         return int(digits) if digits and self.base and (digits == "0" or digits[0] != "0") else -1
 
+    def read(self, stanza: Stanza) -> Iterator[str]:
+        """Take from *stanza* what concerns the path; yield what has no place in neo.toml."""
+        if stanza.family == "inet" and stanza.method in ("dhcp", "static"):
+            self.ipv4 = "dhcp" if stanza.method == "dhcp" else _address(stanza)
+        elif stanza.method != "manual":
+            yield f"{stanza.place}: iface {stanza.name} {stanza.family} {stanza.method}"
+        for option in stanza.options:
+            match option.word:
+                case word if word in COMMANDS:
+                    yield from self._read_command(option)
+                case "address" | "netmask" | "broadcast" | "network" if stanza.method == "static":
+                    pass
+                case "gateway" if stanza.method == "static" and stanza.family == "inet":
+                    self.gateway = option.rest
+                case "hwaddress":
+                    self.mac = option.rest.split()[-1].lower() if option.rest else ""
+                case "mtu":
+                    self.mtu = option.rest
+                case _:
+                    yield f"{option.place}: {option.word} {option.rest}"
+
+    def _read_command(self, option: Line) -> Iterator[str]:
+        """Take from one shell line what neo does by itself; yield the line if anything else is in it."""
+        strange = False
+        for words in commands(option.rest, self.name):
+            made, table = macvlan(words), table_of(words)
+            if made is not None and made.name == self.name:
+                self.link = made
+                self.mac, self.mtu = made.mac.lower() or self.mac, made.mtu or self.mtu
+            elif table is not None:
+                self.table = table
+            else:
+                strange = strange or not takes_away(words, self.name)
+        if strange:
+            yield f"{option.place}: {option.word} {option.rest}"
+
+    def find_table(self, rule: HookRule) -> None:
+        """Take the table that the hooks give it, where its stanza names none."""
+        by_number = rule.base + self.number if rule.by_number and self.number >= 0 else None
+        self.table = self.table or rule.exceptions.get(self.name, by_number)
+
 
 @dataclass(slots=True)
 class Imported:
@@ -67,7 +108,7 @@ def understand(interfaces: Interfaces, rule: HookRule) -> Imported:
     for name, stanzas in by_name.items():
         if name != "lo":
             _add(name, stanzas, rule, found)
-    found.left_out += [f"{line.place}: {line.word} {line.rest}" for line in interfaces.others]
+    found.left_out.extend(f"{line.place}: {line.word} {line.rest}" for line in interfaces.others)
     _drop_unused_nics(found)
     _part_tables(found)
     return found
@@ -75,19 +116,19 @@ def understand(interfaces: Interfaces, rule: HookRule) -> Imported:
 
 def _add(name: str, stanzas: list[Stanza], rule: HookRule, found: Imported) -> None:
     path = Path(name, stanzas[0].place)
-    left_out = [text for stanza in stanzas for text in _read_stanza(path, stanza)]
+    left_out = [text for stanza in stanzas for text in path.read(stanza)]
     if path.link is None:
         if path.ipv4:
-            path.table = path.table or _table_by_rule(path, rule)
+            path.find_table(rule)
             found.paths.append(path)
         return  # a NIC stays with ifupdown, whatever its other options are
-    found.left_out += left_out
+    found.left_out.extend(left_out)
     if problem := _problem(path):
         found.left_out.append(f"{path.place}: all of {name}: {problem}")
         return
     if path.link.mode not in MODES:
         found.left_out.append(f"{path.place}: mode {path.link.mode}; neo has {', '.join(MODES)}")
-    path.table = path.table or _table_by_rule(path, rule)
+    path.find_table(rule)
     found.paths.append(path)
 
 
@@ -102,28 +143,6 @@ def _problem(path: Path) -> str:
     return ""
 
 
-def _read_stanza(path: Path, stanza: Stanza) -> Iterator[str]:
-    """Take from *stanza* what concerns *path*; yield what has no place in neo.toml."""
-    if stanza.family == "inet" and stanza.method in ("dhcp", "static"):
-        path.ipv4 = "dhcp" if stanza.method == "dhcp" else _address(stanza)
-    elif stanza.method != "manual":
-        yield f"{stanza.place}: iface {stanza.name} {stanza.family} {stanza.method}"
-    for option in stanza.options:
-        match option.word:
-            case word if word in COMMANDS:
-                yield from _read_command(path, option)
-            case "address" | "netmask" | "broadcast" | "network" if stanza.method == "static":
-                pass
-            case "gateway" if stanza.method == "static" and stanza.family == "inet":
-                path.gateway = option.rest
-            case "hwaddress":
-                path.mac = option.rest.split()[-1].lower() if option.rest else ""
-            case "mtu":
-                path.mtu = option.rest
-            case _:
-                yield f"{option.place}: {option.word} {option.rest}"
-
-
 def _address(stanza: Stanza) -> str:
     """Return the static address in CIDR form."""
     said = {option.word: option.rest for option in stanza.values("address", "netmask")}
@@ -134,28 +153,6 @@ def _address(stanza: Stanza) -> str:
         bits = "".join(f"{int(byte) & 255:08b}" for byte in mask.split("."))
         mask = str(len(bits.rstrip("0")))
     return f"{address}/{mask or 24}"
-
-
-def _read_command(path: Path, option: Line) -> Iterator[str]:
-    """Take from one shell line what neo does by itself; yield the line if anything else is in it."""
-    strange = False
-    for words in commands(option.rest, path.name):
-        made, table = macvlan(words), table_of(words)
-        if made is not None and made.name == path.name:
-            path.link = made
-            path.mac, path.mtu = made.mac.lower() or path.mac, made.mtu or path.mtu
-        elif table is not None:
-            path.table = table
-        else:
-            strange = strange or not takes_away(words, path.name)
-    if strange:
-        yield f"{option.place}: {option.word} {option.rest}"
-
-
-def _table_by_rule(path: Path, rule: HookRule) -> int | None:
-    if path.name in rule.exceptions:
-        return rule.exceptions[path.name]
-    return rule.base + path.number if rule.by_number and path.number >= 0 else None
 
 
 def _drop_unused_nics(found: Imported) -> None:

@@ -100,9 +100,7 @@ def _run(given: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without "→" gets "?"
-    args = parser_of(given).parse_args(given)
-    args.json = getattr(args, "json", False)
-    args.runtime_dir = getattr(args, "runtime_dir", RUNTIME_DIR)
+    args = parser_of(given).parse_args(given, argparse.Namespace(json=False, runtime_dir=RUNTIME_DIR))
     try:
         status = int(args.run(Invocation(args, screen_of(sys.stdout, os.environ), sys.stdout)))
     except ControlError as exc:

@@ -36,7 +36,7 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Intents:
     data = {name: section for name, section in read.data.items() if name in TABLES}
     if any(path[0] in TABLES for path in variables):
         data = _overridden(data, environ)
-    context.sections = _validated(data, root(Closed), context)
+    context.sections.update(_validated(data, root(Closed), context))
     intents = _compiled(context)
     if context.problems:
         raise ConfigError(context.errors)

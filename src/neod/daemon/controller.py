@@ -144,8 +144,7 @@ class Controller:
             hints.causes.append("retry")
         self._polls.add_due(hints, now)
         if self._next_resync <= now:
-            hints.everything = True
-            hints.causes.append("resync")
+            hints.add_everything("resync")
 
     # ------------------------------------------------------------ how it stands
 

@@ -63,7 +63,8 @@ class EventListener:
     def _hint(self, kind: AnyKind, mention: Mention, actor: Actor | None, *, gone: bool) -> None:
         key, desired, cause = mention.key, self._state.desired, f"{kind.name} event"
         followed = self._follower.concerns(key)
-        self._follower.dirty |= followed
+        if followed:
+            self._follower.invalidate()
         watched = key in desired.specs or key in self._state.observed or desired.is_required(key)
         if mention.owned or watched or (followed and kind.reads_foreign):
             for lost in mention.deep:

@@ -24,12 +24,12 @@ class UplinkFollower:
     def __init__(self) -> None:
         self._links: frozenset[str] = frozenset()
         self._facts: dict[str, Followed] = {}
-        self.dirty = True
+        self._dirty = True
 
     def want(self, links: tuple[str, ...]) -> None:
         """Follow exactly these uplinks."""
         self._links = frozenset(links)
-        self.dirty = True
+        self._dirty = True
 
     def concerns(self, key: Key) -> bool:
         """Whether *key* is part of what is followed: an uplink, what belongs to it, or a route of the main table."""
@@ -38,11 +38,15 @@ class UplinkFollower:
         name = KINDS[key.kind].path(key, None, IN_MAIN_TABLE)
         return name in self._links or (name == IN_MAIN_TABLE[MAIN_TABLE] and bool(self._links))
 
+    def invalidate(self) -> None:
+        """Read again at the next refresh."""
+        self._dirty = True
+
     async def refresh(self, observed: Observed, rtnl: Rtnl) -> Mapping[str, Followed]:
         """Return the facts that changed since the last call, by uplink."""
-        if not self.dirty:
+        if not self._dirty:
             return {}
-        self.dirty = False
+        self._dirty = False
         found = {link: await self._look(link, observed, rtnl) for link in sorted(self._links)}
         changed = {link: fact for link, fact in found.items() if self._facts.get(link) != fact}
         self._facts = found
@@ -66,7 +70,7 @@ class UplinkFollower:
         try:
             dumped = await rtnl.dump(RTM_GETROUTE, head + filters)
         except KernelError:
-            self.dirty = True
+            self._dirty = True
             return self._facts[link].gateway if link in self._facts else None
         routes = [reading for _, p in dumped if (reading := from_wire("", p, rtnl.name_of))]
         defaults = sorted(

@@ -184,6 +184,14 @@ class MptcpConnection:
         for pair in [pair for pair, asked in self.pending.items() if now >= asked + GIVEN_UP_S]:
             self.failed(pair, now)
 
+    def announced_to_peer(self, ip: Ip, number: int) -> None:
+        """Note that an address of ours was announced."""
+        self.announced_by_us[ip] = self.ids[ip] = number
+
+    def announce_after(self, at: float | None) -> None:
+        """Let the next announcement leave no sooner than *at*; None: at once."""
+        self.announce_at = at
+
     def next_due(self, now: float) -> float | None:
         """Return when, after *now*, time alone will allow something; None if only news can.
 

@@ -214,7 +214,7 @@ class PathManager:
             connection.overdue(now)
             todo = _one_announcement(steps(connection, self._policy, now, max(0, min(room, BATCH))))
             if connection.announce_at is not None and connection.announce_at <= now:
-                connection.announce_at = None
+                connection.announce_after(None)
             fits = todo[: BATCH - len(batch)]
             room -= sum(isinstance(step, CreateSubflow) for step in fits)
             batch += [(connection, step) for step in fits]
@@ -287,10 +287,9 @@ class PathManager:
         self, connection: MptcpConnection, step: AnnounceAddress, error: KernelError | None, now: float
     ) -> None:
         if error is None:
-            connection.announced_by_us[step.ip] = step.id
-            connection.ids[step.ip] = step.id
+            connection.announced_to_peer(step.ip, step.id)
             self.counters.announced += 1
-        connection.announce_at = now + ANNOUNCE_AGAIN_S
+        connection.announce_after(now + ANNOUNCE_AGAIN_S)
 
 
 def _one_announcement(todo: list[Step]) -> list[Step]:

@@ -79,7 +79,7 @@ class Acceptor:
     def apply(self, settings: RaceSettings) -> None:
         """Use other settings from now on."""
         self.dialer.apply(settings)
-        self.limits.most, self.limits.most_per_client = settings.max_connections, settings.max_connections_per_client
+        self.limits.change(settings.max_connections, settings.max_connections_per_client)
         if self._sock is not None:
             set_options(self._sock, self.dialer.options)
 

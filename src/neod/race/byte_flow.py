@@ -45,7 +45,7 @@ class SharedBuffers:
 class ByteFlow:
     """Bytes from *source* to *sink*.
 
-    ``readable`` and ``writable`` are set by epoll events and cleared by EAGAIN.
+    ``readable`` and ``writable`` are set for epoll events and cleared by EAGAIN.
     With ``exact`` reading goes on until EAGAIN; without it a short read means an
     empty socket, which holds for TCP unless FIN or urgent data was reported.
     """
@@ -79,11 +79,31 @@ class ByteFlow:
         self.pipe: Pipe | None = None
         self.rest = b""
 
+    def can_write(self) -> None:
+        """Note that the sink takes bytes again."""
+        self.writable = True
+
+    def can_read(self) -> None:
+        """Note that the source has bytes, or a FIN."""
+        self.readable = True
+
+    def read_to_the_end(self, closing: bool) -> None:
+        """Read until EAGAIN from now on: FIN or urgent data was reported; *closing*: it is a FIN."""
+        self.exact, self.closing = True, closing
+
+    def stop_reading(self) -> None:
+        """Take the source as empty."""
+        self.readable = False
+
+    def drain(self) -> None:
+        """Deliver what the source still has, and no FIN: a reset will follow."""
+        self.done = self.exact = self.readable = True
+
     def pump(self) -> bool:
         """Move what can be moved now; True: call again in the next turn.
 
         Raises:
-            Broken: one of the two sockets has failed.
+            FlowBroken: one of the two sockets has failed.
         """
         taken = 0
         while True:

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from neod.netlink.netns import NetnsEntry
@@ -40,7 +41,7 @@ def dial(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: 
     """Return how one race ended; the winner's socket is blocking."""
     loop = Loop()
     ended: list[Winner | DialError] = []
-    dialer = Dialer(loop, settings, socket_opener(settings.netns, NetnsEntry))
+    dialer = Dialer(loop, settings, partial(socket_opener, NetnsEntry))
     update: Callable[[], None] = lambda: candidates.update()  # noqa: E731
     auto = AutoSources(loop, runtime_dir, paths, update) if settings.sources is None else None
     candidates = CandidateSet(dialer, log, lambda: auto.addresses if auto is not None else (), update)

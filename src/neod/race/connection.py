@@ -152,7 +152,7 @@ class ProxiedConnection:
         owner.loop.transfer(client.fileno(), self._on_client)
         owner.loop.transfer(upstream.fileno(), self._on_upstream)
         owner.on_won(self, winner)
-        self.up.writable = True
+        self.up.can_write()
         self._on_client(self._early_events)
         if not self.closed and self._draining is None:
             self._on_upstream(winner.mask)
@@ -173,12 +173,11 @@ class ProxiedConnection:
         again = False
         try:
             if mask & OUT:
-                writes.writable = True
+                writes.can_write()
             if mask & ~OUT:
-                reads.readable = True
+                reads.can_read()
                 if mask & ~PLAIN_EVENTS:
-                    reads.exact = True
-                    reads.closing = bool(mask & RDHUP)
+                    reads.read_to_the_end(bool(mask & RDHUP))
                 again = reads.pump()
             if mask & OUT and writes.held and writes.pump():
                 again = True
@@ -220,7 +219,7 @@ class ProxiedConnection:
         back.drop()
         side = "client" if flow is self.up else "upstream"
         self._draining = Draining(flow, f"{side}_{'lost' if code in PATH_LOST else 'reset'}", loop.now_s + GRACE_S)
-        flow.done = flow.exact = flow.readable = True  # done: no FIN, a reset will follow
+        flow.drain()
         loop.forget(flow.source.fileno())
         loop.transfer(flow.sink.fileno(), self._on_drain_event)
         self._drain_step()
@@ -230,7 +229,7 @@ class ProxiedConnection:
         if mask & (ERR | HUP):
             self.abort(self._draining.how)
         elif mask & OUT:
-            self._draining.flow.writable = True
+            self._draining.flow.can_write()
             self._deliver(self._draining)
 
     def _drain_step(self) -> None:
@@ -254,7 +253,7 @@ class ProxiedConnection:
             while flow.pump():
                 pass
         except FlowBroken as broken:
-            flow.readable = False
+            flow.stop_reading()
             if broken.sock is flow.sink:
                 self.abort(draining.how)
         return not flow.held

@@ -79,11 +79,13 @@ class Dialer:
         self,
         loop: Loop,
         settings: RaceSettings,
-        socket_opener: OpenSocket = connecting,
+        opener_in: Callable[[str], OpenSocket] = lambda netns: connecting,
         note_failure: Callable[[AddressPair, str], None] = lambda pair, error: None,
     ) -> None:
-        self.loop, self.open, self.note_failure = loop, socket_opener, note_failure
-        self.apply(settings)
+        self.loop, self.note_failure = loop, note_failure
+        self._opener_in = opener_in
+        self.settings, self.options = settings, options(settings)
+        self.open = opener_in(settings.netns)
         self.candidates: list[DialCandidate] = []
         self._lanes: list[list[DialCandidate]] = []
         self.turn = 0
@@ -92,6 +94,7 @@ class Dialer:
     def apply(self, settings: RaceSettings) -> None:
         """Use other settings from now on."""
         self.settings, self.options = settings, options(settings)
+        self.open = self._opener_in(settings.netns)
 
     def set_candidates(self, pairs: Iterable[AddressPair]) -> None:
         """Race between *pairs* from now on; those that stay keep their scores."""

@@ -26,6 +26,10 @@ class ConnectionLimits:
         self.count = 0
         self._by_host: dict[str, int] = {}
 
+    def change(self, most: int, most_per_client: int) -> None:
+        """Admit as many from now on; those that are admitted stay."""
+        self.most, self.most_per_client = most, most_per_client
+
     @property
     def full(self) -> bool:
         """True if no connection may be accepted now."""

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from socket import socketpair
-from typing import Final
+from typing import Final, NamedTuple
 
 from neod.netlink.netns import StuckInNetns
 from neod.observability.logs import Log, configure
@@ -48,7 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return RaceProgram(options, config).run()
 
 
-def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+class Options(NamedTuple):
+    """The command line."""
+
+    config: str
+    runtime_dir: str
+    names: tuple[str, ...]
+    connect: bool
+
+
+def _options(argv: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(
         prog="neo-race",
         usage="%(prog)s [--config FILE] [--runtime-dir DIR] [NAME…]\n"
@@ -61,12 +70,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runtime-dir", default="/run/neo", metavar="DIR", help="where neod's control socket is")
     parser.add_argument("names", nargs="*", metavar="NAME", help="races of the file; all of them without")
     options = parser.parse_intermixed_args(argv)
-    options.connect = options.names[:1] == ["connect"]
-    if options.connect:
-        del options.names[0]
-        if len(options.names) != 1:
-            parser.error("connect takes the name of one race")
-    return options
+    connect = options.names[:1] == ["connect"]
+    if connect and len(options.names) != 2:
+        parser.error("connect takes the name of one race")
+    return Options(options.config, options.runtime_dir, tuple(options.names[connect:]), connect)
 
 
 def _quieter(level: str) -> str:
@@ -77,10 +84,11 @@ def _quieter(level: str) -> str:
 class RaceProgram:
     """The service as a process: signals, service manager, reload."""
 
-    def __init__(self, options: argparse.Namespace, config: RaceConfig) -> None:
-        self._file: str = options.config
+    def __init__(self, options: Options, config: RaceConfig) -> None:
+        self._file = options.config
         self._log: Log = configure(config.log_level, config.log_format)
         self._loop = Loop(on_bug=self._on_bug)
+        self._signal_sockets = socketpair()
         self._notify = SystemdNotify()
         limit = raise_descriptor_limit()
         self._service = RaceService(self._loop, self._log, limit, options.runtime_dir, options.names)
@@ -108,13 +116,12 @@ class RaceProgram:
         self._log.error("a fault of neo-race", error=f"{type(error).__name__}: {error}", exc_info=error)
 
     def _watch_signals(self) -> None:
-        reader, writer = socketpair()
+        reader, writer = self._signal_sockets
         reader.setblocking(False)
         writer.setblocking(False)
         signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        self._signal_sockets = reader, writer  # kept open
 
         def on_signal(_: int) -> None:
             for number in reader.recv(64):

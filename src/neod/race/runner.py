@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Final, Protocol
 
 from neod.netlink.netns import NetnsEntry
@@ -48,9 +49,8 @@ class RaceRunner:
     def __init__(self, context: RaceContext, settings: RaceSettings) -> None:
         self._context, self._log = context, context.race_log.log.bind(race=settings.name)
         self.stats = RaceStats()
-        self.dialer = Dialer(
-            context.loop, settings, socket_opener(settings.netns, context.netns_entry), self.stats.note_failure
-        )
+        opener_in = partial(socket_opener, context.netns_entry)
+        self.dialer = Dialer(context.loop, settings, opener_in, self.stats.note_failure)
         self.candidates = CandidateSet(self.dialer, self._log, context.sources, context.schedule_update)
         self.acceptor = Acceptor(self.dialer, context.scratch, context.descriptors, self.stats, context.race_log)
         self.error = ""  # why it does not listen
@@ -69,7 +69,6 @@ class RaceRunner:
         that races may exchange addresses.
         """
         before = self.settings
-        self.dialer.open = socket_opener(settings.netns, self._context.netns_entry)
         self.acceptor.apply(settings)
         self.candidates.follow_names()
         sockets = [(s.listen, s.listen_mptcp, s.listen_netns) for s in (before, settings)]
@@ -114,7 +113,7 @@ class RaceRunner:
         self._context.schedule_update()
 
 
-def socket_opener(netns: str, entry: Callable[[str], NetnsEntry]) -> OpenSocket:
+def socket_opener(entry: Callable[[str], NetnsEntry], netns: str) -> OpenSocket:
     """Return how to open a connecting socket: here, or in *netns* through *entry*."""
     if not netns:
         return connecting

@@ -77,6 +77,14 @@ class DesiredState:
 
     # ------------------------------------------------------------ writing
 
+    def suspend(self) -> None:
+        """Desire nothing from now on."""
+        self.suspended = True
+
+    def reinstate(self) -> None:
+        """Desire what the file says."""
+        self.suspended = False
+
     def replace(self, fragments: Iterable[Fragment], facts: Facts) -> set[Key]:
         """Work from *fragments* alone; return the keys whose spec appeared, vanished or changed."""
         removed = self._fragments

@@ -37,6 +37,11 @@ class Hints:
     def __bool__(self) -> bool:
         return bool(self.keys or self.kinds or self.everything or self.read_facts)
 
+    def add_everything(self, cause: str) -> None:
+        """Look at everything in this pass."""
+        self.everything = True
+        self.causes.append(cause)
+
     @property
     def cause(self) -> str:
         """Return why: the first cause, and how many others."""

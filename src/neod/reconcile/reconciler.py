@@ -62,13 +62,13 @@ class Reconciler:
 
     def reinstate(self) -> None:
         """End what ``withdraw`` began."""
-        self._state.desired.suspended = False
+        self._state.desired.reinstate()
 
     def withdraw(self) -> None:
         """Desire nothing from now on, whatever the file says, and write."""
         self.writing = True
         self._state.status.mark_all_deleted(self._state.desired.specs)
-        self._state.desired.suspended = True
+        self._state.desired.suspend()
 
     # ------------------------------------------------------------ passes
 

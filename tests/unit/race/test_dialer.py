@@ -56,7 +56,7 @@ class Track:
         self.loop = Loop(self.clock.boottime)
         hosts = [HOSTS[name] for name in ways.ways]
         given = RaceSettings("r", HostPort("127.0.0.1", 1), tuple(HostPort(h, 1) for h in hosts), **settings)
-        self.dialer = Dialer(self.loop, given, ways.open)
+        self.dialer = Dialer(self.loop, given, lambda netns: ways.open)
         self.dialer.set_candidates(address_pairs(None, [(host, 1) for host in hosts]))
 
     def start(self):

@@ -194,9 +194,9 @@ def test_another_spelling_of_one_object_is_one_object():
 def test_while_suspended_nothing_is_desired_and_the_file_is_still_known():
     desired = DesiredState(KINDS)
     desired.replace([Part("a", KEYS[:2], ((FACT_KEYS[0], KEYS[2]),))], {})
-    desired.suspended = True
+    desired.suspend()
     assert (dict(desired.specs), list(desired.of(("", "sysctl"))), desired.waiting()) == ({}, [], {})
     assert desired.update([FACT_KEYS[0]], {FACT_KEYS[0]: Host("x")}) == {KEYS[2]}
     assert set(desired.wants) == set(KEYS[:3])
-    desired.suspended = False
+    desired.reinstate()
     assert set(desired.specs) == set(KEYS[:3])

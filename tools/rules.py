@@ -90,6 +90,14 @@ def twins() -> Iterator[str]:
                     yield f"{place}: there is a class {node.name} in {first[node.name]}, too"
 
 
+def wordless() -> Iterator[str]:
+    """Yield where a message prints ``strerror`` alone: it is None where the error was not the kernel's."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FormattedValue) and getattr(node.value, "attr", "") == "strerror":
+                yield f"{path.relative_to(ROOT)}:{node.lineno}: strerror can be None; print strerror or the error"
+
+
 def circles() -> Iterator[str]:
     """Yield a line for each set of modules that import each other, directly or through others."""
     graph = grimp.build_graph("neod", exclude_type_checking_imports=True)
@@ -164,7 +172,7 @@ def there(path: str) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Print every breach of the rules that are named, or of all."""
-    rules = {"sizes": sizes, "twins": twins, "circles": circles, "gone": gone}
+    rules = {"sizes": sizes, "twins": twins, "wordless": wordless, "circles": circles, "gone": gone}
     if importlib.util.find_spec("neod") is None:
         sys.path.insert(0, str(SOURCE.parent))
     breaches = [line for name, rule in rules.items() if not arguments or name in arguments for line in rule()]

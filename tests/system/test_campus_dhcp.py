@@ -1,5 +1,6 @@
 """The DHCP server is dead, slow, refusing or renumbering; the host copes."""
 
+import json
 import time
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -118,6 +119,32 @@ def test_renewal_with_another_gateway_moves_the_default_route_without_a_gap(new_
     after = campus.wait_converged(20, judge)
     assert before.owned().addresses == after.owned().addresses
     assert before.owned().links == after.owned().links
+
+
+def test_a_pause_longer_than_the_lease_keeps_the_address_while_the_server_renews_it(new_campus):
+    campus = new_campus(1, "scripted")
+    campus.scripted.lease_s, campus.scripted.renew_s = 40, 6
+    campus.host.write_config(campus.file() + f'[uplinks.{campus.host.nic}]\nipv4 = "dhcp"\ntable = 99\n')
+    campus.host.start_neod()
+    poll(lambda: len(_seconds_left(campus)) == 2, 10, why="macvlan and uplink have their addresses")
+    campus.host.ctl("pause")
+    poll(lambda: min(_seconds_left(campus).values()) < 36, 10, why="the leases run")
+    poll(lambda: min(_seconds_left(campus).values()) > 36, 10, why="both are prolonged in the kernel")
+    campus.scripted.mute = True
+    campus.host.ip("rule", "del", "table", "1")
+    poll(lambda: "rule:11001" in campus.host.ctl("status").out, 5, why="the drift is seen")
+    assert "lookup 1" not in campus.host.ip("rule", "show"), "and nothing else is changed"
+
+
+def _seconds_left(campus: Campus) -> dict[str, int]:
+    """Return how long the kernel will keep each leased address."""
+    links = json.loads(campus.host.ip("-json", "-4", "address", "show"))
+    return {
+        link["ifname"]: one["valid_life_time"]
+        for link in links
+        for one in link["addr_info"]
+        if one["valid_life_time"] < 1000
+    }
 
 
 def test_another_network_after_the_carrier_was_gone(running):

@@ -104,7 +104,7 @@ def _why_unreadable(error: OSError | ValueError) -> str:
             return "cannot be read: permission denied; neod has to run as root, or the file's mode to allow it"
         case code:
             name = errno.errorcode.get(code or 0, str(code))
-            return f"cannot be read: {name}: {error.strerror}; name a regular file with --config"
+            return f"cannot be read: {name}: {error.strerror or error}; name a regular file with --config"
 
 
 def _decode(content: bytes, shown: str) -> str:

@@ -52,7 +52,7 @@ def spawn(path: str, environ: Mapping[str, str] | None = None, answer: str = "in
             env=environ,
         )
     except OSError as error:
-        problem = f"cannot start the process that reads it: {error.strerror}"
+        problem = f"cannot start the process that reads it: {error.strerror or error}"
         raise ReadingFailed((_line(path, problem, "see what the host is short of"),)) from error
 
 

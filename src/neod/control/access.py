@@ -54,7 +54,7 @@ def admit(path: Path, groups: Groups) -> None:
         try:
             os.setxattr(path, "system.posix_acl_access", _acl(groups))
         except OSError as error:  # a file system without access control lists
-            log.warning("group neo-read cannot connect", error=error.strerror)
+            log.warning("group neo-read cannot connect", error=error.strerror or str(error))
 
 
 def _acl(groups: Groups) -> bytes:

@@ -9,7 +9,6 @@ event loop.
 
 import errno
 import json
-import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -60,7 +59,7 @@ class ControlClient:
         except PermissionError as exc:
             raise NoAccess(f"{self._path}: permission denied; root and members of group neo may connect") from exc
         except OSError as exc:
-            raise NoDaemon(f"neod is not running: {self._path}: {os.strerror(exc.errno or 0)}") from exc
+            raise NoDaemon(f"neod is not running: {self._path}: {exc.strerror or exc}") from exc
 
     def __enter__(self) -> "ControlClient":
         return self

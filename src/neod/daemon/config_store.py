@@ -67,7 +67,7 @@ class ConfigStore:
                 self.problems = error.problems
             raise FileInvalid(error.problems) from error
         except OSError as error:
-            raise FileInvalid((f"{target}: {error.strerror}",)) from error
+            raise FileInvalid((f"{target}: {error.strerror or error}",)) from error
 
     def use(self, loaded: LoadedConfig) -> None:
         """Make *loaded* the file in force, and the one to fall back to."""
@@ -79,7 +79,7 @@ class ConfigStore:
             write_atomically(self._good, loaded.text)
             self.degraded = ""
         except OSError as error:
-            self.degraded = f"cannot keep {self._good}: {error.strerror}"
+            self.degraded = f"cannot keep {self._good}: {error.strerror or error}"
 
     def line(self, number: int) -> str:
         """Return one line of the file in force, from 1; empty where there is none."""

@@ -159,7 +159,7 @@ class DaemonControl:
             try:
                 config.try_out(loaded, confirm_s)
             except OSError as error:
-                raise ApplyFailed(f"the way back could not be kept on disk: {error.strerror}") from error
+                raise ApplyFailed(f"the way back could not be kept on disk: {error.strerror or error}") from error
         else:
             config.use(loaded)
         reloads["used"] += 1

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EX_TEMPFAIL if type(error).__name__ in ("AlreadyRunning", "AlreadyServed") else EX_UNAVAILABLE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"neod: {where}{error.strerror}", file=sys.stderr)
+        print(f"neod: {where}{error.strerror or error}", file=sys.stderr)
         return EX_NOPERM if isinstance(error, PermissionError) else EX_UNAVAILABLE
 
 

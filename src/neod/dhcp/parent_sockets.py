@@ -109,7 +109,7 @@ class ParentSockets:
             self._dhcp.send(frame)
         except OSError as exc:
             self._counters["send_errors"] += 1
-            self.problem = f"cannot send on {self._parent}: {exc.strerror}"
+            self.problem = f"cannot send on {self._parent}: {exc.strerror or exc}"
         else:
             if self.problem:
                 self.problem = ""
@@ -154,4 +154,8 @@ def _close(sock: PacketSocket | None) -> None:
 
 def _words(exc: OSError) -> str:
     """Return the error's name and text; that of ``if_nametoindex`` has neither."""
-    return f"{errno.errorcode.get(exc.errno, '')} {exc.strerror}".strip() if exc.errno else "there is no such link"
+    return (
+        f"{errno.errorcode.get(exc.errno, str(exc.errno))} {exc.strerror or exc}"
+        if exc.errno
+        else "there is no such link"
+    )

@@ -154,7 +154,7 @@ class Port68:
         try:
             self._socket = open_port_68()
         except OSError as exc:
-            self.problem = f"UDP port 68: {exc.strerror}"
+            self.problem = f"UDP port 68: {exc.strerror or exc}"
         else:
             self.problem = ""
 

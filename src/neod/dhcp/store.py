@@ -54,7 +54,7 @@ class LeaseStore:
         except FileNotFoundError:
             return {}
         except OSError as exc:
-            self.problem = f"{self._path}: {exc.strerror}"
+            self.problem = f"{self._path}: {exc.strerror or exc}"
             return {}
         try:
             stored = self._decode(text)
@@ -70,7 +70,7 @@ class LeaseStore:
             try:
                 self._write(self._encode(leases))
             except OSError as exc:
-                self.problem = f"{self._path}: {exc.strerror}"
+                self.problem = f"{self._path}: {exc.strerror or exc}"
             else:
                 self.problem = ""
             return self.problem

@@ -84,6 +84,10 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
         """A lifetime can be replaced; IPv4 keeps the flags an address was made with."""
         return have.prefix_route == want.prefix_route
 
+    def prolongs(self, have: AddressSpec, want: AddressSpec) -> bool:
+        """A renewed lease keeps its address from running out in the kernel."""
+        return self.in_place(have, want) and have.valid_until < want.valid_until
+
     def requires(self, key: AddressKey, spec: AddressSpec) -> Iterable[Key]:
         """An address needs its link."""
         return (LinkKey(key.netns, key.link),)

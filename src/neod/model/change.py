@@ -1,7 +1,7 @@
 """What was seen, what is to be written, and what came of it. Values only."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -51,6 +51,10 @@ class Plan:
     def changes(self) -> tuple[Change, ...]:
         """Every write of the plan, in order."""
         return tuple(change for step in self.steps for change in step)
+
+    def only(self, chosen: Callable[[Change], bool]) -> "Plan":
+        """Return the plan of the chosen changes alone."""
+        return replace(self, steps=tuple(tuple(filter(chosen, step)) for step in self.steps))
 
 
 @dataclass(frozen=True, slots=True)

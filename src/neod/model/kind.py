@@ -120,6 +120,10 @@ class Kind(Generic[K, S]):
         """Whether the kernel can turn *have* into *want* without a re-creation."""
         return True
 
+    def prolongs(self, have: S, want: S) -> bool:
+        """Whether turning *have* into *want* only keeps the object from ending by itself: done even while paused."""
+        return False
+
     def requires(self, key: K, spec: S) -> Iterable[Key]:
         """Return what must exist before the object, and outlive it."""
         return ()

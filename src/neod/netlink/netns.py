@@ -145,6 +145,6 @@ def opener_in(path: Path | None) -> Opener:
         try:
             return in_netns(path, lambda: open_socket(protocol, receive_buffer_bytes))
         except OSError as error:
-            raise NetlinkError(error.errno or errno.EIO, f"in {path}: {error.strerror}") from error
+            raise NetlinkError(error.errno or errno.EIO, f"in {path}: {error.strerror or error}") from error
 
     return opener

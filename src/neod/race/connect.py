@@ -75,7 +75,7 @@ def join(sock: socket.socket, stdin: int = 0, stdout: int = 1) -> int:
     try:
         move(sock.fileno(), stdout)
     except OSError as error:
-        print(f"connection lost: {error.strerror}", file=sys.stderr)
+        print(f"connection lost: {error.strerror or error}", file=sys.stderr)
         return FAILED
     os.close(stdout)
     sender.join()

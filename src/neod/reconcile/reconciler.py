@@ -22,7 +22,8 @@ from neod.reconcile.state import HostState
 class Reconciler:
     """Makes the kernel what is desired, as far as hints say to look, one pass at a time.
 
-    ``writing`` false: observe and report only. A pass never raises for a
+    ``writing`` false: observe and report only; but what would end by itself (the lifetime of a leased address) is
+    prolonged, since who pauses wants nothing to change. A pass never raises for a
     resource; its report says what came of each.
     """
 
@@ -80,9 +81,8 @@ class Reconciler:
             self._state.status.note_actors(hints.keys)
             scope = await self._observer.observe(hints)
             plan = self._plan(scope, begun, insist=bool(hints.waiters))
-            outcomes: tuple[Outcome, ...] = ()
-            if self.writing:
-                outcomes = await apply(plan, self._drivers.driver, self._state.kinds)
+            doable = plan if self.writing else plan.only(self._prolongs)
+            outcomes = await apply(doable, self._drivers.driver, self._state.kinds)
             self._record(scope, plan, outcomes, hints)
             self.complete = self.complete or (hints.everything and not self._observer.unreadable)
             return Report(self.passes, wall, self._clock.boottime() - begun, hints.cause, plan, outcomes)
@@ -116,6 +116,9 @@ class Reconciler:
         orphan = change.op is Op.DELETE and self._state.status.drift_of(change) is DriftKind.ORPHAN
         return orphan and self._facts.guards(change.key)
 
+    def _prolongs(self, change: Change) -> bool:
+        return change.op is Op.UPDATE and self._state.kind_of(change.key).prolongs(change.before, change.after)
+
     # ------------------------------------------------------------ record
 
     def _record(self, scope: set[Key], plan: Plan, outcomes: tuple[Outcome, ...], hints: Hints) -> None:
@@ -133,8 +136,9 @@ class Reconciler:
             self._carry_over(outcome)
             status.settle(outcome, now, hints.keys.get(outcome.change.key))
         self._retry_dependents(outcomes, now)
-        if not self.writing:
-            for change in plan.changes:
+        tried = {outcome.change.key for outcome in outcomes}
+        for change in plan.changes:
+            if change.key not in tried:
                 status.waiting(change, hints.keys.get(change.key))
         status.expire_contests(now)
 

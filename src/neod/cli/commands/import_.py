@@ -42,7 +42,7 @@ def _import(invocation: Invocation) -> int:
     try:
         interfaces = parse(file.read_text(errors="replace"), str(file), lambda word, what: _sourced(file, word, what))
     except OSError as error:
-        return _refuse(invocation, f"{file}: {error.strerror}")
+        return _refuse(invocation, f"{file}: {error.strerror or error}")
     imported = understand(interfaces, hook_rule(_texts(file)))
     if not imported.macvlans:
         return _refuse(invocation, "\n".join((f"{file}: no macvlan in it that neo could keep", *imported.left_out)))

@@ -13,6 +13,6 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--for", dest="for_s", metavar="TIME", type=positive_s, help="resume by itself after (10min)")
 
 
-ABOUT: Final = "Let neod observe and report, and change nothing. Leases are still renewed."
+ABOUT: Final = "Let neod observe and report, and change nothing. Leases are still renewed, and their addresses stay."
 
 COMMAND: Final = verb_command(ModeVerbs.pause, view, ABOUT, _arguments)

@@ -41,7 +41,8 @@ class ModeVerbs(Protocol):
     async def pause(self, for_s: PositiveSeconds | None = None) -> ModeReply:
         """Observe and report, change nothing.
 
-        A pass that runs is finished first. Resumes by itself after *for_s*.
+        A pass that runs is finished first. Leases are renewed, and the kernel keeps their addresses as long as they
+        are. Resumes by itself after *for_s*, and with a restart of neod.
         """
         ...
 

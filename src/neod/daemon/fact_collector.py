@@ -34,7 +34,8 @@ class FactCollector:
         """Work for *intents*; return the keys whose desired spec changed by that."""
         self._tables = {path.table: path.name for path in intents.of(PathInfo)}
         self._leased = frozenset(client.link for client in intents.of(DhcpClient))
-        self._parents = frozenset(path.parent for path in intents.of(PathInfo) if path.parent)
+        needs = (need for fragment in intents.fragments for need in fragment.needs)
+        self._parents = frozenset(need.name for need in needs if need.kind == "nic")
         self._follower.want(followed_links(intents))
         return self._requested(self._state.desired.replace(intents.fragments, self.known))
 

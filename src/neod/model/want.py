@@ -74,3 +74,7 @@ class Fragment:
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
         """Return what is still missing, for people: ``a lease for neo3``."""
         return ()
+
+    def remarks(self, facts: Facts) -> tuple[str, ...]:
+        """Return what the file says and has no effect as things are, with the reason, for people."""
+        return ()

@@ -60,6 +60,11 @@ class DesiredState:
         """Return which facts each incomplete fragment waits for, by the fragment's name."""
         return {} if self.suspended else dict(self._missing)
 
+    def remarks(self, facts: Facts) -> Iterable[str]:
+        """Return what the file says and has no effect, as *facts* are; what several fragments say, once."""
+        found = (text for fragment in self._fragments.values() for text in fragment.remarks(facts))
+        return dict.fromkeys(found)
+
     def is_required(self, key: Key) -> bool:
         """Whether something that the file asks for requires *key*."""
         return bool(self._dependents.get(key))

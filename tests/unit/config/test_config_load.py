@@ -171,6 +171,20 @@ def test_sysctls_are_known_by_their_path_whichever_way_they_are_written(read):
     }
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        '"net.ipv4.conf.eth0.100.forwarding"',
+        '"net.ipv4.conf.eth0/100.forwarding"',
+        '"net/ipv4/conf/eth0.100/forwarding"',
+        "net.ipv4.conf.eth0.100.forwarding",
+        'net.ipv4.conf."eth0.100".forwarding',
+    ],
+)
+def test_an_interface_whose_name_has_dots_has_its_sysctls_in_every_spelling(read, key):
+    assert sysctls(read(f"[sysctl]\n{key} = 1\n")) == {"net/ipv4/conf/eth0.100/forwarding": "1"}
+
+
 def test_a_sysctl_points_to_its_line(read):
     (found,) = [one for one in read(SAMPLE).fragments if isinstance(one, SysctlFragment)]
     lines = {path: origin.line for path, _, origin in found.values}

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
+from neod.features.links.compile import LinkFragment
 from neod.features.mac import derived_mac
 from neod.features.macvlans.compile import MacvlanFragment, ParentFragment
 from neod.features.macvlans.host import HostFragment
@@ -82,10 +83,23 @@ def test_without_a_machine_id_there_is_no_link_for_all_hosts_would_have_the_same
     assert MACVLAN.waits_for(facts) == ("a machine id, for the MAC; see machine-id(5)",)
 
 
-def test_the_mtu_is_the_parents_unless_the_file_says_otherwise():
-    facts = {FactKey("host"): Host("0123456789abcdef"), FactKey("nic", MACVLAN.parent): Nic(MACVLAN.parent, 9000)}
-    assert compiled(MACVLAN, facts)[LinkKey("", "neo3")].mtu == 9000
-    assert compiled(replace(MACVLAN, mtu=1400), facts)[LinkKey("", "neo3")].mtu == 1400
+VLAN = LinkFragment("vlan3", "vlan", "ens3", (("id", "3"), ("protocol", "802.1q")), (), "", None, ORIGIN)
+
+
+@pytest.mark.parametrize("fragment", [MACVLAN, VLAN], ids=["macvlan", "vlan"])
+@pytest.mark.parametrize(
+    ("parent", "file", "mtu"),
+    [(9000, None, 9000), (9000, 1400, 1400), (1400, 9000, 1400), (1400, 1400, 1400), (None, 1400, 1400)],
+)
+def test_the_mtu_is_the_smaller_of_the_parents_and_the_files(fragment, parent, file, mtu):
+    facts = {FactKey("host"): Host("0123456789abcdef")}
+    if parent is not None:
+        facts[FactKey("nic", "ens3")] = Nic("ens3", parent)
+    assert FactKey("nic", "ens3") in fragment.needs
+    fragment = replace(fragment, mtu=file)
+    assert compiled(fragment, facts)[LinkKey("", fragment.link)].mtu == mtu
+    told = (f"line 3 [macvlans.neo]: mtu = {file} is more than ens3 has, so its {parent} is used",)
+    assert fragment.remarks(facts) == (told if file and parent and file > parent else ())
 
 
 def test_a_mac_of_the_file_needs_no_machine_id():

@@ -11,7 +11,7 @@ from neod.features.parts import NatPart, OwnAddress
 from neod.features.table import Table
 from neod.features.validation import network
 from neod.features.validation.context import Context
-from neod.features.validation.fields import GroupName, LinkName, Section, Validator, one_of
+from neod.features.validation.fields import GroupName, LinkName, Section, Truth, Validator, one_of
 from neod.features.validation.text import Path, natural_sort_key, show
 from neod.model.nat import Dnat, Ip, ports_text
 
@@ -65,6 +65,7 @@ class Forward(Section):
     ] = "masquerade"
     hairpin: Annotated[
         bool,
+        Truth,
         Field(
             description="Whether connections that this host itself makes to its own addresses are handed on, too.",
             examples=[True],

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from neod.features import link_mtu
 from neod.features.mac import derived_mac
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.port import PortKey, PortSpec
@@ -27,7 +28,7 @@ class LinkFragment(Fragment):
     options: tuple[tuple[str, str], ...]  # see ``neod.kinds.link_options``
     ports: tuple[str, ...]
     mac: str  # empty: derived from the machine id
-    mtu: int | None  # bytes; None: the kernel's choice
+    mtu: int | None  # bytes, at most; None: that of the parent, or the kernel's choice
     origin: Origin
 
     @property
@@ -37,13 +38,15 @@ class LinkFragment(Fragment):
 
     @property
     def needs(self) -> tuple[FactKey, ...]:
-        """Return the host, for a derived MAC."""
-        return () if self.mac else (HOST,)
+        """Return the host, for a derived MAC, and the NIC below, for its MTU."""
+        host = () if self.mac else (HOST,)
+        return (*host, FactKey("nic", self.parent)) if self.parent else host
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the link and what is a port of it; nothing before its MAC is known."""
         if mac := self._mac(facts):
-            spec = LinkSpec(self.kind, self.link, self.parent or None, None, mac, self.mtu, options=self.options)
+            mtu = link_mtu.lowest(self.mtu, self.parent, facts)
+            spec = LinkSpec(self.kind, self.link, self.parent or None, None, mac, mtu, options=self.options)
             yield Want(LinkKey("", self.link), spec, self.origin)
             for port in self.ports:
                 yield Want(PortKey("", port), PortSpec(self.link), self.origin)
@@ -51,6 +54,10 @@ class LinkFragment(Fragment):
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
         """Return the machine id, where it is missing."""
         return () if self._mac(facts) else ("a machine id, for the MAC; see machine-id(5)",)
+
+    def remarks(self, facts: Facts) -> tuple[str, ...]:
+        """Return that the MTU of the file is too large, where it is."""
+        return link_mtu.remark(self.mtu, self.parent, facts, self.origin)
 
     def _mac(self, facts: Facts) -> str:
         host = facts.get(HOST)

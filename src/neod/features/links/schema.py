@@ -12,7 +12,16 @@ from neod.features.parts import PathInfo
 from neod.features.table import Table
 from neod.features.validation.checks import InvalidValue, each, first_twice, link_name
 from neod.features.validation.context import Context
-from neod.features.validation.fields import LINK_PATTERN, LinkName, MacOrAuto, Section, Validator, integer, one_of
+from neod.features.validation.fields import (
+    LINK_PATTERN,
+    LinkName,
+    MacOrAuto,
+    Section,
+    Truth,
+    Validator,
+    integer,
+    one_of,
+)
 from neod.features.validation.text import Path, any_of, path_text, show
 
 KINDS: Final = ("vlan", "bond", "bridge", "dummy")
@@ -93,9 +102,11 @@ class Link(Section):
         ),
     ] = "active-backup"
     stp: Annotated[
-        bool, Field(description="bridge: whether it speaks the spanning tree protocol.", examples=[True])
+        bool, Truth, Field(description="bridge: whether it speaks the spanning tree protocol.", examples=[True])
     ] = False
-    vlan_filtering: Annotated[bool, Field(description="bridge: whether it keeps VLANs apart.", examples=[True])] = False
+    vlan_filtering: Annotated[
+        bool, Truth, Field(description="bridge: whether it keeps VLANs apart.", examples=[True])
+    ] = False
     mac: Annotated[
         str,
         MacOrAuto,
@@ -107,7 +118,11 @@ class Link(Section):
     mtu: Annotated[
         int | None,
         integer(576, 65535),
-        Field(description="MTU in bytes. Absent: the kernel's choice, for a vlan that of the NIC.", examples=[1500]),
+        Field(
+            description="MTU in bytes. Absent: the kernel's choice. Of a vlan: at most that of the NIC, and that if "
+            "absent.",
+            examples=[1500],
+        ),
     ] = None
 
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from neod.features import link_mtu
 from neod.features.mac import derived_mac
 from neod.features.path import PROMOTE
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
-from neod.model.facts import Host, Nic
+from neod.model.facts import Host
 from neod.model.want import HOST, FactKey, Facts, Fragment, Origin, Want
 
 ONE_SEGMENT: Final = {
@@ -47,7 +48,7 @@ class MacvlanFragment(Fragment):
     parent: str
     mode: str
     mac: str  # empty: derived from the machine id
-    mtu: int | None  # bytes; None: that of the parent
+    mtu: int | None  # bytes, at most; None: that of the parent
     origin: Origin
 
     @property
@@ -60,8 +61,7 @@ class MacvlanFragment(Fragment):
         machine_id = "" if self.mac else _machine_id(facts)
         if self.mac or machine_id:
             mac = self.mac or derived_mac(machine_id, self.link)
-            nic = facts.get(FactKey("nic", self.parent))
-            mtu = self.mtu or (nic.mtu if isinstance(nic, Nic) else None)
+            mtu = link_mtu.lowest(self.mtu, self.parent, facts)
             spec = LinkSpec("macvlan", self.link, self.parent, self.mode, mac, mtu)
             yield Want(LinkKey("", self.link), spec, self.origin)
             yield from conf(self.link, MACVLAN_SYSCTLS, self.origin)
@@ -69,6 +69,10 @@ class MacvlanFragment(Fragment):
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
         """Return the machine id, where it is missing."""
         return () if self.mac or _machine_id(facts) else ("a machine id, for the MAC; see machine-id(5)",)
+
+    def remarks(self, facts: Facts) -> tuple[str, ...]:
+        """Return that the MTU of the file is too large, where it is."""
+        return link_mtu.remark(self.mtu, self.parent, facts, self.origin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,8 @@ class Shared(Section):
         int | None,
         integer(576, 65535),
         Field(
-            description="MTU in bytes. Absent: that of the parent, which is also the largest the kernel allows.",
+            description="MTU in bytes. Absent: that of the parent, which is also the largest: the smaller of the "
+            "two is used.",
             examples=[1400],
         ),
     ] = None

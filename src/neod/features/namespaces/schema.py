@@ -18,7 +18,7 @@ from neod.features.table import Table
 from neod.features.validation import network
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
-from neod.features.validation.fields import LinkName, Mptcp, Section, Validator, one_of
+from neod.features.validation.fields import LinkName, Mptcp, Section, Truth, Validator, one_of
 from neod.features.validation.sysctl import proc_path, proc_value
 from neod.features.validation.text import Path, natural_sort_key, path_text
 from neod.model.nat import Dnat, Ip, NatRule, Net, SnatFrom, ports_text
@@ -56,6 +56,7 @@ class Namespace(Section):
     ] = ()
     masquerade: Annotated[
         bool,
+        Truth,
         Field(description="Whether what comes from inside leaves with the uplink's address.", examples=[True]),
     ] = True
     relay_addresses: Annotated[

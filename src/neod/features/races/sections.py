@@ -8,8 +8,8 @@ from typing import Annotated, Final, NamedTuple
 from pydantic import Field
 
 from neod.features.validation import checks
-from neod.features.validation.checks import EnvText, InvalidValue
-from neod.features.validation.fields import Section, Validator, duration_s, integer, text
+from neod.features.validation.checks import InvalidValue
+from neod.features.validation.fields import Section, Truth, Validator, duration_s, integer, text
 from neod.features.validation.text import show
 
 RACE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
@@ -141,15 +141,6 @@ def _source(value: object) -> str:
     return str(found)
 
 
-def truth(value: object) -> bool:
-    """Return true or false."""
-    if isinstance(value, EnvText) and value.lower() in ("true", "false", "1", "0"):
-        return value.lower() in ("true", "1")
-    if not isinstance(value, bool):
-        raise InvalidValue(f"{show(value)} is not true or false")
-    return value
-
-
 def _netns(name: str) -> str:
     if not NETNS.fullmatch(name):
         raise InvalidValue(f"{show(name)} is not the name of a network namespace", "name one that `ip netns` lists")
@@ -173,7 +164,6 @@ def _off_or_s(low: float, high: float) -> Validator:
     return Validator(off_or_s(low, high), duration_s(low, high).schema)
 
 
-Truth: Final = Validator(truth, {"type": "boolean"})
 Upstreams: Final = Validator(upstreams, {"type": "array", "items": ENDPOINT_SCHEMA, "minItems": 1})
 Sources: Final = Validator(
     sources,

@@ -52,6 +52,11 @@ class InvalidValue(ValueError):
         self.index = index  # of the invalid element, where the value is a list
 
 
+TRUTH_IN_THE_ENVIRONMENT: Final = {
+    "true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False,
+}  # fmt: skip
+
+
 class EnvText(str):
     """A text out of an environment variable, where numbers and truth are text too."""
 
@@ -78,6 +83,15 @@ def integer(low: int, high: int) -> Callable[[object], int]:
         return value
 
     return check
+
+
+def truth(value: object) -> bool:
+    """Return true or false; a text is neither, but in the environment, where everything is one."""
+    if isinstance(value, EnvText) and (found := TRUTH_IN_THE_ENVIRONMENT.get(value.lower())) is not None:
+        return found
+    if not isinstance(value, bool):
+        raise InvalidValue(f"{show(value)} is not true or false")
+    return value
 
 
 def table(value: object) -> int:

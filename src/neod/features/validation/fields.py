@@ -38,13 +38,13 @@ class Section(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Require one ``Validator`` of each key that is not a bool or a table.
+        """Require one ``Validator`` of each key that is not a table.
 
         pydantic ignores metadata that it does not know, an ``Annotated`` for
         one, and of two validators it would call only the last.
         """
         for name, key in cls.model_fields.items():
-            optional = key.annotation is bool or get_origin(key.annotation) is dict
+            optional = get_origin(key.annotation) is dict
             if [type(one) for one in key.metadata] != [Validator] and (key.metadata or not optional):
                 raise TypeError(f"{cls.__name__}.{name}: wants one Validator, and has {key.metadata}")
 
@@ -87,4 +87,5 @@ Macs = Validator(checks.macs, {"type": "array", "items": {"type": "string", "pat
 MacOrAuto = Validator(checks.mac_or_auto, {"anyOf": [{"const": "auto"}, {"type": "string", "pattern": MAC_PATTERN}]})
 Numbers = Validator(checks.numbers, {"type": "string", "pattern": r"^\s*[0-9]+(\s*[-,]\s*[0-9]+)*\s*$"})
 Listen = Validator(checks.listen, {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"})
+Truth = Validator(checks.truth, {"type": "boolean"})
 Mptcp = Validator(checks.mptcp_flags, FLAGS_SCHEMA)

@@ -8,26 +8,32 @@ from neod.features.validation.text import show
 
 PART: Final = re.compile(r"[A-Za-z0-9_.:@-]+")
 LONGEST_VALUE: Final = 1024
+OF_INTERFACES: Final = ("conf", "neigh")
+"""Below net/FAMILY: these have a directory for each interface."""
 
 
 def proc_path(key: str) -> str:
     """Return the path of a sysctl below /proc/sys.
 
     The first separator counts: after a slash, dots are dots; after a dot,
-    dots are slashes and slashes dots, for interface names that have dots.
+    dots are slashes and slashes dots, for interface names that have dots. A
+    dot of such a name may also be written as one: only one sysctl deep are
+    those of an interface, and no interface has a slash in its name.
 
-    Source: sysctl.d(5).
+    Source: sysctl.d(5); net/ipv4/devinet.c, __devinet_sysctl_register.
     """
     dotted = re.search(r"[./]", key)
     path = key.translate(str.maketrans("./", "/.")) if dotted and dotted[0] == "." else key
     parts = path.split("/")
+    if len(parts) > 5 and parts[2] in OF_INTERFACES:
+        parts[3:-1] = [".".join(parts[3:-1])]
     if not all(PART.fullmatch(part) and part not in (".", "..") for part in parts):
         raise InvalidValue(f"{show(key)} is not the name of a sysctl", 'write e.g. "net.ipv4.ip_forward" = 1')
     if parts[0] != "net" or len(parts) < 3:
         raise InvalidValue(
             f"{show(key)} is not below net", "neo sets sysctls of the network alone, e.g. net.ipv4.ip_forward"
         )
-    return path
+    return "/".join(parts)
 
 
 def proc_value(value: object) -> str:

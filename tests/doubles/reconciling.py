@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from tests.doubles.builders import Pair
 
 from neod.model.change import Report
+from neod.model.key import Key
 from neod.model.ports import Clock
 from neod.model.want import FactKey, Facts, Origin, Want
-from neod.reconcile.ports import Drivers, NoFacts
+from neod.reconcile.ports import Drivers
 from neod.reconcile.queue import HintQueue, Hints
 from neod.reconcile.reconciler import Reconciler
 from neod.reconcile.state import HostState
@@ -29,6 +30,18 @@ class Pairs:
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
         """Return nothing: no fact is needed."""
         return ()
+
+
+class NoFacts:
+    """No facts: every orphan goes."""
+
+    async def refresh(self) -> Iterable[Key]:
+        """Return no keys."""
+        return ()
+
+    def guards(self, key: Key) -> bool:
+        """Return False."""
+        return False
 
 
 class Reconciling:

@@ -15,9 +15,8 @@ from neod.features.intents import Intents, gather
 from neod.features.parts import Interim
 from neod.features.validation.context import Context
 from neod.features.validation.text import Path, did_you_mean, show
-from neod.kinds.sysctl import SysctlSpec
 from neod.model.errors import ConfigError
-from neod.model.want import Origin, Want
+from neod.model.want import Origin
 
 __all__ = ["json_schema", "load"]
 
@@ -95,7 +94,8 @@ def _compiled(context: Context) -> Intents:
     for pair in () if context.problems else contradictions(intents.fragments):  # those that no table checks itself
         here, there = sorted(pair, key=lambda want: _blame(want.origin))
         line = f" (line {there.origin.line})" if there.origin.line else ""
-        problem = f"{here.key} would be {_value(here)} here, and {_value(there)} for {there.origin.path}{line}"
+        would_be, is_for = show(str(here.spec)), show(str(there.spec))
+        problem = f"{here.key} would be {would_be} here, and {is_for} for {there.origin.path}{line}"
         context.problem_at(here.origin, problem, "leave it out here")
     return intents
 
@@ -103,7 +103,3 @@ def _compiled(context: Context) -> Intents:
 def _blame(origin: Origin) -> tuple[bool, int]:
     """Sort first what is easier to leave out: a line of [sysctl], then what comes later in the file."""
     return not origin.path.startswith("sysctl."), -origin.line
-
-
-def _value(want: Want) -> str:
-    return show(want.spec.value) if isinstance(want.spec, SysctlSpec) else str(want.spec)

@@ -72,7 +72,7 @@ class FactCollector:
     def _nics(self, links: Iterable[str]) -> dict[FactKey, Nic]:
         """Return the facts about NICs that are new."""
         seen = {link: self._state.observed.get(LinkKey("", link)) for link in links}
-        mtus = {link: one.spec.mtu for link, one in seen.items() if one and one.spec.driver != "macvlan"}
+        mtus = {link: one.spec.mtu for link, one in seen.items() if one and one.spec.may_be_parent}
         found = {FactKey("nic", link): Nic(link, mtu) for link, mtu in mtus.items() if mtu}
         return {key: nic for key, nic in found.items() if self.known.get(key) != nic}
 

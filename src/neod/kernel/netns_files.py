@@ -23,6 +23,7 @@ from neod.model.errors import KernelError
 from neod.model.marks import LINK_GROUP
 from neod.model.ports import NetnsSeen
 from neod.netlink.attributes import attr_u32, attrs, u32
+from neod.netlink.libc import check, libc
 from neod.netlink.netns import NAMED, OWN, in_new_netns, opener_in
 from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, RTM_NEWLINK
 
@@ -32,19 +33,11 @@ IFLA_GROUP: Final = 27
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 LOOPBACK_INDEX: Final = 1
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 Identity = tuple[int, int]
 
 
-def _check(result: int) -> None:
-    if result != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-
-
 def _mount(source: Path, target: Path, flags: int) -> None:
-    _check(_libc.mount(os.fsencode(source), os.fsencode(target), b"none", ctypes.c_ulong(flags), None))
+    check("mount", libc.mount(os.fsencode(source), os.fsencode(target), b"none", ctypes.c_ulong(flags), None))
 
 
 def _is_in_use(link: memoryview) -> bool:
@@ -189,7 +182,7 @@ class NamedNamespaces:
 
     @staticmethod
     def _remove(path: Path) -> None:
-        _check(_libc.umount2(os.fsencode(path), MNT_DETACH))
+        check("umount2", libc.umount2(os.fsencode(path), MNT_DETACH))
         path.unlink(missing_ok=True)
 
     def open(self, name: str) -> int:

@@ -61,7 +61,7 @@ def slack(granted_s: float) -> float:
 
 
 class AddressKind(Kind[AddressKey, AddressSpec]):
-    """The pure half."""
+    """Addresses; one with another lifetime is replaced in place."""
 
     name: ClassVar[str] = "address"
     groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR)

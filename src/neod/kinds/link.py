@@ -47,7 +47,7 @@ ONE_BY_ONE: Final = 48
 
 
 class LinkKind(Kind[LinkKey, LinkSpec]):
-    """The pure half."""
+    """Links by name: a different parent or driver is a re-creation, anything else a change in place."""
 
     name: ClassVar[str] = "link"
     groups: ClassVar[tuple[int, ...]] = (RTNLGRP_LINK,)

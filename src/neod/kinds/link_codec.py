@@ -45,6 +45,11 @@ class LinkSpec:
     peer: LinkKey | None = None  # veth: the other end; of one that is observed, only its namespace is known
     options: Options = ()  # of a kind in ``link_options``; observed of our own links alone
 
+    @property
+    def may_be_parent(self) -> bool:
+        """Whether macvlans can be put on it: on any link but a macvlan."""
+        return self.driver != "macvlan"
+
 
 def missing(have: LinkSpec, want: LinkSpec) -> Options:
     """Return the options that *have* lacks."""

@@ -75,7 +75,7 @@ class EndpointSpec:
 
 
 class EndpointKind(Kind[EndpointKey, EndpointSpec]):
-    """The pure half."""
+    """Endpoints by address, under whatever id: the kernel notifies of none, so that they are polled."""
 
     name: ClassVar[str] = "endpoint"
     source: ClassVar[Source | None] = None
@@ -257,7 +257,7 @@ class LimitsSpec:
 
 
 class LimitsKind(Kind[LimitsKey, LimitsSpec]):
-    """The pure half."""
+    """The limits of the kernel's path manager in a namespace: they always exist."""
 
     name: ClassVar[str] = "limits"
     source: ClassVar[Source | None] = None

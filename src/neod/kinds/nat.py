@@ -46,7 +46,7 @@ class NatSpec:
 
 
 class NatKind(Kind[NatKey, NatSpec]):
-    """The pure half."""
+    """The ruleset of a namespace as one object: equal digests are in sync."""
 
     name: ClassVar[str] = "nat"
     source: ClassVar[Source | None] = Source.NFTABLES

@@ -21,7 +21,7 @@ class NetnsSpec:
 
 
 class NetnsKind(Kind[NetnsKey, NetnsSpec]):
-    """The pure half."""
+    """Names below /run/netns, followed by mount events; what a name stands for is polled."""
 
     name: ClassVar[str] = "netns"
     source: ClassVar[Source | None] = Source.MOUNT

@@ -55,7 +55,7 @@ class PortSpec:
 
 
 class PortKind(Kind[PortKey, PortSpec]):
-    """The pure half."""
+    """NICs as ports of the bonds and bridges that neo made."""
 
     name: ClassVar[str] = "port"
     groups: ClassVar[tuple[int, ...]] = (RTNLGRP_LINK,)

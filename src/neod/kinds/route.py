@@ -65,7 +65,7 @@ class RouteSpec:
 
 
 class RouteKind(Kind[RouteKey, RouteSpec]):
-    """The pure half."""
+    """Unicast routes with our protocol; those of others, maybe a million, are not read."""
 
     name: ClassVar[str] = "route"
     groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE)

@@ -47,7 +47,7 @@ class RuleSpec:
 
 
 class RuleKind(Kind[RuleKey, RuleSpec]):
-    """The pure half."""
+    """Rules that select by source alone; each is its key."""
 
     name: ClassVar[str] = "rule"
     groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE)

@@ -46,9 +46,12 @@ class SysctlSpec:
     value: str
     at_least: bool = False
 
+    def __str__(self) -> str:
+        return self.value
+
 
 class SysctlKind(Kind[SysctlKey, SysctlSpec]):
-    """The pure half."""
+    """Values that exist anyway: written over, whoever wrote them, and polled, since only three notify of changes."""
 
     name: ClassVar[str] = "sysctl"
     groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF)

@@ -1,4 +1,4 @@
-"""The contract of a family of kernel objects: a pure half and an effectful half."""
+"""The contract of a family of kernel objects: what neo knows of it (``Kind``, pure), and its effects (``Driver``)."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

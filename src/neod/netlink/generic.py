@@ -9,13 +9,10 @@ Source: pyroute2.netlink.rtnl.ifinfmsg.
 
 import errno
 from collections.abc import Callable, Iterable, Mapping
-from struct import Struct
-from typing import Any, Final
+from typing import Any
 
-HEADER_BYTES: Final = 16
-IFINFO_BYTES: Final = 16
-HEADER: Final = Struct("=IHHII")
-RTM_NEWLINK: Final = 16
+from neod.netlink.message import HEADER, message
+from neod.netlink.rtnetlink import IFINFO, RTM_NEWLINK
 
 
 def link_info(kind: str, data: Mapping[str, int]) -> bytes:
@@ -25,19 +22,19 @@ def link_info(kind: str, data: Mapping[str, int]) -> bytes:
     info: list[tuple[str, Any]] = [("IFLA_INFO_KIND", kind)]
     if data:
         info.append(("IFLA_INFO_DATA", {"attrs": list(data.items())}))
-    message = ifinfmsg()
-    message["attrs"] = [("IFLA_LINKINFO", {"attrs": info})]
-    message.encode()
-    return bytes(message.data[HEADER_BYTES + IFINFO_BYTES :])
+    made = ifinfmsg()
+    made["attrs"] = [("IFLA_LINKINFO", {"attrs": info})]
+    made.encode()
+    return bytes(made.data[HEADER.size + IFINFO.size :])
 
 
 def link_data(payload: memoryview, names: Iterable[str]) -> Mapping[str, int]:
     """Return the attributes *names* of the kind of link that an RTM_NEWLINK payload is about; what is absent is not."""
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-    message = ifinfmsg(HEADER.pack(HEADER_BYTES + len(payload), RTM_NEWLINK, 0, 0, 0) + bytes(payload))
-    message.decode()
-    told = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
+    link = ifinfmsg(message(RTM_NEWLINK, 0, 0, bytes(payload)))
+    link.decode()
+    told = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
     found = {name: told.get_attr(name) for name in names} if told is not None else {}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -7,7 +7,6 @@ system calls instead of a thread, for a program that opens a socket there for
 each connection. Both need CAP_SYS_ADMIN. Knows nothing of neo.
 """
 
-import ctypes
 import errno
 import os
 import socket
@@ -17,6 +16,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Final, TypeVar
 
+from neod.netlink.libc import check, libc
 from neod.netlink.message import NetlinkError
 from neod.netlink.socket import Opener, open_socket
 
@@ -24,14 +24,6 @@ CLONE_NEWNET: Final = 0x40000000
 NAMED: Final = Path("/run/netns")
 OWN: Final = Path("/proc/thread-self/ns/net")
 T = TypeVar("T")
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _check(call: str, result: int) -> None:
-    if result:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{call}: {os.strerror(code)}")
 
 
 def _open(path: Path) -> int:
@@ -41,7 +33,7 @@ def _open(path: Path) -> int:
 def _enter(path: Path) -> None:
     fd = _open(path)
     try:
-        _check("setns", _libc.setns(fd, CLONE_NEWNET))
+        check("setns", libc.setns(fd, CLONE_NEWNET))
     finally:
         os.close(fd)
 
@@ -84,7 +76,7 @@ def in_new_netns(call: Callable[[], T]) -> T:
     """
 
     def run() -> T:
-        _check("unshare", _libc.unshare(CLONE_NEWNET))
+        check("unshare", libc.unshare(CLONE_NEWNET))
         return call()
 
     return in_thread(run)
@@ -127,7 +119,7 @@ class NetnsEntry:
             return call()
         finally:
             try:
-                _check("setns", _libc.setns(self._home, CLONE_NEWNET))
+                check("setns", libc.setns(self._home, CLONE_NEWNET))
             except OSError as error:
                 raise StuckInNetns(f"cannot leave {self._path}") from error
 

@@ -37,15 +37,3 @@ class FactSource(Protocol):
     def guards(self, key: Key) -> bool:
         """Whether an orphan must stay for now, because a fact that is still missing may ask for it."""
         ...
-
-
-class NoFacts:
-    """No facts: every orphan goes."""
-
-    async def refresh(self) -> Iterable[Key]:
-        """Return no keys."""
-        return ()
-
-    def guards(self, key: Key) -> bool:
-        """Return False."""
-        return False

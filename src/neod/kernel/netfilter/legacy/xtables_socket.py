@@ -16,12 +16,11 @@ from neod.kernel.netfilter.legacy.xtables import (
     chains_of,
 )
 from neod.model.ports import LegacyTable
+from neod.netlink.libc import libc
 
 FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 LEVELS: Final = {4: socket.IPPROTO_IP, 6: socket.IPPROTO_IPV6}
 INFO_BYTES: Final = 84
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def open_raw(version: int) -> socket.socket:
@@ -55,7 +54,7 @@ def _getsockopt(sock: socket.socket, level: int, option: int, request: bytes) ->
     """Ask with a request in the buffer that the answer comes in; Python's own getsockopt cannot."""
     buffer = ctypes.create_string_buffer(request, len(request))
     length = ctypes.c_uint32(len(request))
-    if _libc.getsockopt(sock.fileno(), level, option, buffer, ctypes.byref(length)) != 0:
+    if libc.getsockopt(sock.fileno(), level, option, buffer, ctypes.byref(length)) != 0:
         code = ctypes.get_errno()
         raise OSError(code, "it changed while it was read" if code == errno.EAGAIN else os.strerror(code))
     return buffer.raw[: length.value]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from neod.model.change import Actor, Change, Op, Outcome, Plan, Report, Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key
+from neod.model.kind import CheapChangeProbe
 from neod.model.ports import Clock
 from neod.model.status import DriftKind
 from neod.reconcile.apply import apply
@@ -29,6 +30,7 @@ class Reconciler:
 
     def __init__(self, state: HostState, drivers: Drivers, clock: Clock, queue: HintQueue, facts: FactSource) -> None:
         self._state, self._drivers, self._clock, self._facts = state, drivers, clock, facts
+        self._queue = queue
         self._observer = Observer(state, drivers, clock, queue, facts)
         self._turn = asyncio.Lock()
         self.writing = True
@@ -97,6 +99,9 @@ class Reconciler:
             desired, kind_of = other or self._state.desired, self._state.kind_of
             seen = Observed(kind_of)
             for place in list(self._drivers.places()):
+                driver = self._drivers.driver(place)
+                if isinstance(driver, CheapChangeProbe) and driver.maybe_changed():
+                    self._queue.hint_kind(place, "a change that a plan met")  # reading it makes it old to the probe
                 seen.replace(place, await self._observer.read_all(place, desired.of(place)))
             changes = diff({*desired.specs, *seen}, desired.specs, seen, kind_of)
             return order(changes, OrderContext(kind_of, seen.present, desired.dependents_of, desired.specs))

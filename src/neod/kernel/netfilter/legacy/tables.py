@@ -16,7 +16,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
-from neod.kernel.errors import from_os_error, refused
+from neod.kernel.child import AnsweringChild
+from neod.kernel.errors import from_os_error, kernel_call, refused
 from neod.kernel.netfilter.legacy.xtables import Entries, Info
 from neod.kernel.netfilter.legacy.xtables_socket import open_raw, read_chains, read_info
 from neod.model.ports import Clock, LegacyTable
@@ -124,26 +125,28 @@ class LegacyTables:
 
 
 class Writer:
-    """A process that carries out orders, one at a time."""
+    """A process that carries out orders, one at a time. What it said last is in the error when it ends by itself."""
 
     def __init__(self, netns: Path | None) -> None:
         self._enter = ["nsenter", f"--net={netns}"] if netns else []
-        self._process: asyncio.subprocess.Process | None = None
+        self._child: AnsweringChild | None = None
         self._orders = 0
         self._turn = asyncio.Lock()
 
-    async def start(self) -> asyncio.subprocess.Process:
-        """Return the process, made if need be."""
-        if self._process is None or self._process.returncode is not None or self._orders >= MOST_ORDERS:
+    async def start(self) -> AnsweringChild:
+        """Return the process, made if need be.
+
+        Raises:
+            KernelError: there is no program to run, or no room for it.
+        """
+        if self._child is None or self._child.process.poll() is not None or self._orders >= MOST_ORDERS:
             self.end()
             self._orders = 0
             places = "\n".join(place for place in sys.path if place)
-            command = [*self._enter, sys.executable, "-I", "-c", BOOT, places]
-            pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=pipe, stdout=pipe, stderr=null, env=CLEAN
-            )
-        return self._process
+            with kernel_call("start the process that writes iptables rules"):
+                argv = [*self._enter, sys.executable, "-I", "-c", BOOT, places]
+                self._child = await AnsweringChild.start(argv, CLEAN)
+        return self._child
 
     async def ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer to one order.
@@ -152,28 +155,24 @@ class Writer:
             KernelError: there was none.
         """
         async with self._turn:
-            process = await self.start()
-            assert process.stdin is not None
-            assert process.stdout is not None
+            child = await self.start()
             self._orders += 1
             try:
                 async with asyncio.timeout(WORKER_TIMEOUT_S):
-                    process.stdin.write(json.dumps(order).encode() + b"\n")
-                    await process.stdin.drain()
-                    answer: dict[str, Any] = json.loads(await process.stdout.readline())
+                    answer: dict[str, Any] = json.loads(await child.asked(json.dumps(order).encode()))
                     return answer
             except TimeoutError as error:
                 self.end()
                 raise refused("iptables", errno.ETIMEDOUT, f"no answer within {WORKER_TIMEOUT_S:g} s") from error
             except (OSError, ValueError) as error:
-                self.end()
-                raise refused("iptables", errno.EAGAIN, "the process that writes the rules ended") from error
+                self._child = None
+                raise refused("iptables", errno.EAGAIN, f"the process that writes the rules {child.end()}") from error
 
     def end(self) -> None:
         """End the process."""
-        if self._process is not None:
-            self._process._transport.close()  # type: ignore[attr-defined]  # nothing public closes its pipes at once
-        self._process = None
+        if self._child is not None:
+            self._child.end()
+        self._child = None
 
 
 def _opened(name: str) -> FileIO | None:

@@ -22,10 +22,12 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from neod.kernel.netfilter.legacy.libraries import find_library, missing_text
 from neod.kernel.netfilter.legacy.xtables import Entries
 from neod.kernel.netfilter.legacy.xtables_socket import open_raw, read_chains, read_info
 from neod.model.ports import LegacyRule
@@ -41,24 +43,19 @@ NO_TABLES: Final = property(lambda _: [])
 """Where python-iptables looks whether a target is a chain; left alone, it makes every table there is."""
 
 
-def find_library(name: str) -> str | None:
-    """Return the file name of a library; ctypes' own search runs ldconfig, gcc and ld, for half a second."""
-    for number in range(16):
-        candidate = f"lib{name.removeprefix('lib')}.so.{number}"
-        try:
-            ctypes.CDLL(candidate)
-        except OSError:
-            continue
-        return candidate
-    return None
-
-
 @cache
 def library() -> Any:
-    """Return python-iptables, imported without running ldconfig and compilers."""
+    """Return python-iptables, imported without running ldconfig and compilers.
+
+    Raises:
+        Refused: it cannot be loaded.
+    """
     ctypes.util.find_library = find_library
     sys.modules["distutils"] = None  # type: ignore[assignment]  # it does without, and faster
-    iptc: Any = import_module("iptc")
+    try:
+        iptc: Any = import_module("iptc")
+    except Exception as error:  # it raises a plain one
+        raise Refused("load", errno.ENOPKG, missing_text() or f"python-iptables cannot be loaded: {error}") from error
     iptc.Rule.tables = iptc.Rule6.tables = NO_TABLES
     iptc.xtables.xtables._option_lookup = _option
     return iptc
@@ -323,10 +320,14 @@ def main() -> None:
     """Carry out orders until there are no more."""
     out = os.dup(1)
     os.dup2(2, 1)
-    library()
+    with suppress(Refused):  # the first order is answered with it
+        library()
     compiled = Compiled()
     for line in sys.stdin:
-        os.write(out, json.dumps(answer(json.loads(line), compiled)).encode() + b"\n")
+        answered = answer(json.loads(line), compiled)
+        os.write(out, json.dumps(answered).encode() + b"\n")
+        if answered["errno"] == errno.ENOPKG:
+            break  # the next process looks again
 
 
 if __name__ == "__main__":

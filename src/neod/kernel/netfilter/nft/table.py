@@ -8,6 +8,7 @@ import asyncio
 import errno
 import json
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -120,29 +121,21 @@ class NftTable:
             self._tables = generation, tables, drops
         return self._tables
 
-    async def _nft(self, words: Sequence[str], commands: str | None = None) -> bytes:
-        argv = [*self._enter, "nft", *words]
+    async def _nft(self, words: Sequence[str], commands: str = "") -> bytes:
+        argv, limit_s = [*self._enter, "nft", *words], NFT_TIMEOUT_S
+
+        def run() -> "subprocess.CompletedProcess[bytes]":
+            return subprocess.run(argv, input=commands.encode(), capture_output=True, timeout=limit_s, check=False)
+
         try:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.PIPE if commands is not None else asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
+            done = await asyncio.to_thread(run)  # see ``neod.kernel.child`` for why not asyncio's own
+        except subprocess.TimeoutExpired as error:
+            raise refused("nft", errno.ETIMEDOUT, f"no answer within {NFT_TIMEOUT_S:g} s") from error
         except OSError as error:
             raise refused(f"run {argv[0]}", error.errno or errno.EIO) from error
-        try:
-            async with asyncio.timeout(NFT_TIMEOUT_S):
-                out, err = await process.communicate(commands.encode() if commands is not None else None)
-        except TimeoutError as error:
-            raise refused("nft", errno.ETIMEDOUT, f"no answer within {NFT_TIMEOUT_S:g} s") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            raise refused("nft " + " ".join(words), errno.EAGAIN, _first_line(err))
-        return out
+        if done.returncode:
+            raise refused("nft " + " ".join(words), errno.EAGAIN, _first_line(done.stderr))
+        return done.stdout
 
 
 def _emptying(listing: Sequence[Mapping[str, Any]] | None) -> str:

@@ -15,7 +15,7 @@ it; with different specs the file is refused.
 1. A ``Section`` for what may stand in the table. Each key has a type, one
    ``Validator`` of ``validation.fields``, a description and an example. A
    section too long for it stands in ``sections.py`` beside it.
-2. ``contribute(section, context)``, which yields the fragments and values that
+2. ``contribute(section, context)``, optional, which yields the fragments and values that
    the table asks for. An error that no single value shows is reported with
    ``context.problem(path, problem, hint)`` and does not stop it, so that all
    errors come out at once.

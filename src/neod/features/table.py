@@ -8,8 +8,8 @@ from neod.features.intents import Intents
 from neod.features.validation.context import Context
 
 
-def nothing_more(intents: Intents, context: Context) -> Iterable[object]:
-    """Return no further contributions."""
+def nothing(given: object, context: Context) -> Iterable[object]:
+    """Contribute nothing."""
     return ()
 
 
@@ -21,10 +21,10 @@ class Table:
     section: Any
     """A ``Section``, or ``dict[name type, Section]`` for tables with a name: ``[uplinks.ens3]``."""
 
-    contribute: Callable[[Any, Context], Iterable[object]]
+    contribute: Callable[[Any, Context], Iterable[object]] = nothing
     """(section, context) -> its fragments and values."""
 
-    finalize: Callable[[Intents, Context], Iterable[object]] = nothing_more
+    finalize: Callable[[Intents, Context], Iterable[object]] = nothing
     """(the contributions of all tables, context) -> what follows from more than one table.
 
     It is called where the table is absent, too.

@@ -59,7 +59,7 @@ def run(work, *events):
     async def go():
         manager = work
         task = asyncio.create_task(manager.run())
-        for _ in range(5):  # the census comes first
+        for _ in range(5):  # the dump of connections comes first
             await asyncio.sleep(0)
         for event in events:
             manager.take(event)

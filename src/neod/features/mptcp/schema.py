@@ -127,7 +127,7 @@ DEFAULT: Final = Mptcp()
 
 
 def contribute(section: Mptcp, context: Context) -> tuple[()]:
-    """Return nothing: what the table means depends on the addresses of the others."""
+    """Warn of what does not count; what the table means depends on the addresses of the others."""
     neod_only = {
         "exclude": section.exclude,
         "max_subflows": section.max_subflows,

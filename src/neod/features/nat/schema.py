@@ -33,11 +33,6 @@ class Nat(Section):
     ] = "auto"
 
 
-def contribute(section: Nat, context: Context) -> tuple[()]:
-    """Return nothing: other tables say what is translated."""
-    return ()
-
-
 def finalize(intents: Intents, context: Context) -> Iterator[NatFragment]:
     """Yield one fragment for each namespace with NAT; report what does not fit together."""
     section: Nat = context.sections.get("nat", Nat())
@@ -86,6 +81,5 @@ def overlaps(
 TABLE: Final = Table(
     about="Address translation, which [forwards] and [namespaces] ask for: who keeps the rules.",
     section=Nat,
-    contribute=contribute,
     finalize=finalize,
 )

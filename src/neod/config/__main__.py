@@ -82,3 +82,4 @@ def main(arguments: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    os._exit(0)  # the answer is out; taking the interpreter down would take another tenth of the time

@@ -33,7 +33,8 @@ BOOT: Final = (
     "import sys, runpy; sys.path[:] = sys.argv.pop(1).splitlines(); "
     "runpy.run_module('neod.config', run_name='__main__', alter_sys=True)"
 )
-"""The child is isolated (-I) from PYTHON* and the working directory, and imports from where we import."""
+"""The child is isolated (-I) from PYTHON* and the working directory, and imports from where we import; it need not
+look for the site (-S)."""
 
 
 def spawn(path: str, environ: Mapping[str, str] | None = None, answer: str = "intents") -> Child:
@@ -45,7 +46,7 @@ def spawn(path: str, environ: Mapping[str, str] | None = None, answer: str = "in
     places = "\n".join(place for place in sys.path if place)
     try:
         return subprocess.Popen(
-            [sys.executable, "-I", "-c", BOOT, places, answer, path],
+            [sys.executable, "-I", "-S", "-c", BOOT, places, answer, path],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -14,7 +14,6 @@ from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
 from neod.daemon.controller import Controller
 from neod.daemon.dhcp_binding import DhcpBinding
-from neod.daemon.doctor.examine import examine
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
 from neod.daemon.listener import EventListener
@@ -40,6 +39,8 @@ from neod.reconcile.state import HostState
 
 if TYPE_CHECKING:
     from neod.control.server import ControlServer
+    from neod.control.verbs.doctor import DoctorReply
+    from neod.daemon.doctor.context import ProbeContext
 
 
 SWITCH_S: Final = 0.0005
@@ -93,7 +94,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
     config.start_with(loaded)
     controller.adopt(loaded.intents, "start")
     metrics_server = MetricsServer(asyncio.get_running_loop(), partial(metrics_page, controller, config), log)
-    control = DaemonControl(controller, config, partial(examine, namespaces.main.ports), metrics_server)
+    control = DaemonControl(controller, config, partial(_examine, namespaces.main.ports), metrics_server)
     server = partial(bound_server, control, runtime_dir)
     await Supervisor(controller, control, server, metrics_server, config, namespaces, SystemdNotify(), log).run()
 
@@ -114,6 +115,12 @@ def metrics_page(controller: Controller, config: ConfigStore) -> str:
     from neod.daemon.metrics import metrics
 
     return metrics(controller, config)
+
+
+async def _examine(ports: Ports, context: "ProbeContext") -> "DoctorReply":
+    from neod.daemon.doctor.examine import examine  # probes of many things: loaded by who asks
+
+    return await examine(ports, context)
 
 
 def bound_server(control: DaemonControl, runtime_dir: Path) -> "ControlServer":

@@ -23,7 +23,6 @@ from neod.kinds.link_codec import (
     create_request,
     from_wire,
     missing,
-    name_in,
     named,
     with_options,
 )
@@ -36,7 +35,7 @@ from neod.model.marks import DOOMED_GROUP
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr_text, attr_u32, attrs, text
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
-from neod.netlink.rtnetlink import IFINFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK
+from neod.netlink.rtnetlink import IFINFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK, link_name
 
 AF_BRIDGE: Final = 7
 
@@ -105,10 +104,10 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
         reading = from_wire(payload, attrs(payload, IFINFO.size), names)
         name, before, owned = reading.seen.spec.name, names(index), reading.seen.owned
         down = message == RTM_DELLINK or not flags & IFF_UP
-        keys = [LinkKey(netns, one) for one in dict.fromkeys((name, before)) if one is not None]
-        deep, shows = (keys, None) if down else ([], reading.seen)
-        first, *others = (Mention(key, owned, tuple(deep)) for key in keys)
-        return replace(first, shows=shows, same=before == name), *others
+        keys = tuple(LinkKey(netns, one) for one in ((name,) if before in (None, name) else (name, before)))
+        deep, shows = (keys, None) if down else ((), reading.seen)
+        others = (Mention(key, owned, deep) for key in keys[1:])
+        return Mention(keys[0], owned, deep, shows, before == name), *others
 
     def link_of_event(self, message: int, payload: memoryview) -> LinkNews | None:
         """Return index, name and carrier; a link that is gone has none."""
@@ -116,7 +115,7 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
             return None
         _, _, index, flags, _ = IFINFO.unpack_from(payload)
         gone = message == RTM_DELLINK
-        return LinkNews(index, name_in(payload), not gone and bool(flags & IFF_LOWER_UP), gone)
+        return LinkNews(index, link_name(payload), not gone and bool(flags & IFF_LOWER_UP), gone)
 
     def loses_dependents(self, before: Seen[LinkSpec] | None, after: Seen[LinkSpec] | None) -> bool:
         """The kernel drops addresses and routes with a link, and routes when it is set down."""
@@ -263,7 +262,7 @@ class LinkDriver:
         """Learn the new indexes and write the alias: macvlan drops an alias given at creation."""
         if len(created) > ONE_BY_ONE:
             for _, payload in await self._rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS):
-                self._rtnl.learn(IFINFO.unpack_from(payload)[2], name_in(payload))
+                self._rtnl.learn(IFINFO.unpack_from(payload)[2], link_name(payload))
             self._indexes |= {key: index for key in created if (index := self._rtnl.index_of(key.name))}
         else:
             await self.observe(created)

@@ -6,7 +6,6 @@ has options (vlan, bond, bridge) goes through pyroute2, see ``link_options``.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from struct import Struct
 from typing import Final
 
 from neod.kinds import link_options
@@ -23,7 +22,6 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO = 1, 3, 4, 5, 18
 IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK = 20, 27, 29
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_MACVLAN_MODE = 1, 2, 1
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-ATTRIBUTE: Final = Struct("=HH")
 SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
 MODES: Final = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 MODE_NAMES: Final = {number: name for name, number in MODES.items()}
@@ -140,14 +138,6 @@ def with_options(payload: memoryview, reading: Reading) -> Reading:
         return reading
     options = link_options.from_wire(driver, generic.link_data(payload, link_options.attributes(driver)))
     return replace(reading, seen=replace(reading.seen, spec=replace(reading.seen.spec, options=options)))
-
-
-def name_in(payload: memoryview) -> str:
-    """Return a link's name without parsing all of it: the kernel puts it first."""
-    length, type_ = ATTRIBUTE.unpack_from(payload, IFINFO.size)
-    if type_ == IFLA_IFNAME:
-        return text(payload[IFINFO.size + 4 : IFINFO.size + length])
-    return text(attrs(payload, IFINFO.size)[IFLA_IFNAME])
 
 
 def by_key(netns: str, readings: Iterable[Reading]) -> dict[LinkKey, Reading]:

@@ -18,7 +18,7 @@ from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import LINK_GROUP, PORT_ALTNAME
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, text, u32
-from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK
+from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK, link_name
 
 IFLA_IFNAME, IFLA_MASTER, IFLA_GROUP, IFLA_EXT_MASK, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 3, 10, 27, 29, 52, 53
 RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
@@ -81,10 +81,9 @@ class PortKind(Kind[PortKey, PortSpec]):
 
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the NIC. A bridge's own messages about it (AF_BRIDGE) are followed by one of the NIC."""
-        found = attrs(payload, IFINFO.size)
-        if payload[0] == AF_BRIDGE or IFLA_IFNAME not in found:
+        if payload[0] == AF_BRIDGE:
             return ()
-        return (Mention(PortKey(netns, text(found[IFLA_IFNAME])), MARK in bytes(found.get(IFLA_PROP_LIST, b""))),)
+        return (Mention(PortKey(netns, link_name(payload)), MARK in bytes(payload)),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ Source: linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/fib_rules.h.
 from struct import Struct
 from typing import Final
 
+from neod.netlink.attributes import attrs, text
+
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
@@ -26,3 +28,14 @@ IFADDR: Final = Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, sco
 RTMSG: Final = Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 RULEHDR: Final = Struct("=BBBBBBBBI")  # fib_rule_hdr: family, dst_len, src_len, tos, table, -, -, action, flags
 RTGENMSG: Final = Struct("=Bxxx")  # rtgenmsg: family
+
+IFLA_IFNAME: Final = 3
+_ATTRIBUTE: Final = Struct("=HH")
+
+
+def link_name(payload: memoryview) -> str:
+    """Return the name in a link message without parsing all of it: the kernel puts it first."""
+    length, type_ = _ATTRIBUTE.unpack_from(payload, IFINFO.size)
+    if type_ == IFLA_IFNAME:
+        return text(payload[IFINFO.size + 4 : IFINFO.size + length])
+    return text(attrs(payload, IFINFO.size)[IFLA_IFNAME])

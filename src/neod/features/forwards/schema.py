@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from pydantic import Field
-
 from neod.features.forwards.compile import ForwardInfo, ForwardingFragment, forward_rules
 from neod.features.intents import Intents
 from neod.features.parts import NatPart, OwnAddress
 from neod.features.table import Table
 from neod.features.validation import network
 from neod.features.validation.context import Context
-from neod.features.validation.fields import GroupName, LinkName, Section, Truth, Validator, one_of
+from neod.features.validation.fields import GroupName, LinkName, Section, Truth, Validator, one_of, toml_key
 from neod.features.validation.text import Path, natural_sort_key, show
 from neod.model.nat import Dnat, Ip, ports_text
 
@@ -30,47 +28,27 @@ PORTS_SCHEMA: Final = {
 class Forward(Section):
     """Ports that are handed on."""
 
-    protocol: Annotated[
-        str, one_of("tcp", "udp"), Field(description="The protocol of the ports.", examples=["tcp"])
-    ] = "tcp"
-    ports: Annotated[
-        tuple[tuple[int, int], ...],
-        Validator(network.ports, PORTS_SCHEMA),
-        Field(description="Ports and ranges of ports of this host.", examples=[[443, "8000-8010"]]),
-    ]
-    interface: Annotated[
-        str,
-        LinkName,
-        Field(description="The interface that packets must come in by. Absent: any.", examples=["eth0"]),
-    ] = ""
-    to: Annotated[
-        tuple[Ip, int | None],
-        Validator(network.target, {"type": "string"}),
-        Field(
-            description="Where they go: an address, of either family, and a port if it is to be another one. All ports "
-            "go to that one then.",
-            examples=["198.51.100.10", "198.51.100.10:8443", "[2001:db8::10]:443"],
-        ),
-    ]
-    snat: Annotated[
-        Ip | str,
-        Validator(network.source, {"type": "string"}),
-        Field(
-            description="The source that the packets get, so that the answers come back. masquerade: the address of "
-            "the interface they leave by. Or an address of this host. none: theirs stays, and the other host must "
-            "send its answers through here by itself.",
-            examples=["masquerade", "192.0.2.1"],
-            validate_default=True,
-        ),
-    ] = "masquerade"
-    hairpin: Annotated[
-        bool,
-        Truth,
-        Field(
-            description="Whether connections that this host itself makes to its own addresses are handed on, too.",
-            examples=[True],
-        ),
-    ] = False
+    protocol: str = toml_key("tcp", one_of("tcp", "udp"), "tcp").says("The protocol of the ports.")
+    ports: tuple[tuple[int, int], ...] = toml_key(..., Validator(network.ports, PORTS_SCHEMA), [443, "8000-8010"]).says(
+        "Ports and ranges of ports of this host."
+    )
+    interface: str = toml_key("", LinkName, "eth0").says("The interface that packets must come in by. Absent: any.")
+    to: tuple[Ip, int | None] = toml_key(
+        ..., Validator(network.target, {"type": "string"}), "198.51.100.10", "198.51.100.10:8443", "[2001:db8::10]:443"
+    ).says(
+        "Where they go: an address, of either family, and a port if it is to be another one. All ports go to that one "
+        "then."
+    )
+    snat: Ip | str = toml_key(
+        "masquerade", Validator(network.source, {"type": "string"}), "masquerade", "192.0.2.1", validate_default=True
+    ).says(
+        "The source that the packets get, so that the answers come back. masquerade: the address of the interface they "
+        "leave by. Or an address of this host. none: theirs stays, and the other host must send its answers through "
+        "here by itself."
+    )
+    hairpin: bool = toml_key(False, Truth, True).says(
+        "Whether connections that this host itself makes to its own addresses are handed on, too."
+    )
 
 
 def contribute(section: dict[str, Forward], context: Context) -> Iterator[object]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.config import JsonDict
 
 from neod.features.intents import Intents
@@ -21,6 +21,7 @@ from neod.features.validation.fields import (
     Validator,
     integer,
     one_of,
+    toml_key,
 )
 from neod.features.validation.text import Path, any_of, path_text, show
 
@@ -62,68 +63,32 @@ class Link(Section):
 
     model_config = ConfigDict(json_schema_extra={"allOf": [VLAN_SCHEMA]})
 
-    kind: Annotated[
-        str,
-        one_of(*KINDS),
-        Field(
-            description="What it is. vlan: a tagged network on a NIC. bond: several NICs as one. bridge: a switch. "
-            "dummy: a link that leads nowhere.",
-            examples=["vlan"],
-        ),
-    ]
-    parent: Annotated[
-        str, LinkName, Field(description="vlan: the NIC that it is on; required with one.", examples=["ens3"])
-    ] = ""
-    id: Annotated[
-        int | None, integer(1, 4094), Field(description="vlan: its number; required with one.", examples=[100])
-    ] = None
-    protocol: Annotated[
-        str,
-        one_of("802.1q", "802.1ad"),
-        Field(description="vlan: how frames are tagged. 802.1ad: the outer tag of two.", examples=["802.1q"]),
-    ] = "802.1q"
-    ports: Annotated[
-        tuple[str, ...],
-        Validator(_ports, PORTS_SCHEMA),
-        Field(
-            description="bond, bridge: the NICs in it. neod sets them up, and puts them back as they were when they "
-            "are taken out; a NIC that is a port of something else is left there, and shown as a conflict. A bond "
-            "takes a NIC only while it is down: what others configured on it goes.",
-            examples=[["ens4", "ens5"]],
-        ),
-    ] = ()
-    mode: Annotated[
-        str,
-        one_of(*MODES),
-        Field(
-            description="bond: how the NICs share the work. active-backup needs nothing of the switch, 802.3ad (LACP) "
-            "needs a group of ports there.",
-            examples=["802.3ad"],
-        ),
-    ] = "active-backup"
-    stp: Annotated[
-        bool, Truth, Field(description="bridge: whether it speaks the spanning tree protocol.", examples=[True])
-    ] = False
-    vlan_filtering: Annotated[
-        bool, Truth, Field(description="bridge: whether it keeps VLANs apart.", examples=[True])
-    ] = False
-    mac: Annotated[
-        str,
-        MacOrAuto,
-        Field(
-            description="The MAC. auto: locally administered, derived from machine-id and name, always the same.",
-            examples=["auto", "02:4e:65:6f:00:64"],
-        ),
-    ] = "auto"
-    mtu: Annotated[
-        int | None,
-        integer(576, 65535),
-        Field(
-            description="MTU in bytes. Absent: the kernel's choice. Of a vlan: at most that of the NIC, and that if "
-            "absent.",
-            examples=[1500],
-        ),
-    ] = None
+    kind: str = toml_key(..., one_of(*KINDS), "vlan").says(
+        "What it is. vlan: a tagged network on a NIC. bond: several NICs as one. bridge: a switch. dummy: a link that "
+        "leads nowhere."
+    )
+    parent: str = toml_key("", LinkName, "ens3").says("vlan: the NIC that it is on; required with one.")
+    id: int | None = toml_key(None, integer(1, 4094), 100).says("vlan: its number; required with one.")
+    protocol: str = toml_key("802.1q", one_of("802.1q", "802.1ad"), "802.1q").says(
+        "vlan: how frames are tagged. 802.1ad: the outer tag of two."
+    )
+    ports: tuple[str, ...] = toml_key((), Validator(_ports, PORTS_SCHEMA), ["ens4", "ens5"]).says(
+        "bond, bridge: the NICs in it. neod sets them up, and puts them back as they were when they are taken out; a "
+        "NIC that is a port of something else is left there, and shown as a conflict. A bond takes a NIC only while it "
+        "is down: what others configured on it goes."
+    )
+    mode: str = toml_key("active-backup", one_of(*MODES), "802.3ad").says(
+        "bond: how the NICs share the work. active-backup needs nothing of the switch, 802.3ad (LACP) needs a group of "
+        "ports there."
+    )
+    stp: bool = toml_key(False, Truth, True).says("bridge: whether it speaks the spanning tree protocol.")
+    vlan_filtering: bool = toml_key(False, Truth, True).says("bridge: whether it keeps VLANs apart.")
+    mac: str = toml_key("auto", MacOrAuto, "auto", "02:4e:65:6f:00:64").says(
+        "The MAC. auto: locally administered, derived from machine-id and name, always the same."
+    )
+    mtu: int | None = toml_key(None, integer(576, 65535), 1500).says(
+        "MTU in bytes. Absent: the kernel's choice. Of a vlan: at most that of the NIC, and that if absent."
+    )
 
 
 def contribute(section: dict[str, Link], context: Context) -> Iterator[LinkFragment]:

@@ -1,28 +1,21 @@
 """``[metrics]``: numbers for Prometheus."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final
-
-from pydantic import Field
+from typing import Final
 
 from neod.features.metrics.compile import MetricsSettings
 from neod.features.table import Table
 from neod.features.validation.context import Context
-from neod.features.validation.fields import Listen, Section
+from neod.features.validation.fields import Listen, Section, toml_key
 
 
 class Metrics(Section):
     """The exporter."""
 
-    listen: Annotated[
-        str,
-        Listen,
-        Field(
-            description="Address and port of neod's page, http://ADDRESS:PORT/metrics; neo-race's is at the next port. "
-            "Port 0 takes free ones, which neodctl status --json and the logs tell. Absent: nothing is served.",
-            examples=["127.0.0.1:9110"],
-        ),
-    ] = ""
+    listen: str = toml_key("", Listen, "127.0.0.1:9110").says(
+        "Address and port of neod's page, http://ADDRESS:PORT/metrics; neo-race's is at the next port. Port 0 takes "
+        "free ones, which neodctl status --json and the logs tell. Absent: nothing is served."
+    )
 
 
 def contribute(section: Metrics, context: Context) -> Iterator[MetricsSettings]:

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Final
-
-from pydantic import Field
+from typing import Final
 
 from neod.features.intents import Intents
 from neod.features.mptcp.compile import MOST_SUBFLOWS, EndpointsFragment, MptcpFragment, PathManagement, best_first
@@ -13,7 +11,7 @@ from neod.features.table import Table
 from neod.features.validation import checks
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
-from neod.features.validation.fields import Section, Validator, integer, one_of, text
+from neod.features.validation.fields import Section, Validator, integer, one_of, text, toml_key
 from neod.features.validation.text import show
 from neod.model.want import Origin
 from neod.netlink.mptcp_pm import MOST_ENDPOINTS
@@ -61,66 +59,32 @@ Limit: Final = Validator(
 class Mptcp(Section):
     """MPTCP on this host, in every namespace of the file."""
 
-    path_manager: Annotated[
-        str,
-        one_of("kernel", "neod"),
-        Field(
-            description="Who makes subflows. kernel: the kernel does, from at most 8 endpoints. neod: neod does, as "
-            "many for each connection as there are addresses.",
-            examples=["kernel", "neod"],
-        ),
-    ] = "kernel"
-    subflows: Annotated[
-        int,
-        Limit,
-        Field(
-            description="How many subflows a connection may have beside its first, with the kernel's path manager. "
-            "auto: as many as the kernel allows.",
-            examples=["auto"],
-            validate_default=True,
-        ),
-    ] = "auto"  # type: ignore[assignment]
-    add_addr_accepted: Annotated[
-        int,
-        Limit,
-        Field(
-            description="How many addresses that a server announces are used, with the kernel's path manager. auto: as "
-            "many as the kernel allows where there are subflow endpoints, else none.",
-            examples=["auto"],
-            validate_default=True,
-        ),
-    ] = "auto"  # type: ignore[assignment]
-    scheduler: Annotated[
-        str,
-        text(_scheduler, pattern="^[A-Za-z0-9_-]{1,15}$"),
-        Field(description="The packet scheduler. Absent: the kernel's choice is left alone.", examples=["default"]),
-    ] = ""
-    exclude: Annotated[
-        tuple[IPv4Network | IPv6Network, ...],
-        Validator(_networks, {"type": "array", "items": {"type": "string"}}),
-        Field(
-            description="Peers whose connections neod leaves alone as the path manager.",
-            examples=[["192.0.2.0/24", "2001:db8::/32"]],
-        ),
-    ] = ()
-    max_subflows: Annotated[
-        int | None,
-        integer(1, MOST_ADDRESSES),
-        Field(
-            description="The most subflows of one connection, its first among them, with neod as the path manager. "
-            "Absent: one for each address.",
-            examples=[24],
-        ),
-    ] = None
-    max_subflows_total: Annotated[
-        int | None,
-        integer(1, 1_000_000),
-        Field(
-            description="The most subflows of all connections together that this host opens subflows for. The first "
-            "of each counts, and stays. Absent: no limit.",
-            examples=[10000],
-        ),
-    ] = None
+    path_manager: str = toml_key("kernel", one_of("kernel", "neod"), "kernel", "neod").says(
+        "Who makes subflows. kernel: the kernel does, from at most 8 endpoints. neod: neod does, as many for each "
+        "connection as there are addresses."
+    )
+    subflows: int = toml_key("auto", Limit, "auto", validate_default=True).says(
+        "How many subflows a connection may have beside its first, with the kernel's path manager. auto: as many as "
+        "the kernel allows."
+    )
+    add_addr_accepted: int = toml_key("auto", Limit, "auto", validate_default=True).says(
+        "How many addresses that a server announces are used, with the kernel's path manager. auto: as many as the "
+        "kernel allows where there are subflow endpoints, else none."
+    )
+    scheduler: str = toml_key("", text(_scheduler, pattern="^[A-Za-z0-9_-]{1,15}$"), "default").says(
+        "The packet scheduler. Absent: the kernel's choice is left alone."
+    )
+    exclude: tuple[IPv4Network | IPv6Network, ...] = toml_key(
+        (), Validator(_networks, {"type": "array", "items": {"type": "string"}}), ["192.0.2.0/24", "2001:db8::/32"]
+    ).says("Peers whose connections neod leaves alone as the path manager.")
+    max_subflows: int | None = toml_key(None, integer(1, MOST_ADDRESSES), 24).says(
+        "The most subflows of one connection, its first among them, with neod as the path manager. Absent: one for "
+        "each address."
+    )
+    max_subflows_total: int | None = toml_key(None, integer(1, 1_000_000), 10000).says(
+        "The most subflows of all connections together that this host opens subflows for. The first of each counts, "
+        "and stays. Absent: no limit."
+    )
 
 
 DEFAULT: Final = Mptcp()

@@ -18,7 +18,7 @@ from neod.features.table import Table
 from neod.features.validation import network
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
-from neod.features.validation.fields import LinkName, Mptcp, Section, Truth, Validator, one_of
+from neod.features.validation.fields import LinkName, Mptcp, Section, Truth, Validator, one_of, toml_key
 from neod.features.validation.sysctl import proc_path, proc_value
 from neod.features.validation.text import Path, natural_sort_key, path_text
 from neod.model.nat import Dnat, Ip, NatRule, Net, SnatFrom, ports_text
@@ -32,65 +32,32 @@ LIST: Final = {"type": "array", "items": {"type": "string"}}
 class Namespace(Section):
     """One namespace."""
 
-    uplink: Annotated[
-        str,
-        LinkName,
-        Field(description="The interface to the Internet, in neod's own namespace.", examples=["eth0"]),
-    ]
-    subnet: Annotated[
-        tuple[Net, ...],
-        Validator(network.pair_networks, ONE_OR_LIST),
-        Field(
-            description="The network of the veth pair: its first address is outside, the second inside. A list of two "
-            "for both families.",
-            examples=["10.254.0.0/30", ["10.254.0.0/30", "fd00:254::/126"]],
-        ),
-    ]
-    expose: Annotated[
-        tuple[tuple[str, int, int], ...],
-        Validator(network.exposed, LIST),
-        Field(
-            description="Ports of the uplink's addresses that lead into the namespace.",
-            examples=[["tcp/443", "udp/8000-8010"]],
-        ),
-    ] = ()
-    masquerade: Annotated[
-        bool,
-        Truth,
-        Field(description="Whether what comes from inside leaves with the uplink's address.", examples=[True]),
-    ] = True
-    relay_addresses: Annotated[
-        tuple[Ip, ...],
-        Validator(network.ips, LIST),
-        Field(
-            description="The public addresses of relays. They are local inside, so that MPTCP can announce them.",
-            examples=[["203.0.113.11", "203.0.113.12"]],
-        ),
-    ] = ()
-    relay_link: Annotated[
-        str,
-        one_of("dummy", "bridge"),
-        Field(
-            description="What holds the relays' addresses: a dummy, or a bridge without ports, for kernels without the "
-            "dummy driver.",
-            examples=["dummy"],
-        ),
-    ] = "dummy"
-    relay_snat: Annotated[
-        tuple[Net, ...],
-        Validator(network.networks, ONE_OR_LIST),
-        Field(
-            description="Packets from the i-th relay address enter the namespace from the i-th address of this "
-            "network. The kernel refuses packets whose source is an address of its own. A list of two for both "
-            "families.",
-            examples=["10.254.1.0/24"],
-        ),
-    ] = ()
-    mptcp: Annotated[
-        tuple[str, ...],
-        Mptcp,
-        Field(description="Flags of the MPTCP endpoints of the relays' addresses.", examples=[["signal"]]),
-    ] = ("signal",)
+    uplink: str = toml_key(..., LinkName, "eth0").says("The interface to the Internet, in neod's own namespace.")
+    subnet: tuple[Net, ...] = toml_key(
+        ..., Validator(network.pair_networks, ONE_OR_LIST), "10.254.0.0/30", ["10.254.0.0/30", "fd00:254::/126"]
+    ).says(
+        "The network of the veth pair: its first address is outside, the second inside. A list of two for both "
+        "families."
+    )
+    expose: tuple[tuple[str, int, int], ...] = toml_key(
+        (), Validator(network.exposed, LIST), ["tcp/443", "udp/8000-8010"]
+    ).says("Ports of the uplink's addresses that lead into the namespace.")
+    masquerade: bool = toml_key(True, Truth, True).says(
+        "Whether what comes from inside leaves with the uplink's address."
+    )
+    relay_addresses: tuple[Ip, ...] = toml_key((), Validator(network.ips, LIST), ["203.0.113.11", "203.0.113.12"]).says(
+        "The public addresses of relays. They are local inside, so that MPTCP can announce them."
+    )
+    relay_link: str = toml_key("dummy", one_of("dummy", "bridge"), "dummy").says(
+        "What holds the relays' addresses: a dummy, or a bridge without ports, for kernels without the dummy driver."
+    )
+    relay_snat: tuple[Net, ...] = toml_key((), Validator(network.networks, ONE_OR_LIST), "10.254.1.0/24").says(
+        "Packets from the i-th relay address enter the namespace from the i-th address of this network. The kernel "
+        "refuses packets whose source is an address of its own. A list of two for both families."
+    )
+    mptcp: tuple[str, ...] = toml_key(("signal",), Mptcp, ["signal"]).says(
+        "Flags of the MPTCP endpoints of the relays' addresses."
+    )
     sysctl: Annotated[
         dict[str, Any],
         Field(

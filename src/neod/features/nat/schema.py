@@ -2,16 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Annotated, Final, TypeVar
-
-from pydantic import Field
+from typing import Final, TypeVar
 
 from neod.features.intents import Intents
 from neod.features.nat.compile import NatFragment
 from neod.features.parts import NatPart
 from neod.features.table import Table
 from neod.features.validation.context import Context
-from neod.features.validation.fields import Section, one_of
+from neod.features.validation.fields import Section, one_of, toml_key
 from neod.features.validation.text import Path, path_text
 from neod.model.nat import Dnat, NatRule, SnatTo, ports_text
 
@@ -22,15 +20,10 @@ R = TypeVar("R", Dnat, SnatTo)
 class Nat(Section):
     """Address translation."""
 
-    backend: Annotated[
-        str,
-        one_of("auto", "iptables", "nftables"),
-        Field(
-            description="Where the rules are kept. auto: nftables, unless the host uses legacy tables and no nftables. "
-            "iptables: the legacy tables, written with python-iptables. nftables: a table of its own.",
-            examples=["auto"],
-        ),
-    ] = "auto"
+    backend: str = toml_key("auto", one_of("auto", "iptables", "nftables"), "auto").says(
+        "Where the rules are kept. auto: nftables, unless the host uses legacy tables and no nftables. iptables: the "
+        "legacy tables, written with python-iptables. nftables: a table of its own."
+    )
 
 
 def finalize(intents: Intents, context: Context) -> Iterator[NatFragment]:

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Annotated, Final, NamedTuple
-
-from pydantic import Field
+from typing import Final, NamedTuple
 
 from neod.features.validation import checks
 from neod.features.validation.checks import InvalidValue
-from neod.features.validation.fields import Section, Truth, Validator, duration_s, integer, text
+from neod.features.validation.fields import Section, Truth, Validator, duration_s, integer, text, toml_key
 from neod.features.validation.text import show
 
 RACE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
@@ -174,108 +172,52 @@ Sources: Final = Validator(
 class RaceEnds(Section):
     """Where connections come in, and where they may go."""
 
-    listen: Annotated[
-        RaceEndpoint,
-        Validator(endpoint, ENDPOINT_SCHEMA),
-        Field(description="Address and port where connections come in.", examples=["127.0.0.1:4430"]),
-    ]
-    upstreams: Annotated[
-        tuple[RaceEndpoint, ...],
-        Upstreams,
-        Field(
-            description="Where to connect: addresses or names, each with a port. All addresses of a name take part.",
-            examples=[["198.51.100.10:443", "203.0.113.11:443"]],
-        ),
-    ]
-    sources: Annotated[
-        tuple[str, ...] | None,
-        Sources,
-        Field(
-            description="Which addresses to connect from, each with each upstream. auto: the usable addresses of the "
-            "host's uplinks and macvlans. none: the kernel chooses.",
-            examples=["auto"],
-        ),
-    ] = None
-    mptcp: Annotated[
-        bool,
-        Truth,
-        Field(description="Connect with MPTCP; plain TCP where either end has none.", examples=[True]),
-    ] = False
-    listen_mptcp: Annotated[
-        bool, Truth, Field(description="Accept MPTCP, too; plain TCP goes on working.", examples=[True])
-    ] = False
+    listen: RaceEndpoint = toml_key(..., Validator(endpoint, ENDPOINT_SCHEMA), "127.0.0.1:4430").says(
+        "Address and port where connections come in."
+    )
+    upstreams: tuple[RaceEndpoint, ...] = toml_key(..., Upstreams, ["198.51.100.10:443", "203.0.113.11:443"]).says(
+        "Where to connect: addresses or names, each with a port. All addresses of a name take part."
+    )
+    sources: tuple[str, ...] | None = toml_key(None, Sources, "auto").says(
+        "Which addresses to connect from, each with each upstream. auto: the usable addresses of the host's uplinks "
+        "and macvlans. none: the kernel chooses."
+    )
+    mptcp: bool = toml_key(False, Truth, True).says("Connect with MPTCP; plain TCP where either end has none.")
+    listen_mptcp: bool = toml_key(False, Truth, True).says("Accept MPTCP, too; plain TCP goes on working.")
 
 
 class Race(RaceEnds):
     """One race: where connections come in, and the ways between which each is decided."""
 
-    stagger: Annotated[
-        float | str,
-        Validator(off_or_s(0.01, 10), duration_s(0, 10).schema),
-        Field(
-            description="How long to wait for one way before the next is tried as well. 0ms: all start at once.",
-            examples=["0ms", "250ms"],
-        ),
-    ] = "0ms"
-    timeout: Annotated[
-        float | str,
-        duration_s(0.05, 300),
-        Field(description="When a race that nobody has won is given up.", examples=["5s"]),
-    ] = "5s"
-    max_attempts: Annotated[
-        int,
-        integer(1, 256),
-        Field(description="How many connections one race may have under way at the same time.", examples=[16]),
-    ] = 16
-    netns: Annotated[
-        str,
-        text(_netns),
-        Field(
-            description="Network namespace to connect from. Needs CAP_SYS_ADMIN, which neo-race.service does not have.",
-            examples=["proxy"],
-        ),
-    ] = ""
-    listen_netns: Annotated[
-        str,
-        text(_netns),
-        Field(description="Network namespace to listen in. Needs CAP_SYS_ADMIN.", examples=["proxy"]),
-    ] = ""
-    first_byte_timeout: Annotated[
-        float | str,
-        _off_or_s(0.1, DAY_S),
-        Field(
-            description="How long a connection may last without a byte from either side. 0s: indefinitely.",
-            examples=["60s"],
-        ),
-    ] = "60s"
-    idle_timeout: Annotated[
-        float | str,
-        _off_or_s(0.1, 30 * DAY_S),
-        Field(description="How long a connection may be silent. 0s: indefinitely.", examples=["2h 4min"]),
-    ] = f"{IDLE_TIMEOUT_S:g}s"
-    keepalive: Annotated[
-        float | str,
-        _off_or_s(1, 32767),
-        Field(
-            description="Silence after which the kernel asks whether the other end lives. 0s: never.", examples=["60s"]
-        ),
-    ] = "60s"
-    user_timeout: Annotated[
-        float | str,
-        _off_or_s(1, DAY_S),
-        Field(
-            description="How long sent data may stay unacknowledged before a connection is given up; a receiver that "
-            "takes nothing for so long loses it, too. 0s: the kernel's own patience, about a quarter of an hour.",
-            examples=["5min"],
-        ),
-    ] = f"{USER_TIMEOUT_S:g}s"
-    max_connections: Annotated[
-        int,
-        integer(1, MOST_CONNECTIONS),
-        Field(description="How many connections may be open; more wait in the kernel's queue.", examples=[10000]),
-    ] = 10_000
-    max_connections_per_client: Annotated[
-        int,
-        integer(0, MOST_CONNECTIONS),
-        Field(description="How many of them may come from one address; more are reset. 0: no limit.", examples=[100]),
-    ] = 0
+    stagger: float | str = toml_key(
+        "0ms", Validator(off_or_s(0.01, 10), duration_s(0, 10).schema), "0ms", "250ms"
+    ).says("How long to wait for one way before the next is tried as well. 0ms: all start at once.")
+    timeout: float | str = toml_key("5s", duration_s(0.05, 300), "5s").says(
+        "When a race that nobody has won is given up."
+    )
+    max_attempts: int = toml_key(16, integer(1, 256), 16).says(
+        "How many connections one race may have under way at the same time."
+    )
+    netns: str = toml_key("", text(_netns), "proxy").says(
+        "Network namespace to connect from. Needs CAP_SYS_ADMIN, which neo-race.service does not have."
+    )
+    listen_netns: str = toml_key("", text(_netns), "proxy").says("Network namespace to listen in. Needs CAP_SYS_ADMIN.")
+    first_byte_timeout: float | str = toml_key("60s", _off_or_s(0.1, DAY_S), "60s").says(
+        "How long a connection may last without a byte from either side. 0s: indefinitely."
+    )
+    idle_timeout: float | str = toml_key(f"{IDLE_TIMEOUT_S:g}s", _off_or_s(0.1, 30 * DAY_S), "2h 4min").says(
+        "How long a connection may be silent. 0s: indefinitely."
+    )
+    keepalive: float | str = toml_key("60s", _off_or_s(1, 32767), "60s").says(
+        "Silence after which the kernel asks whether the other end lives. 0s: never."
+    )
+    user_timeout: float | str = toml_key(f"{USER_TIMEOUT_S:g}s", _off_or_s(1, DAY_S), "5min").says(
+        "How long sent data may stay unacknowledged before a connection is given up; a receiver that takes nothing for "
+        "so long loses it, too. 0s: the kernel's own patience, about a quarter of an hour."
+    )
+    max_connections: int = toml_key(10_000, integer(1, MOST_CONNECTIONS), 10000).says(
+        "How many connections may be open; more wait in the kernel's queue."
+    )
+    max_connections_per_client: int = toml_key(0, integer(0, MOST_CONNECTIONS), 100).says(
+        "How many of them may come from one address; more are reset. 0: no limit."
+    )

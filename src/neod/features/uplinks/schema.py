@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Annotated, Final
 
-from pydantic import Field
-
 from neod.features.parts import Candidate, OwnAddress, PathInfo
 from neod.features.path import PathFragment
 from neod.features.table import Table
@@ -13,7 +11,16 @@ from neod.features.uplinks.compile import FollowFragment
 from neod.features.validation import checks
 from neod.features.validation.checks import InvalidValue, gateway_problem
 from neod.features.validation.context import Context
-from neod.features.validation.fields import CIDR_SCHEMA, Address, LinkName, Mptcp, Section, TableNumber, Validator
+from neod.features.validation.fields import (
+    CIDR_SCHEMA,
+    Address,
+    LinkName,
+    Mptcp,
+    Section,
+    TableNumber,
+    Validator,
+    toml_key,
+)
 from neod.features.validation.text import Path, path_text, show
 from neod.model.facts import DhcpClient
 from neod.model.want import Fragment
@@ -35,42 +42,22 @@ Ipv4: Final = Validator(_ipv4, {"anyOf": [{"enum": ["follow", "dhcp"]}, CIDR_SCH
 class Uplink(Section):
     """One NIC of the host."""
 
-    ipv4: Annotated[
-        IPv4Interface | str,
-        Ipv4,
-        Field(
-            description="Where its IPv4 address comes from. follow: somebody else puts it there, and neod routes for "
-            "whatever it is. dhcp: neod leases it. Or the address itself, in CIDR form. With the latter two neod "
-            "configures the NIC alone, and also keeps a default route of a high metric in the main table.",
-            examples=["follow", "dhcp", "10.8.0.5/16"],
-        ),
-    ] = "follow"
-    gateway: Annotated[
-        IPv4Address | None,
-        Address,
-        Field(
-            description="The router of a static address; required with one, and not allowed without.",
-            examples=["10.8.0.1"],
-        ),
-    ] = None
-    table: Annotated[
-        int,
-        TableNumber,
-        Field(
-            description="The number of its own routing table. There is no default, and a number in the name means "
-            "nothing: ens3 has no claim to table 3.",
-            examples=[33],
-        ),
-    ]
-    mptcp: Annotated[
-        tuple[str, ...],
-        Mptcp,
-        Field(
-            description="Flags of the MPTCP endpoint of its address: subflow, signal, backup, fullmesh. An empty list "
-            "makes no endpoint.",
-            examples=[["subflow"]],
-        ),
-    ] = ("subflow",)
+    ipv4: IPv4Interface | str = toml_key("follow", Ipv4, "follow", "dhcp", "10.8.0.5/16").says(
+        "Where its IPv4 address comes from. follow: somebody else puts it there, and neod routes for whatever it is. "
+        "dhcp: neod leases it. Or the address itself, in CIDR form. With the latter two neod configures the NIC alone, "
+        "and also keeps a default route of a high metric in the main table."
+    )
+    gateway: IPv4Address | None = toml_key(None, Address, "10.8.0.1").says(
+        "The router of a static address; required with one, and not allowed without."
+    )
+    table: int = toml_key(..., TableNumber, 33).says(
+        "The number of its own routing table. There is no default, and a number in the name means nothing: ens3 has no "
+        "claim to table 3."
+    )
+    mptcp: tuple[str, ...] = toml_key(("subflow",), Mptcp, ["subflow"]).says(
+        "Flags of the MPTCP endpoint of its address: subflow, signal, backup, fullmesh. An empty list makes no "
+        "endpoint."
+    )
 
 
 def contribute(section: dict[str, Uplink], context: Context) -> Iterator[object]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, get_origin
+from typing import Any, Final, NamedTuple, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from neod.features.validation import checks
@@ -47,6 +47,26 @@ class Section(BaseModel):
             optional = get_origin(key.annotation) is dict
             if [type(one) for one in key.metadata] != [Validator] and (key.metadata or not optional):
                 raise TypeError(f"{cls.__name__}.{name}: wants one Validator, and has {key.metadata}")
+
+
+class SectionKey(NamedTuple):
+    """A key of a section: what may stand there is said by its validator, what it is for by :meth:`says`."""
+
+    default: Any  # ``...`` where the key is required
+    validator: Validator
+    examples: tuple[object, ...]
+    more: Mapping[str, Any]  # what else pydantic shall know of it
+
+    def says(self, description: str) -> Any:
+        """Return the key for pydantic, with *description* for people: JSON Schema, man page."""
+        found: Any = Field(self.default, description=description, examples=list(self.examples), **self.more)
+        found.metadata.append(self.validator)
+        return found
+
+
+def toml_key(default: Any, validator: Validator, *examples: object, **more: Any) -> SectionKey:
+    """Return a key with its *default* as the file would say it, or ``...``; errors name the first of *examples*."""
+    return SectionKey(default, validator, examples, more)
 
 
 def integer(low: int, high: int) -> Validator:

@@ -5,24 +5,21 @@ from ipaddress import IPv4Address
 from typing import Annotated, Final
 
 from neod.features.neighbours.compile import NeighbourFragment
-from pydantic import Field
 
 from neod.features.table import Table
 from neod.features.validation import checks
 from neod.features.validation.context import Context
-from neod.features.validation.fields import MAC_PATTERN, Address, GroupName, LinkName, Section, Validator
+from neod.features.validation.fields import MAC_PATTERN, Address, GroupName, LinkName, Section, Validator, toml_key
 
 
 class Neighbour(Section):
     """A permanent neighbour entry."""
 
-    link: Annotated[str, LinkName, Field(description="The link that the host is on.", examples=["neo1"])]
-    ip: Annotated[IPv4Address, Address, Field(description="The address of the host.", examples=["10.8.0.1"])]
-    mac: Annotated[
-        str,
-        Validator(checks.mac, {"type": "string", "pattern": MAC_PATTERN}),
-        Field(description="Its MAC address.", examples=["02:00:00:00:00:01"]),
-    ]
+    link: str = toml_key(..., LinkName, "neo1").says("The link that the host is on.")
+    ip: IPv4Address = toml_key(..., Address, "10.8.0.1").says("The address of the host.")
+    mac: str = toml_key(
+        ..., Validator(checks.mac, {"type": "string", "pattern": MAC_PATTERN}), "02:00:00:00:00:01"
+    ).says("Its MAC address.")
 
 
 def contribute(section: dict[str, Neighbour], context: Context) -> Iterator[object]:

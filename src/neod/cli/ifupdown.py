@@ -1,8 +1,7 @@
 """Reading ``/etc/network/interfaces``, as far as interfaces(5) is needed to replace it. Pure.
 
-It keeps every line that it does not understand, with its place, so that
-nothing is dropped silently. What the lines mean for neo is not known
-here: see ``ifupdown_paths``.
+It keeps every line that it does not understand, with its place, so that nothing is dropped silently. What the lines
+mean for neo is not known here: see ``ifupdown_paths``.
 """
 
 from collections.abc import Callable, Iterable, Iterator

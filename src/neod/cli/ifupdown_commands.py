@@ -1,8 +1,7 @@
 """What the shell lines of an interfaces file, and the hooks beside it, say about macvlans and routing tables. Pure.
 
-Shell cannot be understood in general. These are the forms that people wrote:
-``ip link add`` and ``ip rule``/``ip route`` in stanzas, and in the hooks a
-table taken from the number in the interface's name, with exceptions.
+Shell cannot be understood in general. These are the forms that people wrote: ``ip link add`` and ``ip rule``/``ip
+route`` in stanzas, and in the hooks a table taken from the number in the interface's name, with exceptions.
 """
 
 import re

@@ -48,11 +48,7 @@ def parser_of(chosen: Sequence[str]) -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print the reply as JSON")
     common.add_argument("--runtime-dir", metavar="DIR", help=f"of the daemon (default {RUNTIME_DIR})")
     parser = argparse.ArgumentParser(
-        prog="neodctl",
-        description="Ask and direct neod.",
-        parents=[common],
-        allow_abbrev=False,
-        formatter_class=_Help,
+        prog="neodctl", description="Ask and direct neod.", parents=[common], allow_abbrev=False, formatter_class=_Help
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, prog="neodctl")
@@ -79,9 +75,8 @@ def parser_of(chosen: Sequence[str]) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``neodctl`` and return its exit status. No traceback gets out.
 
-    Ctrl-C ends the program as any other, so that a shell's loop around it
-    ends too. Python's own handler would not run while a read that has just
-    begun waits for the daemon.
+    Ctrl-C ends the program as any other, so that a shell's loop around it ends too. Python's own handler would not run
+    while a read that has just begun waits for the daemon.
     """
     if argv is None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,8 +1,7 @@
 """``python -m neod.config ANSWER FILE``: read the file and write what it asks for to standard output.
 
-The daemon runs this as a child. A hostile or absurd file can then cost a
-bounded amount of time and memory, in a process that does nothing else, and
-the daemon never imports what validation needs. ``reader`` has the format.
+The daemon runs this as a child. A hostile or absurd file can then cost a bounded amount of time and memory, in a
+process that does nothing else, and the daemon never imports what validation needs. ``reader`` has the format.
 """
 
 import gc
@@ -31,8 +30,7 @@ IMPORTS_CPU_S: Final = 0.5
 def allowed_cpu_s(used_s: float) -> int:
     """Return after how much processor time to give up, when the imports alone took *used_s*.
 
-    A file is no worse for being read on a slow machine, and one that is
-    refused at the first start is not tried again.
+    A file is no worse for being read on a slow machine, and one that is refused at the first start is not tried again.
     """
     return round(used_s + CPU_S * max(1.0, used_s / IMPORTS_CPU_S))
 

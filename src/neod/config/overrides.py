@@ -1,7 +1,6 @@
 """``NEO_*`` variables on top of the file, read by pydantic-settings.
 
-Imported only where such a variable is set: the library takes as long to
-import as all the rest of reading a file.
+Imported only where such a variable is set: the library takes as long to import as all the rest of reading a file.
 """
 
 from collections.abc import Mapping

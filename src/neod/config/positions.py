@@ -1,10 +1,8 @@
 """Where in a TOML text every key and value stands; and whether the text is safe to parse.
 
-``tomllib`` keeps no positions, and takes minutes and gigabytes over a few
-kilobytes of deeply dotted keys. This scanner goes over the text once, in
-linear time, before the parser sees it. It accepts more than TOML does and
-stops without a word where it meets what it does not understand: the parser
-then says what is wrong there.
+``tomllib`` keeps no positions, and takes minutes and gigabytes over a few kilobytes of deeply dotted keys. This scanner
+goes over the text once, in linear time, before the parser sees it. It accepts more than TOML does and stops without a
+word where it meets what it does not understand: the parser then says what is wrong there.
 """
 
 import re

@@ -1,10 +1,8 @@
 """The client's end of the control socket, as small as Varlink allows.
 
-asyncvarlink's client needs asyncio: 130 ms of CPU to import, most of what
-``neodctl status`` may take in all. One call at a time over a blocking socket
-needs neither. A call is typed by the declaration of its verb:
-``client.ask(StatusVerbs.status, 30.0, object="neo3")``. Not for: use on an
-event loop.
+asyncvarlink's client needs asyncio: 130 ms of CPU to import, most of what ``neodctl status`` may take in all. One call
+at a time over a blocking socket needs neither. A call is typed by the declaration of its verb:
+``client.ask(StatusVerbs.status, 30.0, object="neo3")``. Not for: use on an event loop.
 """
 
 import errno

@@ -1,9 +1,8 @@
 """Replies to JSON and back: dataclasses, tuples and plain values, nothing else.
 
-asyncvarlink can convert dataclasses too, but walks every field through a
-context manager: 54 ms for the status of 1000 paths, on the daemon's loop.
-This takes 10 ms. Not for: validating what a client sent; the server does that
-with the types of the interface.
+asyncvarlink can convert dataclasses too, but walks every field through a context manager: 54 ms for the status of 1000
+paths, on the daemon's loop. This takes 10 ms. Not for: validating what a client sent; the server does that with the
+types of the interface.
 """
 
 import json

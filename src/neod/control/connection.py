@@ -48,12 +48,7 @@ class ClientConnection:
     """Answers one client until it disconnects or exceeds a limit. asyncvarlink looks up methods and checks types."""
 
     def __init__(
-        self,
-        stream: Stream,
-        peer: Peer,
-        registry: VarlinkInterfaceRegistry,
-        writers: int | None,
-        turn: asyncio.Lock,
+        self, stream: Stream, peer: Peer, registry: VarlinkInterfaceRegistry, writers: int | None, turn: asyncio.Lock
     ) -> None:
         """Take what all connections share: *registry*, the gid of *writers*, and the *turn* to be answered."""
         self._stream, self._peer = stream, peer

@@ -1,11 +1,9 @@
 """All verbs of the control socket, as one Protocol; each is declared in a module of ``verbs``.
 
-Every method is called on the daemon's event loop, possibly several at once and
-while a pass runs; none may block it. Those declared with ``ends_with_caller``
-are cancelled when the caller disconnects; any other runs to its end. The
-caller's right was checked before. An exception that the declaration does not
-name is a bug: the caller gets an ``InternalError``, the log has the traceback,
-and the daemon continues.
+Every method is called on the daemon's event loop, possibly several at once and while a pass runs; none may block it.
+Those declared with ``ends_with_caller`` are cancelled when the caller disconnects; any other runs to its end. The
+caller's right was checked before. An exception that the declaration does not name is a bug: the caller gets an
+``InternalError``, the log has the traceback, and the daemon continues.
 """
 
 from typing import Protocol

@@ -1,9 +1,8 @@
 """Framing on one client connection, bounded in bytes and time against hostile clients.
 
-asyncvarlink's own server protocol has no limit on frames, time or what it
-queues, and takes passed descriptors. Here asyncio stops reading at a bound,
-and ``recv`` without room for control data makes the kernel close passed
-descriptors before they get a number.
+asyncvarlink's own server protocol has no limit on frames, time or what it queues, and takes passed descriptors. Here
+asyncio stops reading at a bound, and ``recv`` without room for control data makes the kernel close passed descriptors
+before they get a number.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """The Varlink interface, made from the declarations of the verbs.
 
-Introspection (``varlinkctl introspect``) shows methods, replies and errors as
-they are declared, so none can drift from what is sent. What comes in is checked
-here; the daemon sees only sound arguments.
+Introspection (``varlinkctl introspect``) shows methods, replies and errors as they are declared, so none can drift from
+what is sent. What comes in is checked here; the daemon sees only sound arguments.
 
 A change that breaks a reader gets a new interface, ``Control2``, beside this.
 """

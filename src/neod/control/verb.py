@@ -1,11 +1,9 @@
 """How a verb is declared: as a method of a Protocol, with its types, checks, right, errors and text.
 
-The method is all there is to say: the daemon implements it, and mypy compares;
-the Varlink interface (``varlink``), the access check (``connection``), the
-client's call (``client``), ``neodctl`` and the documents are derived from it.
-Its parameters have the types of the wire, with ``Annotated`` checks. The first
-paragraph of its docstring is what introspection shows; what follows is the
-promise to those who implement and call it.
+The method is all there is to say: the daemon implements it, and mypy compares; the Varlink interface (``varlink``), the
+access check (``connection``), the client's call (``client``), ``neodctl`` and the documents are derived from it. Its
+parameters have the types of the wire, with ``Annotated`` checks. The first paragraph of its docstring is what
+introspection shows; what follows is the promise to those who implement and call it.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -68,10 +66,7 @@ class Verb(NamedTuple):
 
 
 def verb(
-    right: Right,
-    *errors: type[ControlError],
-    write_if: str = "",
-    ends_with_caller: bool = False,
+    right: Right, *errors: type[ControlError], write_if: str = "", ends_with_caller: bool = False
 ) -> Callable[[F], F]:
     """Declare the decorated method as a verb that may end in *errors*."""
 

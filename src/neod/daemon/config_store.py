@@ -35,8 +35,7 @@ class LoadedConfig:
 class ConfigStore:
     """Reads the file and remembers what was good.
 
-    ``problems`` is not empty while the file on disk cannot be used and an
-    older one is in force.
+    ``problems`` is not empty while the file on disk cannot be used and an older one is in force.
     """
 
     def __init__(self, path: Path, state_dir: Path, clock: Clock, revert: Callable[[Intents], None]) -> None:
@@ -49,8 +48,6 @@ class ConfigStore:
         self._before: LoadedConfig | None = None
         self._rolled_back = False
         self.degraded = ""  # why the last good file could not be kept on disk
-
-    # ------------------------------------------------------------ reading
 
     async def read(self, path: Path | None = None) -> LoadedConfig:
         """Return what the file says now.
@@ -85,8 +82,6 @@ class ConfigStore:
         """Return one line of the file in force, from 1; empty where there is none."""
         lines = self.current.text.decode("utf-8", "replace").splitlines() if self.current else []
         return lines[number - 1] if 0 < number <= len(lines) else ""
-
-    # ------------------------------------------------------------ confirm or come back
 
     @property
     def trial_left_s(self) -> float | None:
@@ -127,8 +122,6 @@ class ConfigStore:
         self._timer = None
         with suppress(OSError):
             self._trial.unlink(missing_ok=True)
-
-    # ------------------------------------------------------------ start
 
     def load_initial(self, child: "Popen[bytes]") -> LoadedConfig:
         """Return what to start from: the file, or the last good one if it cannot be used or was never confirmed.

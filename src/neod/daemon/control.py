@@ -52,8 +52,6 @@ class DaemonControl:
         self._pause_until = ""
         self._pause_timer: asyncio.TimerHandle | None = None
 
-    # ------------------------------------------------------------ reading
-
     async def status(self, object: str | None = None) -> StatusReply:
         """Return the state after the last pass."""
         controller, config = self._controller, self._config
@@ -123,8 +121,6 @@ class DaemonControl:
         except TimeoutError:
             raise TimedOut(missing(controller)) from None
         return WaitReply(controller.converged, round(controller.clock.boottime() - begun, 3), ready_paths(controller))
-
-    # ------------------------------------------------------------ writing
 
     async def apply(self) -> ApplyReply:
         """Run full passes now and return what came of them."""

@@ -48,8 +48,6 @@ class Controller:
         self._polls = Polls(state, drivers, self.reconciler.cpu_s)
         self._next_resync = 0.0
 
-    # ------------------------------------------------------------ desired state
-
     async def observe_links(self) -> None:
         """Learn what can be known before the first pass, so that desired state is not compiled twice.
 
@@ -90,8 +88,6 @@ class Controller:
         elif isinstance(fact, Lease) and key not in self.facts.known:
             detail = f"{fact.ip} from {fact.server}"
             self.event_log.note("leased", object=f"link:{key.name}", detail=detail, quiet=True)
-
-    # ------------------------------------------------------------ passes
 
     async def step(self) -> None:
         """Wait until something asks for a pass, and make it."""
@@ -145,8 +141,6 @@ class Controller:
         self._polls.add_due(hints, now)
         if self._next_resync <= now:
             hints.add_everything("resync")
-
-    # ------------------------------------------------------------ how it stands
 
     @property
     def converged(self) -> bool:

@@ -17,12 +17,7 @@ class FactCollector:
     """The ``FactSource`` of the passes. Each change compiles the fragments that need the fact, and no others."""
 
     def __init__(
-        self,
-        state: HostState,
-        known: dict[FactKey, Fact],
-        follower: UplinkFollower,
-        rtnl: Rtnl,
-        mptcp: MptcpController,
+        self, state: HostState, known: dict[FactKey, Fact], follower: UplinkFollower, rtnl: Rtnl, mptcp: MptcpController
     ) -> None:
         self._state, self.known, self._mptcp = state, known, mptcp
         self._follower, self._rtnl = follower, rtnl

@@ -18,13 +18,7 @@ AnyKind = Kind[Any, Any]
 class EventListener:
     """Takes the messages of every open namespace. Which kind reads a message, and how, the registry says."""
 
-    def __init__(
-        self,
-        state: HostState,
-        queue: HintQueue,
-        follower: UplinkFollower,
-        dhcp_binding: DhcpBinding,
-    ) -> None:
+    def __init__(self, state: HostState, queue: HintQueue, follower: UplinkFollower, dhcp_binding: DhcpBinding) -> None:
         self._state, self._queue, self._follower, self._dhcp_binding = state, queue, follower, dhcp_binding
         self._by_message: defaultdict[int, list[AnyKind]] = defaultdict(list)
         self._by_source: defaultdict[Source | None, list[AnyKind]] = defaultdict(list)

@@ -1,9 +1,8 @@
 """One daemon a runtime directory, and one a network namespace.
 
-A second neod with other directories takes what the first one made for
-orphans, since the marks in the kernel are the same. The lock of a namespace is
-a file lock, which ends with the process however that ends, in a directory that
-only root can enter: whoever could open the file could hold it.
+A second neod with other directories takes what the first one made for orphans, since the marks in the kernel are the
+same. The lock of a namespace is a file lock, which ends with the process however that ends, in a directory that only
+root can enter: whoever could open the file could hold it.
 """
 
 import contextlib

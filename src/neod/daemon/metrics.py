@@ -1,7 +1,6 @@
 """The daemon's state as Prometheus reads it. Pure reading; decides and changes nothing.
 
-Numbers of objects, never their names: a page that grows with every address
-would make a series of each lease.
+Numbers of objects, never their names: a page that grows with every address would make a series of each lease.
 """
 
 from collections import Counter

@@ -43,9 +43,8 @@ class OpenNamespaces(Protocol):
 class OwnAddresses:
     """The addresses by which a connection is known as ours: those of our links, and those they had.
 
-    When all leases change at once while neod starts, open connections have
-    no address left that is there, and must be moved to the new ones. An
-    address that is on somebody else's link now is not ours any more.
+    When all leases change at once while neod starts, open connections have no address left that is there, and must be
+    moved to the new ones. An address that is on somebody else's link now is not ours any more.
     """
 
     def __init__(self, leased: Iterable[Ip]) -> None:
@@ -91,8 +90,6 @@ class MptcpController:
         self.managed: dict[str, RunningManager] = {}
         self._changed = asyncio.Event()
         self._stale = True
-
-    # ------------------------------------------------------------ in
 
     def want(self, intents: Intents) -> None:
         """Work for *intents* from now on."""
@@ -150,8 +147,6 @@ class MptcpController:
                 seen.add(found[0])
                 yield LocalPath(found[0], one.flags)
 
-    # ------------------------------------------------------------ running
-
     async def run(self) -> None:
         """Keep a path manager running in each namespace that asks for one, until cancelled."""
         try:
@@ -207,8 +202,6 @@ class MptcpController:
         one.events.close(asyncio.get_running_loop())
         for task in one.tasks:
             task.cancel()
-
-    # ------------------------------------------------------------ reading
 
     async def dump_connections(self, netns: str) -> list[ConnectionSeen]:
         """Return the connections of a namespace, none of one that is not open; the sockets are read in a thread.

@@ -1,14 +1,12 @@
 """One folder a table of the file: ``features/NAME`` is all that neo knows of ``[NAME]``.
 
-To add a table, say ``[neighbours.NAME]``, add its folder and its name below.
-Error texts, JSON Schema, the man page, docs/file.md and the names of
-environment variables are made of what the folder says. It has two modules:
+To add a table, say ``[neighbours.NAME]``, add its folder and its name below. Error texts, JSON Schema, the man page,
+docs/file.md and the names of environment variables are made of what the folder says. It has two modules:
 
-``compile.py`` is pure and never imports pydantic, for the daemon loads it:
-the table's fragments of desired state (``model.want.Fragment``: facts to
-wants), and the other values, frozen dataclasses, that the program reads with
-``Intents.of(TYPE)``. Two fragments that want one key with equal specs share
-it; with different specs the file is refused.
+``compile.py`` is pure and never imports pydantic, for the daemon loads it: the table's fragments of desired state
+(``model.want.Fragment``: facts to wants), and the other values, frozen dataclasses, that the program reads with
+``Intents.of(TYPE)``. Two fragments that want one key with equal specs share it; with different specs the file is
+refused.
 
 ``schema.py`` is loaded only by the process that reads the file:
 
@@ -31,9 +29,8 @@ Tables know each other by what they contribute alone, never by import:
 * what another table's section says: ``context.sections``, where an invalid
   entry and an absent table are missing, so that nothing follows from that.
 
-Nothing may depend on the order of tables in the file: go through entries by
-name; ``context`` sorts what people read. Shared by several features:
-``path``, ``mac``, ``forwarding``, ``parts``, ``intents``, ``table``, ``validation``.
+Nothing may depend on the order of tables in the file: go through entries by name; ``context`` sorts what people read.
+Shared by several features: ``path``, ``mac``, ``forwarding``, ``parts``, ``intents``, ``table``, ``validation``.
 """
 
 from typing import Final

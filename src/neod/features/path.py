@@ -56,9 +56,8 @@ class Addressing:
 class PathFragment(Fragment):
     """One leased or static address: on its link, in its table, with its rule.
 
-    On an uplink neod is the only one who configures the NIC, so the host
-    itself has to be reachable there too: with *main*, the subnet and a
-    default route of a high metric are in the main table as well.
+    On an uplink neod is the only one who configures the NIC, so the host itself has to be reachable there too: with
+    *main*, the subnet and a default route of a high metric are in the main table as well.
     """
 
     name: str  # ``macvlans.neo/neo3/path``, ``uplinks.ens3``
@@ -143,8 +142,7 @@ def _parsed(routes: Iterable[tuple[str, IPv4Address]]) -> Iterator[tuple[IPv4Net
 def route_mtu(option_26: int | None, link_mtu: int) -> int | None:
     """Return the MTU for routes that option 26 asks for; None if it is absent, absurd or no smaller than the link's.
 
-    The kernel uses the MTU of a route even where the link's is smaller, so
-    only a smaller one may be taken over.
+    The kernel uses the MTU of a route even where the link's is smaller, so only a smaller one may be taken over.
 
     Source: include/net/ip.h, ip_dst_mtu_maybe_forward.
     """
@@ -160,9 +158,8 @@ def network_of(ip: int, prefix_length: int) -> IPv4Network:
 def table(link: str, number: int, given: Sequence[Addressing], origin: Origin) -> list[Want]:
     """Return the routes and rules of a table that serves the addresses of one link.
 
-    A table has one route a destination; of two addresses or lease options
-    that would make one, the first does. Without any route there is no rule
-    either: it would lead nowhere.
+    A table has one route a destination; of two addresses or lease options that would make one, the first does. Without
+    any route there is no rule either: it would lead nowhere.
     """
     wants = [
         Want(RouteKey("", number, dst), spec, origin, one.lease) for one in given for dst, spec in routes(link, one)
@@ -193,8 +190,7 @@ def rule(number: int, given: Addressing, origin: Origin) -> Want:
 def via(link: str, given: Addressing, gateway: IPv4Address) -> RouteSpec:
     """Return the route through *gateway*, whether or not the address's own subnet holds it.
 
-    A gateway of zeros means that everything is on the link, and so does one
-    that is the address itself.
+    A gateway of zeros means that everything is on the link, and so does one that is the address itself.
 
     Source: RFC 3442 for the zeros; dhcpcd has learnt the other from servers.
     """

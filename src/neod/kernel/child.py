@@ -18,9 +18,8 @@ REAPED_WITHIN_S: Final = 1.0
 class AnsweringChild:
     """A process with a socket for standard input and output, and a file for what it says.
 
-    Not one of asyncio's: closing or killing those reaps a process that has
-    just ended behind the back of its watcher, which then says "Unknown child
-    process". Source: asyncio.base_subprocess, close; subprocess, send_signal.
+    Not one of asyncio's: closing or killing those reaps a process that has just ended behind the back of its watcher,
+    which then says "Unknown child process". Source: asyncio.base_subprocess, close; subprocess, send_signal.
     """
 
     process: "subprocess.Popen[bytes]"

@@ -23,8 +23,7 @@ Taker = Callable[[int, memoryview, Actor | None], None]  # type, payload, who
 def actor_of(port_id: int) -> Actor | None:
     """Return the program that owns a netlink port, if the port is its process id and it still runs.
 
-    The kernel gives a process's first socket its pid as port; later ones get
-    arbitrary numbers, which name nobody.
+    The kernel gives a process's first socket its pid as port; later ones get arbitrary numbers, which name nobody.
     """
     if not 0 < port_id < 1 << 22:
         return None

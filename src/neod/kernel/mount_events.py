@@ -9,9 +9,8 @@ from collections.abc import Callable
 class MountEvents:
     """Calls *take* on the loop after every change of the mount table. Nothing is read.
 
-    The kernel shows the change as an exceptional condition of mountinfo,
-    which asyncio's loop does not wait for: an epoll of its own does, and the
-    loop waits for that.
+    The kernel shows the change as an exceptional condition of mountinfo, which asyncio's loop does not wait for: an
+    epoll of its own does, and the loop waits for that.
     """
 
     def __init__(self, take: Callable[[], None]) -> None:

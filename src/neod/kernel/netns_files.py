@@ -145,8 +145,7 @@ class NamedNamespaces:
     def _shared(self) -> Iterator[None]:
         """Make the directory a shared mount of its own, so that all see what is mounted there; once, under a lock.
 
-        Without the lock, two who do it at once mount it over and over.
-        Source: ip/ipnetns.c; systemd issue 2741.
+        Without the lock, two who do it at once mount it over and over. Source: ip/ipnetns.c; systemd issue 2741.
         """
         self._named.mkdir(mode=0o755, parents=True, exist_ok=True)
         held = os.open(self._named, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -53,9 +53,8 @@ class AddressSpec:
 def slack(granted_s: float) -> float:
     """Return how much earlier than the lease the kernel's lifetime may end before it is written again.
 
-    The kernel's lifetime is a safety net if neod stops renewing. A sixteenth of
-    what was granted: each renewal (at half time) writes it, and asking again
-    after a restart, which moves the end by seconds, does not.
+    The kernel's lifetime is a safety net if neod stops renewing. A sixteenth of what was granted: each renewal (at half
+    time) writes it, and asking again after a restart, which moves the end by seconds, does not.
     """
     return 0.0 if granted_s == FOREVER else granted_s / 16
 

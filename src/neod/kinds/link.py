@@ -93,10 +93,9 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the link by the name it has and by the name it had.
 
-        One that is down, or gone, has lost its routes. A new link sends
-        several messages, and its carrier more: of one that is up, all are
-        alike, and show it whole. What a bridge says of its port is not about
-        the link: it is "deleted" when it leaves the bridge.
+        One that is down, or gone, has lost its routes. A new link sends several messages, and its carrier more: of one
+        that is up, all are alike, and show it whole. What a bridge says of its port is not about the link: it is
+        "deleted" when it leaves the bridge.
         """
         if payload[0] == AF_BRIDGE:
             return ()
@@ -274,9 +273,8 @@ class LinkDriver:
     async def drop(self, keys: Sequence[LinkKey]) -> Sequence[KernelError | None]:
         """Delete every link; what is gone is done. A loopback cannot go, and is left.
 
-        Many at once are gathered in a link group of their own, and the group
-        is deleted: the kernel then waits for one grace period instead of one
-        a link (1000 macvlans: 0.2 s instead of 94 s).
+        Many at once are gathered in a link group of their own, and the group is deleted: the kernel then waits for one
+        grace period instead of one a link (1000 macvlans: 0.2 s instead of 94 s).
         """
         if LOOPBACK in (key.name for key in keys):
             rest = [key for key in keys if key.name != LOOPBACK]

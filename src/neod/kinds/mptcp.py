@@ -58,8 +58,6 @@ class EndpointKey(Hashed):
     ip: Ip
     stale_id: int = 0  # the id of a stale one, which tells it from the one that is desired; 0: it is not stale
 
-    __hash__ = Hashed.__hash__
-
     def __str__(self) -> str:
         return f"endpoint:{within(self.netns)}{self.ip}{f' (ghost {self.stale_id})' if self.stale_id else ''}"
 
@@ -99,8 +97,7 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
     def requires(self, key: EndpointKey, spec: EndpointSpec) -> Iterable[Key]:
         """An endpoint needs its address, the device it names, and the way for what comes from it.
 
-        The kernel opens subflows when it gets an endpoint, and does not try
-        again when they cannot leave.
+        The kernel opens subflows when it gets an endpoint, and does not try again when they cannot leave.
         """
         yield LocalKey(key.netns, key.ip)
         if spec.link:
@@ -140,9 +137,8 @@ def _way_to(ip: Ip) -> tuple[int, bytes]:
 class EndpointDriver:
     """Endpoints of one namespace; there are never more than eight, so that all are read at once.
 
-    The id of a deleted endpoint rests for a while: the peer is told to forget
-    it, and on a slow path that arrives after the first packet of its
-    successor, which would be closed as well.
+    The id of a deleted endpoint rests for a while: the peer is told to forget it, and on a slow path that arrives after
+    the first packet of its successor, which would be closed as well.
     """
 
     def __init__(self, ports: Ports) -> None:
@@ -177,9 +173,8 @@ class EndpointDriver:
     async def _alive(self, endpoints: Sequence[Endpoint]) -> set[Endpoint]:
         """Return those whose address and device exist.
 
-        The kernel is asked for the way to each address. A link that is down
-        has no way to its own, so that the addresses are read before an
-        endpoint counts as dead.
+        The kernel is asked for the way to each address. A link that is down has no way to its own, so that the
+        addresses are read before an endpoint counts as dead.
         """
         named = [e for e in endpoints if not e.index or self._rtnl.name_of(e.index) is not None]
         answers = await self._rtnl.get([_way_to(e.ip) for e in named]) if named else ()
@@ -241,8 +236,6 @@ class LimitsKey(Hashed):
 
     kind: ClassVar[str] = "limits"
     netns: str
-
-    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"limits:{self.netns or 'mptcp'}"

@@ -1,8 +1,7 @@
 """The whole of neo's address translation in one namespace: one resource, replaced in one transaction.
 
-Two backends can hold it, nftables and the legacy tables of iptables. Neither
-gives back what was written, so a digest of what was asked is kept beside the
-rules, and everything is verified to be whole against that.
+Two backends can hold it, nftables and the legacy tables of iptables. Neither gives back what was written, so a digest
+of what was asked is kept beside the rules, and everything is verified to be whole against that.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -30,8 +29,6 @@ class NatKey(Hashed):
 
     kind: ClassVar[str] = "nat"
     netns: str
-
-    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"nat:{self.netns or 'main'}"

@@ -33,9 +33,8 @@ class NetnsKind(Kind[NetnsKey, NetnsSpec]):
 def seen_as(told: NetnsSeen | None) -> Seen[NetnsSpec] | None:
     """Return what a name stands for; None where it may be made.
 
-    The name is ours once we made it. If another namespace has it now, and
-    nobody lives there, it is taken over like one that is gone; what others
-    use is theirs.
+    The name is ours once we made it. If another namespace has it now, and nobody lives there, it is taken over like one
+    that is gone; what others use is theirs.
     """
     if told is None or (told.identity is None and not told.inhabited):
         return None

@@ -1,9 +1,8 @@
 """Ports: NICs of others that are put into a bond or a bridge of ours, and given back as they were.
 
-Being a port leaves no place for a mark, so the NIC gets one: an alternative
-name, set before it is put in and taken away after it is out. It says whether
-the NIC was up before, for a bond leaves its ports down. A port without it,
-or of somebody else's bond or bridge, is foreign.
+Being a port leaves no place for a mark, so the NIC gets one: an alternative name, set before it is put in and taken
+away after it is out. It says whether the NIC was up before, for a bond leaves its ports down. A port without it, or of
+somebody else's bond or bridge, is foreign.
 """
 
 import errno
@@ -39,8 +38,6 @@ class PortKey(Hashed):
     kind: ClassVar[str] = "port"
     netns: str
     link: str
-
-    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"port:{within(self.netns)}{self.link}"

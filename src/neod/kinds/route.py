@@ -45,8 +45,6 @@ class RouteKey(Hashed):
     dst: IPv4Network | IPv6Network
     metric: int = 0
 
-    __hash__ = Hashed.__hash__
-
     def __str__(self) -> str:
         dst = "default" if self.dst.prefixlen == 0 else str(self.dst)
         metric = f"@{self.metric}" if self.metric else ""

@@ -34,8 +34,6 @@ class RuleKey(Hashed):
     source: IPv4Network | IPv6Network
     table: int
 
-    __hash__ = Hashed.__hash__
-
     def __str__(self) -> str:
         source = self.source.network_address if self.source.prefixlen == self.source.max_prefixlen else self.source
         return f"rule:{within(self.netns)}{self.priority}/from {source} lookup {self.table}"
@@ -126,8 +124,7 @@ class RuleDriver:
     async def observe(self, keys: Collection[RuleKey]) -> Mapping[RuleKey, Seen[RuleSpec]]:
         """Read the rules of the families of *keys*, and parse those whose priority is asked for.
 
-        The kernel gives rules only all at once; looking for the priority's
-        bytes costs a tenth of parsing.
+        The kernel gives rules only all at once; looking for the priority's bytes costs a tenth of parsing.
         """
         priorities = {key.priority for key in keys}
         found: dict[RuleKey, Seen[RuleSpec]] = {}

@@ -1,7 +1,6 @@
 """Sysctls below ``net``: the one kind with no mark in the kernel.
 
-What we changed is known by the value to restore, which is on disk before the
-first write.
+What we changed is known by the value to restore, which is on disk before the first write.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,8 +31,6 @@ class SysctlKey(Hashed):
     kind: ClassVar[str] = "sysctl"
     netns: str
     path: str
-
-    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"sysctl:{within(self.netns)}{self.path}"

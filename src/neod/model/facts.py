@@ -1,7 +1,6 @@
 """Inputs that are not config: leases, and what the kernel reports.
 
-Instants on this page are seconds of CLOCK_BOOTTIME, which goes on while the
-machine sleeps and never jumps.
+Instants on this page are seconds of CLOCK_BOOTTIME, which goes on while the machine sleeps and never jumps.
 """
 
 from dataclasses import dataclass

@@ -38,6 +38,10 @@ class Hashed:
     __slots__ = ("_hash",)
     _hash: int
 
+    def __init_subclass__(cls) -> None:
+        """Put the hash into the class itself, where ``dataclass`` leaves it alone."""
+        cls.__hash__ = Hashed.__hash__  # type: ignore[method-assign]
+
     def __hash__(self) -> int:
         try:
             return self._hash
@@ -65,8 +69,6 @@ class NetnsKey(Hashed):
     netns: str  # where it is made from: always neod's own
     name: str
 
-    __hash__ = Hashed.__hash__
-
     def __str__(self) -> str:
         return f"netns:{self.name}"
 
@@ -78,8 +80,6 @@ class LinkKey(Hashed):
     kind: ClassVar[str] = "link"
     netns: str
     name: str
-
-    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"link:{within(self.netns)}{self.name}"
@@ -95,8 +95,6 @@ class AddressKey(Hashed):
     ip: IPv4Address | IPv6Address
     prefix_length: int
 
-    __hash__ = Hashed.__hash__
-
     def __str__(self) -> str:
         return f"address:{within(self.netns)}{self.link}/{self.ip}/{self.prefix_length}"
 
@@ -108,8 +106,6 @@ class LocalKey(Hashed):
     kind: ClassVar[str] = "local"
     netns: str
     ip: IPv4Address | IPv6Address
-
-    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"local:{within(self.netns)}{self.ip}"
@@ -123,8 +119,6 @@ class SourceKey(Hashed):
     netns: str
     ip: IPv4Address | IPv6Address
 
-    __hash__ = Hashed.__hash__
-
     def __str__(self) -> str:
         return f"source:{within(self.netns)}{self.ip}"
 
@@ -137,8 +131,6 @@ class TableKey(Hashed):
     netns: str
     table: int
     version: int  # 4 or 6
-
-    __hash__ = Hashed.__hash__
 
     def __str__(self) -> str:
         return f"table:{within(self.netns)}{self.table}/ipv{self.version}"

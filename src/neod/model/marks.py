@@ -3,9 +3,8 @@
 from typing import Final
 
 PROTOCOL: Final = 110
-"""Route, rule and address protocol: 'n'. Free in rt_protos, beside 2 kernel, 3 boot, 4 static,
-16 dhcp, 18 keepalived, 42 babel, 99 openr, 186-198 FRR. networkd spares only 2; we do not
-disguise ourselves as the kernel."""
+"""Route, rule and address protocol: 'n'. Free in rt_protos, beside 2 kernel, 3 boot, 4 static, 16 dhcp, 18 keepalived,
+42 babel, 99 openr, 186-198 FRR. networkd spares only 2; we do not disguise ourselves as the kernel."""
 
 LINK_GROUP: Final = 110
 """IFLA_GROUP of links we create; set in the create message and kept by every kernel seen."""

@@ -1,9 +1,8 @@
 """What should exist and why: wants, and the fragments of desired state that yield them. Pure.
 
-A fragment is the part of desired state that changes together: one interface
-with its addresses, table and rule, say. When a fact changes, only the
-fragments that need it are compiled again. Fragments are plain values: the
-process that reads the file hands them to the daemon.
+A fragment is the part of desired state that changes together: one interface with its addresses, table and rule, say.
+When a fact changes, only the fragments that need it are compiled again. Fragments are plain values: the process that
+reads the file hands them to the daemon.
 """
 
 from collections.abc import Iterable, Mapping

@@ -108,8 +108,6 @@ class MptcpConnection:
         """Return the peer's port that it began with."""
         return self.first.remote_port
 
-    # ------------------------------------------------------------ events
-
     def on_event(self, event: Event, now: float) -> None:
         """Apply one event; CLOSED is for whoever holds the connection."""
         if event.what == EVENT_ESTABLISHED:
@@ -195,15 +193,12 @@ class MptcpConnection:
     def next_due(self, now: float) -> float | None:
         """Return when, after *now*, time alone will allow something; None if only news can.
 
-        What was allowed already and is not done waits for something else: its
-        address, or room.
+        What was allowed already and is not done waits for something else: its address, or room.
         """
         due = [max(one.next_at, self.refusals.next_at) for one in self.failures.values()]
         due += [asked + GIVEN_UP_S for asked in self.pending.values()]
         due += [self.announce_at] if self.announce_at is not None else []
         return min((at for at in due if at > now), default=None)
-
-    # ------------------------------------------------------------ dump
 
     def update(self, seen: ConnectionSeen) -> None:
         """Take over the subflows that the sockets show; what was asked for and is not there yet stays asked for."""

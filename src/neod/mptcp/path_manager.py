@@ -83,8 +83,6 @@ class PathManager:
         self._rebuild = True
         self._woken = asyncio.Event()
 
-    # ------------------------------------------------------------ in
-
     def want(self, policy: Policy, max_total: int) -> None:
         """Manage connections by *policy* from now on; *max_total* subflows over all of them, 0 without limit."""
         if (policy, max_total) == (self._policy, self._limiter.limit):
@@ -143,8 +141,6 @@ class PathManager:
     def _count(self, connection: MptcpConnection) -> None:
         if self._limiter.limit and not connection.server and concerns(connection, self._policy):
             self._limiter.count(connection.token, len(connection.flows), len(connection.pending))
-
-    # ------------------------------------------------------------ out
 
     async def run(self) -> None:
         """Run until cancelled."""

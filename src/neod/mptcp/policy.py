@@ -97,9 +97,6 @@ def steps(connection: MptcpConnection, policy: Policy, now: float, room: int) ->
     return [*found, *_departures(connection, policy)]
 
 
-# ------------------------------------------------------------ the client connects
-
-
 def targets(connection: MptcpConnection, paths: Sequence[LocalPath]) -> list[tuple[LocalPath, Ip, int]]:
     """Return what should be connected: every path to the peer's first address, and what it announced besides.
 
@@ -188,9 +185,6 @@ def releases(connection: MptcpConnection, policy: Policy, number: int) -> list[D
     others = [flow for flow in connection.flows.values() if flow.quad != connection.first.quad]
     others.sort(key=lambda flow: rank.get(flow.local, len(rank)), reverse=True)
     return [DestroySubflow(flow) for flow in others[: min(number, len(connection.flows) - 1)]]
-
-
-# ------------------------------------------------------------ the server announces
 
 
 def _announcements(connection: MptcpConnection, policy: Policy, now: float) -> Iterator[Step]:

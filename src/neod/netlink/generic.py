@@ -1,8 +1,7 @@
 """Links of any kind, by names instead of numbers: what is off the first pass and off the hot path.
 
-pyroute2 knows the attributes of every kind of link, so that a kind here is a
-few names and no codec. It is imported inside the functions: 67 ms and 10 MB
-that a host pays when it first asks for such a link.
+pyroute2 knows the attributes of every kind of link, so that a kind here is a few names and no codec. It is imported
+inside the functions: 67 ms and 10 MB that a host pays when it first asks for such a link.
 
 Source: pyroute2.netlink.rtnl.ifinfmsg.
 """

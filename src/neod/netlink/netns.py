@@ -1,10 +1,9 @@
 """Network namespaces, entered for the time of one call: the only module that calls ``setns`` and ``unshare``.
 
-A namespace belongs to a thread. :func:`in_netns` takes a thread of its own,
-which ends with the call, so that nothing can stay in the wrong place.
-:class:`NetnsEntry` goes there with the calling thread and comes back: two
-system calls instead of a thread, for a program that opens a socket there for
-each connection. Both need CAP_SYS_ADMIN. Knows nothing of neo.
+A namespace belongs to a thread. :func:`in_netns` takes a thread of its own, which ends with the call, so that nothing
+can stay in the wrong place. :class:`NetnsEntry` goes there with the calling thread and comes back: two system calls
+instead of a thread, for a program that opens a socket there for each connection. Both need CAP_SYS_ADMIN. Knows nothing
+of neo.
 """
 
 import errno

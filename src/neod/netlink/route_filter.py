@@ -1,8 +1,7 @@
 """The classic BPF program that keeps foreign routes away from an event socket.
 
-A router with a full table changes ten thousand routes a second. The kernel
-drops what we do not want before it wakes us: 200 000 foreign changes then
-cost 0.1 s instead of 1.5 s.
+A router with a full table changes ten thousand routes a second. The kernel drops what we do not want before it wakes
+us: 200 000 foreign changes then cost 0.1 s instead of 1.5 s.
 """
 
 import socket

@@ -1,9 +1,8 @@
 """One netlink socket for requests and dumps, of any protocol.
 
-Synchronous, because the kernel handles a request inside ``send``: when that
-returns, the answers lie in the receive buffer, and waiting is only a guard.
-Not for events: a request socket that also receives multicast can lose answers
-in a storm (see ``multicast``). ``async_connection`` is for event loops.
+Synchronous, because the kernel handles a request inside ``send``: when that returns, the answers lie in the receive
+buffer, and waiting is only a guard. Not for events: a request socket that also receives multicast can lose answers in a
+storm (see ``multicast``). ``async_connection`` is for event loops.
 """
 
 import errno

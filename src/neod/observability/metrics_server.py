@@ -1,8 +1,7 @@
 """The HTTP server of a metrics page: one request a connection, then close.
 
-It runs on any event loop with callbacks for file descriptors: asyncio's in
-neod, neo-race's own in neo-race. A client is a socket, two callbacks and a
-deadline, not a task.
+It runs on any event loop with callbacks for file descriptors: asyncio's in neod, neo-race's own in neo-race. A client
+is a socket, two callbacks and a deadline, not a task.
 """
 
 import contextlib

@@ -38,7 +38,7 @@ class RaceObserver(Protocol):
 
 
 class Acceptor:
-    """The listening socket of one race and its accepted connections.
+    """The listening socket of one race and its accepted connections, whose ``ConnectionOwner`` it is.
 
     Settings may change while connections are open: time-outs apply to them
     from then on. After :meth:`stop_listening` open connections go on.
@@ -96,8 +96,6 @@ class Acceptor:
         up = sum(c.up.moved for c in joined if c.up is not None)
         down = sum(c.down.moved for c in joined if c.down is not None)
         return RaceGauges(len(self.connections), len(self.dialer.candidates), up, down)
-
-    # ── accepting ───────────────────────────────────────────────────────────────────────────────
 
     def _on_ready(self, _: int) -> None:
         sock = self._sock
@@ -166,8 +164,6 @@ class Acceptor:
         del fresh[-BATCH:]
         if fresh:
             self.loop.call_soon(lambda: self._enable_keepalive(fresh))
-
-    # ── reports of connections: ConnectionOwner ─────────────────────────────────────────────────────────────────
 
     def on_won(self, connection: ProxiedConnection, winner: Winner) -> None:
         """Count and report."""

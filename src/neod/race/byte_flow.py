@@ -1,11 +1,9 @@
 """One direction of a connection: bytes from one socket to the other, in order.
 
-Small messages are copied through a buffer that all flows share; after the
-first full buffer a flow is spliced through a pipe, without copying to user
-space. A pipe or a buffer is held only while the receiver is slower than the
-sender, and nothing is read before everything read is sent: so back-pressure
-reaches the sender, and ``EAGAIN`` when reading always means an empty socket (a
-full pipe would return it, too).
+Small messages are copied through a buffer that all flows share; after the first full buffer a flow is spliced through a
+pipe, without copying to user space. A pipe or a buffer is held only while the receiver is slower than the sender, and
+nothing is read before everything read is sent: so back-pressure reaches the sender, and ``EAGAIN`` when reading always
+means an empty socket (a full pipe would return it, too).
 """
 
 import os
@@ -45,9 +43,8 @@ class SharedBuffers:
 class ByteFlow:
     """Bytes from *source* to *sink*.
 
-    ``readable`` and ``writable`` are set for epoll events and cleared by EAGAIN.
-    With ``exact`` reading goes on until EAGAIN; without it a short read means an
-    empty socket, which holds for TCP unless FIN or urgent data was reported.
+    ``readable`` and ``writable`` are set for epoll events and cleared by EAGAIN. With ``exact`` reading goes on until
+    EAGAIN; without it a short read means an empty socket, which holds for TCP unless FIN or urgent data was reported.
     """
 
     __slots__ = (

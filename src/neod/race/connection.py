@@ -1,8 +1,7 @@
 """One accepted connection: its race, then two byte flows, and an end that is passed on as what it was.
 
-A FIN is forwarded after all data before it; the connection ends when both
-directions have. A reset is forwarded as a reset, after the data before it. A
-connection without a first byte, or idle for too long, is reset.
+A FIN is forwarded after all data before it; the connection ends when both directions have. A reset is forwarded as a
+reset, after the data before it. A connection without a first byte, or idle for too long, is reset.
 """
 
 import errno
@@ -130,8 +129,6 @@ class ProxiedConnection:
         self._draining = None
         self._owner.on_closed(self, how)
 
-    # ── the race ────────────────────────────────────────────────────────────────────────────────
-
     def _on_client_while_dialing(self, mask: int) -> None:
         self._early_events |= mask
         if mask & (ERR | HUP):
@@ -156,8 +153,6 @@ class ProxiedConnection:
         self._on_client(self._early_events)
         if not self.closed and self._draining is None:
             self._on_upstream(winner.mask)
-
-    # ── forwarding ──────────────────────────────────────────────────────────────────────────────
 
     def _on_client(self, mask: int) -> None:
         assert self.up is not None and self.down is not None
@@ -204,8 +199,6 @@ class ProxiedConnection:
             self._close("finished")
         elif again_up or again_down:
             self._owner.loop.call_soon(self._resume)
-
-    # ── one side is closed ──────────────────────────────────────────────────────────────────────────
 
     def _on_broken(self, broken: FlowBroken) -> None:
         assert self.up is not None and self.down is not None

@@ -162,17 +162,7 @@ class Attempt:
 class DialRace:
     """One connection to make: attempts under way, and candidates not started yet."""
 
-    __slots__ = (
-        "_deadline",
-        "_dialer",
-        "_losers",
-        "_lost",
-        "_next",
-        "_ordered",
-        "_queue",
-        "_running",
-        "_won",
-    )
+    __slots__ = ("_deadline", "_dialer", "_losers", "_lost", "_next", "_ordered", "_queue", "_running", "_won")
 
     def __init__(self, dialer: Dialer, won: Callable[[Winner], None], lost: Callable[[DialError], None]) -> None:
         self._dialer, self._won, self._lost = dialer, won, lost

@@ -1,17 +1,14 @@
 """The event loop of neo-race: one thread, one epoll.
 
-Not asyncio, by measurement: for the same job asyncio takes 2.4 times the CPU a
-connection, 1.8 times the latency and 5.9 times the memory of an idle
-connection (``python -m bench.race_loop``; figures in docs/race.md). Little of
-that is its loop, which takes 1.5 times the CPU an event. Most is what asyncio
-needs for a connection: two transports and protocols, a task for the race, a
-task and a future an attempt, and a copy of all data. Its ``add_reader`` and
-``add_writer`` would avoid these, but are level-triggered: a socket that is
-writable but has nothing to send needs ``epoll_ctl`` each time that changes.
+Not asyncio, by measurement: for the same job asyncio takes 2.4 times the CPU a connection, 1.8 times the latency and
+5.9 times the memory of an idle connection (``python -m bench.race_loop``; figures in docs/race.md). Little of that is
+its loop, which takes 1.5 times the CPU an event. Most is what asyncio needs for a connection: two transports and
+protocols, a task for the race, a task and a future an attempt, and a copy of all data. Its ``add_reader`` and
+``add_writer`` would avoid these, but are level-triggered: a socket that is writable but has nothing to send needs
+``epoll_ctl`` each time that changes.
 
-Here watchers are edge-triggered by default, so a connection costs two
-``epoll_ctl`` in its life, and back-pressure costs none. Methods that asyncio
-has as well have its names. Nothing that blocks may run on the loop.
+Here watchers are edge-triggered by default, so a connection costs two ``epoll_ctl`` in its life, and back-pressure
+costs none. Methods that asyncio has as well have its names. Nothing that blocks may run on the loop.
 """
 
 import heapq
@@ -68,8 +65,7 @@ class Timer:
 class Loop:
     """Calls watchers of file descriptors, and timers.
 
-    ``now_s`` is CLOCK_BOOTTIME at the start of the turn: precise enough for
-    everything except measuring.
+    ``now_s`` is CLOCK_BOOTTIME at the start of the turn: precise enough for everything except measuring.
     """
 
     def __init__(

@@ -1,7 +1,6 @@
 """The order in which to try candidates, from their recent results. Pure.
 
-It only matters when not all of them start at once. The race itself decides
-which one wins.
+It only matters when not all of them start at once. The race itself decides which one wins.
 """
 
 from collections.abc import Iterable, Sequence
@@ -108,9 +107,8 @@ def estimate_s(score: Score, now_s: float, unknown_s: float = UNTRIED_S) -> floa
 def ranked_order(candidates: Sequence[S], turn: int, now_s: float) -> list[S]:
     """Return *candidates* in the order in which the *turn*-th race starts them.
 
-    Best first. Upstreams alternate, each time with another source, so that
-    neither one dead upstream nor one dead source delays a race by more than
-    one step. Candidates of equal rank rotate. A source without results for an
+    Best first. Upstreams alternate, each time with another source, so that neither one dead upstream nor one dead
+    source delays a race by more than one step. Candidates of equal rank rotate. A source without results for an
     upstream counts as good as the best one that has some.
     """
     upstreams = by_upstream(candidates)

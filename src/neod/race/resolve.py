@@ -1,8 +1,7 @@
 """Names of upstreams: both families, resolved again when the TTL is over.
 
-``/etc/hosts`` first, then DNS as ``/etc/resolv.conf`` says. ``getaddrinfo``
-returns no TTL, so DNS is queried through dnspython: complete (search lists, CNAME
-chains, truncation and TCP), pure Python, and imported only when a file has a
+``/etc/hosts`` first, then DNS as ``/etc/resolv.conf`` says. ``getaddrinfo`` returns no TTL, so DNS is queried through
+dnspython: complete (search lists, CNAME chains, truncation and TCP), pure Python, and imported only when a file has a
 name in it. Other sources in ``nsswitch.conf`` are not used.
 """
 

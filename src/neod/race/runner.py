@@ -65,8 +65,7 @@ class RaceRunner:
     def apply(self, settings: RaceSettings) -> None:
         """Use other settings; open connections stay, and so does a listening socket that need not change.
 
-        One that must change is closed here and opened by :meth:`listen`, so
-        that races may exchange addresses.
+        One that must change is closed here and opened by :meth:`listen`, so that races may exchange addresses.
         """
         before = self.settings
         self.acceptor.apply(settings)

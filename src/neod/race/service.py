@@ -27,7 +27,7 @@ DRAIN_POLL_S: Final = 0.05
 
 
 class RaceService:
-    """The races of a file that are in *names*; all of them if it is empty."""
+    """The races of a file that are in *names*; all of them if it is empty. It is the ``RaceContext`` of each."""
 
     def __init__(self, loop: Loop, log: Log, descriptors: int, runtime_dir: str, names: Iterable[str] = ()) -> None:
         self.loop, self.race_log = loop, RaceLog(loop, log)
@@ -97,8 +97,6 @@ class RaceService:
             self.loop.call_later(DRAIN_POLL_S, lambda: self._drain(stopped))
         else:
             stopped()
-
-    # ── shared by the races: RaceContext ────────────────────────────────────────────────────────────────────
 
     def sources(self) -> tuple[str, ...]:
         """Return the usable addresses of the host's paths; empty: it has none, or none is usable now."""

@@ -64,8 +64,7 @@ def stream(family: int, mptcp: bool) -> socket.socket:
 def bind_source(sock: socket.socket, address: SockAddr) -> None:
     """Bind to an address; ``connect`` chooses the port (IP_BIND_ADDRESS_NO_PORT).
 
-    Otherwise an address would have 28 000 ports for all upstreams together,
-    not for each.
+    Otherwise an address would have 28 000 ports for all upstreams together, not for each.
     """
     with contextlib.suppress(OSError):  # MPTCP before 6.8 does not know it
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)

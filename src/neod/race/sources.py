@@ -16,10 +16,9 @@ RETRY_S: Final = 1.0
 def usable(links: Iterable[str], local: Iterable[LocalAddress], states: States | None) -> tuple[str, ...]:
     """Return the source addresses that ``auto`` means, in the order of *links*.
 
-    These are the usable addresses of *links*; if neod reports a path, its IPv4
-    address counts only while the path is in-sync. If none is left, all of them
-    whatever neod reports: a path that is being repaired may still work, and
-    the race shows whether it does.
+    These are the usable addresses of *links*; if neod reports a path, its IPv4 address counts only while the path is
+    in-sync. If none is left, all of them whatever neod reports: a path that is being repaired may still work, and the
+    race shows whether it does.
     """
     fit = {link: [a for a in local if a.link == link and a.fit and not a.loopback] for link in links}
     ready = [a.ip for found in fit.values() for a in found if ":" in a.ip or _in_sync(a, states)]

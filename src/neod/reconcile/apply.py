@@ -16,8 +16,7 @@ DriverOf = Callable[[Place], Driver[Any, Any]]
 async def apply(plan: Plan, driver_of: DriverOf, kinds: Mapping[str, Kind[Any, Any]]) -> tuple[Outcome, ...]:
     """Carry out *plan* and return one outcome per change, in plan order.
 
-    A refusal never raises: what depends on the refused object is skipped, and
-    everything else is done.
+    A refusal never raises: what depends on the refused object is skipped, and everything else is done.
     """
     outcomes: list[Outcome] = []
     failed: set[Key] = set()

@@ -32,8 +32,6 @@ class DesiredState:
         self._missing: dict[str, tuple[str, ...]] = {}
         self.suspended = False
 
-    # ------------------------------------------------------------ reading
-
     @property
     def wants(self) -> Mapping[Key, Want]:
         """What the file asks for and why, also while suspended."""
@@ -79,8 +77,6 @@ class DesiredState:
                     found.add(dependent)
                     waiting.append(dependent)
                     yield dependent
-
-    # ------------------------------------------------------------ writing
 
     def suspend(self) -> None:
         """Desire nothing from now on."""

@@ -66,8 +66,7 @@ class Observer:
     def _trust_deletions(self, keys: Iterable[Key]) -> None:
         """Trust RTM_DEL* for kinds created with NLM_F_EXCL: a wrong deletion then fails with EEXIST.
 
-        Rules can only be read all at once: looking for one of a thousand
-        would take longer than its repair.
+        Rules can only be read all at once: looking for one of a thousand would take longer than its repair.
         """
         for key in keys:
             if self._state.kind_of(key).create_fails_if_exists and key in self._desired.specs and not key.netns:

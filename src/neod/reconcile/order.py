@@ -1,8 +1,7 @@
 """Changes arranged so that nothing is used before it exists or after it is gone.
 
-The order comes from ``requires`` alone; ties are broken by name, so that the
-same input always gives the same plan. What is new comes before what is old
-goes (make before break), except where a kind says that the old must make room.
+The order comes from ``requires`` alone; ties are broken by name, so that the same input always gives the same plan.
+What is new comes before what is old goes (make before break), except where a kind says that the old must make room.
 """
 
 from collections import defaultdict

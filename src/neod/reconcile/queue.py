@@ -1,8 +1,7 @@
 """Many hints, one pass. A hint says "look again"; it carries a reason and no data.
 
-The queue is made before anything that writes to it (netlink, DHCP, mounts,
-timers, the control socket) and before what reads it, so that nobody needs to
-know anybody else. Facts that come from outside the kernel pass through it too.
+The queue is made before anything that writes to it (netlink, DHCP, mounts, timers, the control socket) and before what
+reads it, so that nobody needs to know anybody else. Facts that come from outside the kernel pass through it too.
 """
 
 import asyncio

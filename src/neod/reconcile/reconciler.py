@@ -47,8 +47,6 @@ class Reconciler:
         """Return the processor time that the last full read of a kind took."""
         return self._observer.cpu_s(place)
 
-    # ------------------------------------------------------------ modes
-
     @property
     def mode(self) -> str:
         """``running``, ``paused`` or ``down``."""
@@ -72,8 +70,6 @@ class Reconciler:
         self.writing = True
         self._state.status.mark_all_deleted(self._state.desired.specs)
         self._state.desired.suspend()
-
-    # ------------------------------------------------------------ passes
 
     async def run(self, hints: Hints) -> Report:
         """Run one pass over what *hints* name and return its report."""
@@ -106,8 +102,6 @@ class Reconciler:
             changes = diff({*desired.specs, *seen}, desired.specs, seen, kind_of)
             return order(changes, OrderContext(kind_of, seen.present, desired.dependents_of, desired.specs))
 
-    # ------------------------------------------------------------ decide
-
     def _plan(self, scope: set[Key], now: float, *, insist: bool) -> Plan:
         state = self._state
         readable = [key for key in scope if (key.netns, key.kind) not in self._observer.unreadable]
@@ -123,8 +117,6 @@ class Reconciler:
 
     def _prolongs(self, change: Change) -> bool:
         return change.op is Op.UPDATE and self._state.kind_of(change.key).prolongs(change.before, change.after)
-
-    # ------------------------------------------------------------ record
 
     def _record(self, scope: set[Key], plan: Plan, outcomes: tuple[Outcome, ...], hints: Hints) -> None:
         status, now = self._state.status, self._clock.boottime()

@@ -125,10 +125,6 @@ def _quoted(text: str) -> str:
 
 
 Script = Callable[[tuple[Completions, ...]], Iterator[str]]
-SCRIPTS: Final[dict[str, Script]] = {
-    "bash": _bash,
-    "zsh": _zsh,
-    "fish": _fish,
-}
+SCRIPTS: Final[dict[str, Script]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
 
 COMMAND: Final = Command(_completion, _arguments)

@@ -12,20 +12,14 @@ from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.facts import Host
 from neod.model.want import HOST, FactKey, Facts, Fragment, Origin, Want
 
-ONE_SEGMENT: Final = {
-    "arp_ignore": SysctlSpec("1"),
-    "arp_announce": SysctlSpec("2"),
-    "rp_filter": SysctlSpec("2"),
-}
+ONE_SEGMENT: Final = {"arp_ignore": SysctlSpec("1"), "arp_announce": SysctlSpec("2"), "rp_filter": SysctlSpec("2")}
 """What N addresses on one segment need, on the macvlans and on their NIC.
 
-arp_ignore 1: only the interface that has the address answers for it. By
-default all do, the NIC among them, and the first answer is what peers keep:
-one MAC for all addresses. arp_announce 2: requests name the address of the
-interface that asks. rp_filter 2 (loose): the strict check drops what arrives
-before the rule and the table of an address exist, or while they are being
-repaired; and since the kernel takes the larger of ``all`` and the interface,
-2 is the only value that means the same whatever ``all`` says.
+arp_ignore 1: only the interface that has the address answers for it. By default all do, the NIC among them, and the
+first answer is what peers keep: one MAC for all addresses. arp_announce 2: requests name the address of the interface
+that asks. rp_filter 2 (loose): the strict check drops what arrives before the rule and the table of an address exist,
+or while they are being repaired; and since the kernel takes the larger of ``all`` and the interface, 2 is the only
+value that means the same whatever ``all`` says.
 
 Source: Documentation/networking/ip-sysctl.rst.
 """

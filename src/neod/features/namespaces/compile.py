@@ -43,8 +43,7 @@ def ends(subnet: Net) -> tuple[Ip, Ip]:
 def relay_sources(relays: tuple[Ip, ...], networks: tuple[Net, ...], link: str) -> Iterator[SnatFrom]:
     """Yield what makes packets of the i-th relay address come from the i-th address of the network of its kind.
 
-    The addresses are local inside, and the kernel refuses what comes from
-    outside with a local source.
+    The addresses are local inside, and the kernel refuses what comes from outside with a local source.
     """
     for network in networks:
         ours = [ip for ip in relays if ip.version == network.version]

@@ -5,14 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from neod.features.namespaces.compile import (
-    RELAYS,
-    NamespaceFragment,
-    NamespaceInfo,
-    ends,
-    outside_link,
-    relay_sources,
-)
+from neod.features.namespaces.compile import RELAYS, NamespaceFragment, NamespaceInfo, ends, outside_link, relay_sources
 from neod.features.parts import Candidate, ExplicitSysctl, NatPart, OwnAddress
 from neod.features.table import Table
 from neod.features.validation import network

@@ -164,8 +164,7 @@ def _off_or_s(low: float, high: float) -> Validator:
 
 Upstreams: Final = Validator(upstreams, {"type": "array", "items": ENDPOINT_SCHEMA, "minItems": 1})
 Sources: Final = Validator(
-    sources,
-    {"anyOf": [{"enum": ["auto", "none"]}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    sources, {"anyOf": [{"enum": ["auto", "none"]}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 )
 
 

@@ -100,8 +100,7 @@ LinkName = Validator(checks.link_name, {"type": "string", "pattern": LINK_PATTER
 GroupName = Validator(checks.group_name, {"type": "string", "pattern": GROUP_PATTERN})
 Address = Validator(checks.address, {"type": "string", "format": "ipv4"})
 TableNumber = Validator(
-    checks.table,
-    {"type": "integer", "minimum": 1, "maximum": checks.LAST_TABLE, "not": {"enum": [253, 254, 255]}},
+    checks.table, {"type": "integer", "minimum": 1, "maximum": checks.LAST_TABLE, "not": {"enum": [253, 254, 255]}}
 )
 Macs = Validator(checks.macs, {"type": "array", "items": {"type": "string", "pattern": MAC_PATTERN}, "minItems": 1})
 MacOrAuto = Validator(checks.mac_or_auto, {"anyOf": [{"const": "auto"}, {"type": "string", "pattern": MAC_PATTERN}]})

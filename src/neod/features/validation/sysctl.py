@@ -15,10 +15,9 @@ OF_INTERFACES: Final = ("conf", "neigh")
 def proc_path(key: str) -> str:
     """Return the path of a sysctl below /proc/sys.
 
-    The first separator counts: after a slash, dots are dots; after a dot,
-    dots are slashes and slashes dots, for interface names that have dots. A
-    dot of such a name may also be written as one: only one sysctl deep are
-    those of an interface, and no interface has a slash in its name.
+    The first separator counts: after a slash, dots are dots; after a dot, dots are slashes and slashes dots, for
+    interface names that have dots. A dot of such a name may also be written as one: only one sysctl deep are those of
+    an interface, and no interface has a slash in its name.
 
     Source: sysctl.d(5); net/ipv4/devinet.c, __devinet_sysctl_register.
     """

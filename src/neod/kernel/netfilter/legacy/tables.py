@@ -1,8 +1,7 @@
 """The legacy tables of one namespace: read by getsockopt, written by a process of their own.
 
-python-iptables moves file descriptor 1, keeps tables across namespaces and
-leaves C by longjmp; and one process cannot use it for both versions of IP. So
-each namespace and version has a worker process, which only makes changes.
+python-iptables moves file descriptor 1, keeps tables across namespaces and leaves C by longjmp; and one process cannot
+use it for both versions of IP. So each namespace and version has a worker process, which only makes changes.
 """
 
 import asyncio

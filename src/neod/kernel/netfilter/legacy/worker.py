@@ -1,14 +1,11 @@
 """``python -m neod.kernel.netfilter.legacy.worker``: changes of legacy tables, in a process of their own.
 
-Reads orders as lines of JSON on standard input and answers each in one line
-on the descriptor that was standard output when it began: python-iptables uses
-descriptor 1 for its own purposes. It ends when its input does.
+Reads orders as lines of JSON on standard input and answers each in one line on the descriptor that was standard output
+when it began: python-iptables uses descriptor 1 for its own purposes. It ends when its input does.
 
-A rule is never parsed back. Each carries the digest of what was asked in its
-comment; a rule whose digest is wanted stays, with its counters. From reading
-the table to committing it the lock of the iptables tools is held, or somebody
-else's rules could be lost: the kernel accepts a stale table if the number of
-entries matches.
+A rule is never parsed back. Each carries the digest of what was asked in its comment; a rule whose digest is wanted
+stays, with its counters. From reading the table to committing it the lock of the iptables tools is held, or somebody
+else's rules could be lost: the kernel accepts a stale table if the number of entries matches.
 """
 
 import ctypes

@@ -31,8 +31,6 @@ class NeighbourKey(Hashed):
     link: str
     ip: Ip
 
-    __hash__ = Hashed.__hash__
-
     def __str__(self) -> str:
         return f"neighbour:{within(self.netns)}{self.link}/{self.ip}"
 

@@ -41,9 +41,9 @@ def route(
     return RouteKey("", table, ip_network(dst)), spec
 
 
-def rule(source: str, table: int) -> Pair:
-    """Return the rule that sends packets from *source* to *table*."""
-    return RuleKey("", 11000 + table, ip_network(source), table), RuleSpec()
+def rule(source: str, table: int, mark: int = 0, mask: int = 0) -> Pair:
+    """Return the rule that sends packets from *source*, or those with *mark*, to *table*."""
+    return RuleKey("", 11000 + table, ip_network(source), table, mark, mask), RuleSpec()
 
 
 def sysctl(path: str, value: str, at_least: bool = False) -> Pair:

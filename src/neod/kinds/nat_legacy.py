@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from neod.model.nat import Dnat, Ip, NatRule, Ruleset, SnatFrom, SnatTo, digest_of, version_of
+from neod.model.nat import AnswerBy, Dnat, Ip, NatRule, Ruleset, SnatFrom, SnatTo, digest_of, targets, version_of
 from neod.model.ports import LegacyTable, Netfilter
 
 Rule = dict[str, Any]  # fields, matches, target, comment: see ``neod.kernel.netfilter.legacy.worker``
 Chains = dict[str, dict[str, Any]]  # by name: the chain it is jumped to from, and its rules
 
 VERSIONS: Final = (4, 6)
-TABLES: Final = ("filter", "nat")  # what accepts comes before what translates
+TABLES: Final = ("filter", "mangle", "nat")  # what accepts and marks comes before what translates
 OURS: Final = "NEO-"
 PREFIX: Final = "neo "
 LOOPBACK: Final = {4: "127.0.0.0/8", 6: "::1/128"}
@@ -24,6 +24,8 @@ CHAINS: Final = {
     "NEO-OUTPUT": ("nat", "OUTPUT"),
     "NEO-POSTROUTING": ("nat", "POSTROUTING"),
     "NEO-FORWARD": ("filter", "FORWARD"),
+    "NEO-CAME-IN": ("mangle", "FORWARD"),
+    "NEO-ANSWERS": ("mangle", "PREROUTING"),
 }
 
 
@@ -76,8 +78,24 @@ def _snat(rule: SnatTo | SnatFrom) -> Iterator[tuple[str, Rule]]:
         yield "NEO-FORWARD", _rule({"dst": str(rule.source), "in_interface": rule.interface}, answers, accept)
 
 
+def _marks(rules: Iterable[NatRule], version: int) -> Iterator[tuple[str, Rule]]:
+    """Yield what marks connections by the interface that they came in by, and their answers."""
+    answers = [rule for rule in rules if isinstance(rule, AnswerBy)]
+    sent_on = {key: links for key, links in targets(rules).items() if key[1].version == version}
+    for rule in answers if sent_on else ():
+        value = {"set_xmark": f"{rule.mark:#x}/{rule.mask:#x}"}
+        for (protocol, to, first, last), links in sent_on.items():
+            if "" in links or rule.interface in links:
+                matches = [(protocol, {"dport": _ports(first, last)}), ("conntrack", {"ctstate": "DNAT"})]
+                matches[1][1]["ctdir"] = "ORIGINAL"
+                fields = {"protocol": protocol, "in_interface": rule.interface, "dst": str(to)}
+                yield "NEO-CAME-IN", _rule(fields, matches, ("CONNMARK", value))
+        seen = [("connmark", {"mark": value["set_xmark"]}), ("conntrack", {"ctstate": "DNAT", "ctdir": "REPLY"})]
+        yield "NEO-ANSWERS", _rule({}, seen, ("MARK", value))
+
+
 @lru_cache(maxsize=8192)  # of a thousand forwards, a reload changes one
-def _entries(rule: NatRule) -> tuple[tuple[str, Rule], ...]:
+def _entries(rule: Dnat | SnatTo | SnatFrom) -> tuple[tuple[str, Rule], ...]:
     return tuple(_dnat(rule) if isinstance(rule, Dnat) else _snat(rule))
 
 
@@ -88,12 +106,14 @@ def _order(rule: NatRule) -> tuple[int, str]:
 
 
 def chains(rules: Iterable[NatRule], version: int) -> Mapping[str, Chains]:
-    """Return the chains of IP *version* by table; both tables are always named, empty where nothing is asked."""
+    """Return the chains of IP *version* by table; all tables are always named, empty where nothing is asked."""
     found: dict[str, Chains] = {table: {} for table in TABLES}
-    for rule in sorted((rule for rule in rules if version_of(rule) == version), key=_order):
-        for name, entry in _entries(rule):
-            table, builtin = CHAINS[name]
-            found[table].setdefault(name, {"from": builtin, "rules": []})["rules"].append(entry)
+    rules = tuple(rules)
+    of_version = [r for r in rules if not isinstance(r, AnswerBy) and version_of(r) == version]
+    entries = [entry for rule in sorted(of_version, key=_order) for entry in _entries(rule)]
+    for name, entry in (*entries, *_marks(rules, version)):
+        table, builtin = CHAINS[name]
+        found[table].setdefault(name, {"from": builtin, "rules": []})["rules"].append(entry)
     for ours in found.values():
         for chain in ours.values():
             chain["rules"] = list({rule["comment"]: rule for rule in chain["rules"]}.values())

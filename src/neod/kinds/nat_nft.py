@@ -8,12 +8,22 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
 
-from neod.model.nat import Dnat, NatRule, Net, Ruleset, SnatFrom, SnatTo, digest_of, ports_text
+from neod.model.nat import AnswerBy, Dnat, NatRule, Net, Ruleset, SnatFrom, SnatTo, digest_of, ports_text, targets
 from neod.model.ports import Netfilter
 
 MARK_CHAIN: Final = "asked"
-HOOKS: Final = {"prerouting": -105, "output": -105, "postrouting": 95}
-"""Just before dstnat and srcnat, where others are: what is explicit comes before what is general."""
+HOOKS: Final = {
+    "came_in": ("filter", "forward", -150),
+    "answers": ("filter", "prerouting", -150),
+    "prerouting": ("nat", "prerouting", -105),
+    "output": ("nat", "output", -105),
+    "postrouting": ("nat", "postrouting", 95),
+}
+"""Type, hook and priority of each chain. Just before dstnat and srcnat, where others are: what is explicit comes before
+what is general. Marks are written where others write them, before the route is looked up."""
+
+COME_IN: Final = "came_in_by"
+"""The chain that ``came_in`` goes on with: one rule an interface."""
 
 FAMILY: Final = {4: "ip", 6: "ip6"}
 LOOPBACK: Final = {4: "127.0.0.0/8", 6: "::1"}
@@ -37,9 +47,10 @@ class Lookup:
 def lookups(rules: Iterable[NatRule]) -> Mapping[str, Lookup]:
     """Return the sets and maps of *rules* by name, in the order in which they are to be asked."""
     found: dict[str, Lookup] = {}
-    for rule in rules:
-        for name, lookup, element in _entries(rule):
-            found.setdefault(name, lookup).elements.add(element)
+    rules = tuple(rules)
+    entries = [entry for rule in rules for entry in _entries(rule)]
+    for name, lookup, element in (*entries, *_answered(rules)):
+        found.setdefault(name, lookup).elements.add(element)
     return {name: found[name] for name in sorted(found, key=_rank)}
 
 
@@ -57,6 +68,27 @@ def _entries(rule: NatRule) -> Iterator[tuple[str, Lookup, str]]:
             yield _snat_to(rule)
         case SnatFrom():
             yield _snat_from(rule)
+
+
+def _answered(rules: Iterable[NatRule]) -> Iterator[tuple[str, Lookup, str]]:
+    """Yield what finds the connections that are to be answered by the interface that they came in by."""
+    if any(isinstance(rule, AnswerBy) for rule in rules):
+        for protocol, to, first, last in targets(rules):
+            family, element = FAMILY[to.version], f"{to} . {ports_text(first, last)}"
+            ask = f"ct direction original ct status dnat {family} daddr . {protocol} dport %s jump {COME_IN}"
+            lookup = Lookup("came_in", ask, f"ipv{to.version}_addr . inet_service")
+            yield f"{protocol}{to.version}_answered", lookup, element
+
+
+def marks(rules: Iterable[NatRule]) -> Iterator[tuple[str, str, str]]:
+    """Yield chain, name and text of the rules that mark connections and their answers."""
+    for rule in rules:
+        if isinstance(rule, AnswerBy):
+            others, name = 0xFFFFFFFF & ~rule.mask, f"{rule.interface} {rule.mark:#x}/{rule.mask:#x}"
+            set_ = f"and {others:#010x} or {rule.mark:#010x}"
+            yield COME_IN, name, f'iifname "{rule.interface}" ct mark set ct mark {set_}'
+            seen = f"ct direction reply ct status dnat ct mark and {rule.mask:#010x} == {rule.mark:#010x}"
+            yield "answers", name, f"{seen} meta mark set meta mark {set_}"
 
 
 def _dnat(rule: Dnat) -> Iterator[tuple[str, Lookup, str]]:
@@ -114,21 +146,24 @@ def shape(chains: Iterable[str], comments: Iterable[str], elements: Mapping[str,
 
 def script(ruleset: Ruleset) -> str:
     """Return the commands that fill an empty table ``inet neo``."""
-    asked = lookups(ruleset.rules)
-    hooks = {chain: HOOKS[chain] for chain in HOOKS if any(a.chain == chain for a in asked.values())}
-    chains = [f"{chain} {prio}" for chain, prio in hooks.items()]
-    comments = [f"{asked[name].chain} {name}" for name in sorted(asked, key=lambda n: asked[n].chain)]
+    asked, marking = lookups(ruleset.rules), tuple(marks(ruleset.rules))
+    used = {*(one.chain for one in asked.values()), *(chain for chain, _, _ in marking)}
+    hooks = {chain: hook for chain, hook in HOOKS.items() if chain in used}
+    chains = [f"{chain} {prio}" for chain, (_, _, prio) in hooks.items()]
+    named = [*((one.chain, name) for name, one in asked.items()), *((chain, name) for chain, name, _ in marking)]
+    comments = [f"{chain} {name}" for chain, name in sorted(named, key=itemgetter(0))]
     whole = shape(chains, comments, {name: lookup.elements for name, lookup in asked.items()})
-    lines = [f"add chain inet neo {MARK_CHAIN}"]
+    lines = [f"add chain inet neo {chain}" for chain in (MARK_CHAIN, *(sorted(used - hooks.keys())))]
     lines.append(f'add rule inet neo {MARK_CHAIN} return comment "neo {ruleset.digest} {whole}"')
-    for chain, prio in hooks.items():
-        lines.append(f"add chain inet neo {chain} {{ type nat hook {chain} priority {prio}; policy accept; }}")
+    for chain, (sort, hook, prio) in hooks.items():
+        lines.append(f"add chain inet neo {chain} {{ type {sort} hook {hook} priority {prio}; policy accept; }}")
     for name, lookup in asked.items():
         sort = "map" if lookup.is_map else "set"
-        named = lookup.type.startswith("ifname")
-        inner = ", ".join(_quoted(element, named) for element in sorted(lookup.elements))
+        with_link = lookup.type.startswith("ifname")
+        inner = ", ".join(_quoted(element, with_link) for element in sorted(lookup.elements))
         lines.append(f"add {sort} inet neo {name} {{ type {lookup.type}; flags interval; elements = {{ {inner} }}; }}")
         lines.append(f'add rule inet neo {lookup.chain} {lookup.rule % f"@{name}"} comment "{name}"')
+    lines += [f'add rule inet neo {chain} {text} comment "{name}"' for chain, name, text in marking]
     return "\n".join(lines) + "\n"
 
 

@@ -12,16 +12,16 @@ from neod.model.key import Hashed, Key, SourceKey, TableKey, within
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
-from neod.netlink.attributes import attr, attr_u32, attrs, family_of, u32
+from neod.netlink.attributes import attr, attr_u32, attrs, family_of, number, u32
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
 from neod.netlink.rtnetlink import RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RULEHDR
 
-FRA_SRC, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL = 2, 6, 15, 21
+FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 2, 6, 10, 15, 16, 21
 FRA_SUPPRESS_PREFIXLEN: Final = 14
 FR_ACT_TO_TBL: Final = 1
 PRIORITY_HEADER: Final = attr_u32(FRA_PRIORITY, 0)[:4]
-PLAIN: Final = {FRA_SRC, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL, FRA_SUPPRESS_PREFIXLEN, 18, 22}
-"""Attributes of a rule that selects by source alone; 18 is padding, 22 an empty port range."""
+PLAIN: Final = {FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL, FRA_SUPPRESS_PREFIXLEN, 18, 22}
+"""Attributes of a rule that selects by source and mark alone; 18 is padding, 22 an empty port range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,13 @@ class RuleKey(Hashed):
     priority: int
     source: IPv4Network | IPv6Network
     table: int
+    mark: int = 0  # of the packets that it is for, compared in the bits of *mask*
+    mask: int = 0  # 0: whatever mark they bear
 
     def __str__(self) -> str:
         source = self.source.network_address if self.source.prefixlen == self.source.max_prefixlen else self.source
-        return f"rule:{within(self.netns)}{self.priority}/from {source} lookup {self.table}"
+        marked = f" fwmark {self.mark:#x}/{self.mask:#x}" if self.mask else ""
+        return f"rule:{within(self.netns)}{self.priority}/from {source}{marked} lookup {self.table}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
     def provides(self, key: RuleKey) -> Iterable[Key]:
         """The rule of one address is what its endpoint waits for."""
         source = key.source
-        single = source.prefixlen == source.max_prefixlen
+        single = source.prefixlen == source.max_prefixlen and not key.mask
         return (SourceKey(key.netns, source.network_address),) if single else ()
 
     def path(self, key: RuleKey, spec: RuleSpec | None, tables: Mapping[int, str]) -> str:
@@ -70,7 +73,7 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
 
     def columns(self, key: RuleKey, seen: Seen[RuleSpec] | None) -> Mapping[str, object]:
         """The priority of a rule that is there."""
-        return {"rule_priority": key.priority if seen else None}
+        return {} if key.mask else {"rule_priority": key.priority if seen else None}
 
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the rule that an event is about."""
@@ -85,12 +88,14 @@ def to_wire(key: RuleKey) -> bytes:
     parts = [head, attr_u32(FRA_TABLE, key.table), attr_u32(FRA_PRIORITY, key.priority)]
     if key.source.prefixlen:
         parts.append(attr(FRA_SRC, key.source.network_address.packed))
+    if key.mask:
+        parts += [attr_u32(FRA_FWMARK, key.mark), attr_u32(FRA_FWMASK, key.mask)]
     parts.append(attr(FRA_PROTOCOL, bytes((PROTOCOL,))))
     return b"".join(parts)
 
 
 def from_wire(netns: str, payload: memoryview) -> tuple[RuleKey, Seen[RuleSpec]] | None:
-    """Return the rule that an RTM_NEWRULE payload describes; None when it selects by more than the source."""
+    """Return the rule that an RTM_NEWRULE payload describes; None when it selects by more than source and mark."""
     family, dst_length, length, tos, table, _, _, action, _ = RULEHDR.unpack_from(payload)
     found = attrs(payload, RULEHDR.size)
     if dst_length or tos or action != FR_ACT_TO_TBL or not PLAIN.issuperset(found):
@@ -102,6 +107,8 @@ def from_wire(netns: str, payload: memoryview) -> tuple[RuleKey, Seen[RuleSpec]]
         u32(found[FRA_PRIORITY]) if FRA_PRIORITY in found else 0,
         source,
         u32(found[FRA_TABLE]) if FRA_TABLE in found else table,
+        number(found, FRA_FWMARK),
+        number(found, FRA_FWMASK),
     )
     return key, Seen(RuleSpec(), FRA_PROTOCOL in found and found[FRA_PROTOCOL][0] == PROTOCOL)
 

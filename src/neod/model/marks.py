@@ -14,7 +14,8 @@ DOOMED_GROUP: Final = 0x6E656F00
 
 RULE_PRIORITY_BASE: Final = 11000
 """A path's rule has priority 11000 + its table: after tailscale (5210-5270), mwan3 (1000-3000),
-before NetworkManager (20350, 30200) and the main table (32766)."""
+before NetworkManager (20350, 30200) and the main table (32766). The base itself is that of the rules
+that lead marked answers: no path has table 0."""
 
 ENDPOINT_IDS: Final = range(200, 255)
 """MPTCP endpoint ids: an endpoint has no owner field, so the id is the mark."""
@@ -25,3 +26,8 @@ RESERVED_TABLES: Final = {0: "unspec", 253: "default", 254: "main", 255: "local"
 PORT_ALTNAME: Final = "neo-port-"
 """How the alternative name (IFLA_ALT_IFNAME) begins that a NIC has while neo keeps it in a bond or bridge:
 ``neo-port-up-7`` was up before and has the index 7. The NIC is somebody else's, and being a port has no owner field."""
+
+MARK_MASK: Final = 0x00F00000
+"""Bits of connection and packet marks that are ours by default: 15 values. Beside Kubernetes (0x4000, 0x8000), wg-quick
+(0xca6c) and mwan3 (0x3f00); tailscale compares 0x00ff0000, which is in conflict and needs another mask:
+``[nat] mark_mask = 0x0f000000``."""

@@ -1,6 +1,7 @@
 """What address translation can say, whichever tool writes it. Values only."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -68,12 +69,47 @@ class SnatFrom:
         return f"snat {origin} by {self.by}" if self.by else f"masquerade {origin}"
 
 
-NatRule = Dnat | SnatTo | SnatFrom
+@dataclass(frozen=True, slots=True)
+class AnswerBy:
+    """What a ``Dnat`` sent on and came in by *interface* is answered by it.
+
+    The connection gets a mark, and its answers get it too, so that a rule can
+    lead them. Only the bits of *mask* are written and compared.
+    """
+
+    interface: str
+    mark: int
+    mask: int
+
+    def __str__(self) -> str:
+        return f"answers by {self.interface} marked {self.mark:#x}/{self.mask:#x}"
+
+
+NatRule = Dnat | SnatTo | SnatFrom | AnswerBy
 
 
 def version_of(rule: NatRule) -> int:
-    """Return the IP version of a rule."""
-    return rule.source.version if isinstance(rule, SnatFrom) else rule.to.version
+    """Return the IP version of a rule; 0 stands for both."""
+    match rule:
+        case SnatFrom():
+            return rule.source.version
+        case AnswerBy():
+            return 0
+        case _:
+            return rule.to.version
+
+
+def targets(rules: Iterable[NatRule]) -> dict[tuple[str, Ip, int, int], list[str]]:
+    """Return where rules send connections, as protocol, address and ports, and the interfaces that each may come in by.
+
+    Empty stands for any.
+    """
+    found: dict[tuple[str, Ip, int, int], list[str]] = {}
+    for rule in rules:
+        if isinstance(rule, Dnat):
+            first, last = (rule.to_port, rule.to_port) if rule.to_port else (rule.first, rule.last)
+            found.setdefault((rule.protocol, rule.to, first, last), []).append(rule.interface)
+    return found
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ipaddress import ip_address, ip_network
 from tests.doubles import builders
 
 from neod.kernel.clock import SystemClock
-from neod.model.nat import SnatFrom, SnatTo
+from neod.model.nat import AnswerBy, SnatFrom, SnatTo
 
 NEO1 = builders.macvlan("neo1", 1)
 ADDRESS4 = builders.address("neo1", "10.9.0.2", 16)
@@ -50,7 +50,8 @@ SAMPLES = {
     "rule": (
         [NEO1, ADDRESS4, ADDRESS6, ROUTE, builders.route(7, "fd00:9::/64", "neo1"),
          builders.route(70000, "10.9.0.0/16", "neo1")],
-        [builders.rule("10.9.0.2/32", 7), builders.rule("10.9.0.0/16", 70000), builders.rule("fd00:9::2/128", 7)],
+        [builders.rule("10.9.0.2/32", 7), builders.rule("10.9.0.0/16", 70000), builders.rule("fd00:9::2/128", 7),
+         builders.rule("0.0.0.0/0", 7, 0x200000, 0xF00000), builders.rule("::/0", 7, 0x100000, 0xF00000)],
     ),
     "sysctl": (
         [NEO1],
@@ -72,6 +73,8 @@ SAMPLES = {
                 SnatTo("tcp", 443, 443, ip_address("198.51.100.10"), ip_address("192.0.2.9")),
                 SnatFrom(ip_network("10.254.0.0/30"), "up0"),
                 SnatFrom(ip_network("203.0.113.11/32"), "neo-proxy", ip_address("10.254.1.1")),
+                AnswerBy("up0", 0x100000, 0xF00000),
+                AnswerBy("up1", 0xF00000, 0xF00000),
             )
         ],
     ),

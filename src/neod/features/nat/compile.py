@@ -1,11 +1,28 @@
 """``[nat]``: the NAT rules of all tables together, as one resource a namespace. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from neod.features.parts import PathInfo
+from neod.features.path import EVERYWHERE, RULE
 from neod.kinds.nat import NatKey, NatSpec
-from neod.model.nat import NatRule, Ruleset
-from neod.model.want import Facts, Fragment, Origin, Want
+from neod.kinds.rule import RuleKey
+from neod.model.facts import Followed
+from neod.model.marks import MARK_MASK, RULE_PRIORITY_BASE
+from neod.model.nat import AnswerBy, Dnat, NatRule, Ruleset
+from neod.model.want import FactKey, Facts, Fragment, Origin, Want
+
+FACTS: Final = {"dhcp": "lease", "follow": "followed"}
+
+
+@dataclass(frozen=True, slots=True)
+class NatSettings:
+    """What ``[nat]`` says beside the rules."""
+
+    backend: str = "auto"  # auto | nftables | iptables
+    mark_mask: int = MARK_MASK
+    established: str = "keep"  # keep | cut: what becomes of TCP connections that new rules contradict
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +43,46 @@ class NatFragment(Fragment):
         """Yield the one resource."""
         backend = "" if self.backend == "auto" else self.backend
         yield Want(NatKey(self.netns), NatSpec(Ruleset(self.rules), backend), self.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersFragment(Fragment):
+    """The rule that leads answers out by the path that the connection came in by."""
+
+    path: PathInfo
+    by: AnswerBy
+
+    @property
+    def name(self) -> str:
+        """Return ``nat/answers/eth1``."""
+        return f"nat/answers/{self.path.name}"
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return what the table of the path is made of."""
+        fact = FACTS.get(self.path.ipv4)
+        return (FactKey(fact, self.path.name),) if fact else ()
+
+    def compile(self, facts: Facts) -> Iterator[Want]:
+        """Yield the rule, where the table has routes."""
+        given = [facts.get(need) for need in self.needs]
+        if all(fact is not None and not (isinstance(fact, Followed) and not fact.addresses) for fact in given):
+            key = RuleKey("", RULE_PRIORITY_BASE, EVERYWHERE, self.path.table, self.by.mark, self.by.mask)
+            yield Want(key, RULE, self.path.origin)
+
+
+def marks_in(mask: int) -> range:
+    """Return the marks that fit in the adjacent bits of *mask*."""
+    lowest = mask & -mask
+    return range(lowest, mask + 1, lowest)
+
+
+def came_in_by(rules: Iterable[NatRule], paths: Sequence[PathInfo]) -> Sequence[PathInfo]:
+    """Return the paths that connections which are sent on may come in by; one alone has no other to be mistaken for."""
+    links = {rule.interface for rule in rules if isinstance(rule, Dnat)}
+    return [path for path in paths if "" in links or path.name in links] if len(paths) > 1 else []
+
+
+def answering(paths: Iterable[PathInfo], mask: int) -> list[tuple[PathInfo, AnswerBy]]:
+    """Return *paths*, each with a mark of its own, as many as there are marks."""
+    return [(path, AnswerBy(path.name, mark, mask)) for path, mark in zip(paths, marks_in(mask), strict=False)]

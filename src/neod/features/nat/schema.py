@@ -1,20 +1,43 @@
 """``[nat]``: the backend of the NAT rules, and whether the parts of all tables fit together."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from neod.features.intents import Intents
-from neod.features.nat.compile import NatFragment
-from neod.features.parts import NatPart
+from neod.features.nat.compile import AnswersFragment, NatFragment, NatSettings, answering, came_in_by
+from neod.features.parts import NatPart, PathInfo
 from neod.features.table import Table
+from neod.features.validation.checks import InvalidValue, integer
 from neod.features.validation.context import Context
-from neod.features.validation.fields import Section, one_of, toml_key
+from neod.features.validation.fields import Section, Validator, one_of, toml_key
 from neod.features.validation.text import Path, path_text
-from neod.model.nat import Dnat, NatRule, SnatTo, ports_text
+from neod.model.marks import MARK_MASK
+from neod.model.nat import AnswerBy, Dnat, NatRule, SnatTo, ports_text
+from neod.model.want import Fragment
 
 Placed = tuple[NatRule, Path]
 R = TypeVar("R", Dnat, SnatTo)
+
+
+ALL_BITS: Final = 0xFFFFFFFF
+MASK_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": ALL_BITS},
+        {"type": "string", "pattern": "^0x[0-9A-Fa-f]{1,8}$"},
+    ]
+}
+
+
+def adjacent_bits(value: object) -> int:
+    """Return bits of a mark, side by side; TOML's 0x00f00000, or the same in quotes, as variables have it."""
+    if isinstance(value, str) and re.fullmatch("0x[0-9A-Fa-f]{1,8}", value):
+        value = int(value, 16)
+    mask = integer(1, ALL_BITS)(value)
+    if (ones := mask // (mask & -mask)) & (ones + 1):
+        raise InvalidValue(f"the bits of {mask:#x} are not side by side")
+    return mask
 
 
 class Nat(Section):
@@ -24,18 +47,50 @@ class Nat(Section):
         "Where the rules are kept. auto: nftables, unless the host uses legacy tables and no nftables. iptables: the "
         "legacy tables, written with python-iptables. nftables: a table of its own."
     )
+    mark_mask: int = toml_key(f"{MARK_MASK:#010x}", Validator(adjacent_bits, MASK_SCHEMA), "0x00f00000").says(
+        "The bits of connection and packet marks that are neo's, side by side: no other is ever changed. They are "
+        "used where several uplinks or macvlans have tables and connections are handed on, so that the answers leave "
+        "by the one that the connection came in by. Four bits are enough for 15 of them."
+    )
+    established: str = toml_key("keep", one_of("keep", "cut"), "keep").says(
+        "What becomes of TCP connections that are open when the rules change against them. keep: they go on as they "
+        "are until they end. cut: they follow the new rules at once, which ends most of them. Others, such as UDP, "
+        "always follow at once."
+    )
 
 
-def finalize(intents: Intents, context: Context) -> Iterator[NatFragment]:
-    """Yield one fragment for each namespace with NAT; report what does not fit together."""
-    section: Nat = context.sections.get("nat", Nat())
+def contribute(section: Nat, context: Context) -> Iterator[object]:
+    """Yield the settings: other tables say what is translated."""
+    yield NatSettings(section.backend, section.mark_mask, section.established)
+
+
+def finalize(intents: Intents, context: Context) -> Iterator[Fragment]:
+    """Yield one fragment for each namespace with NAT, and how answers leave; report what does not fit together."""
+    section = intents.settings(NatSettings)
     parts: defaultdict[str, list[NatPart]] = defaultdict(list)
     for part in intents.of(NatPart):
         parts[part.netns].append(part)
     for netns in sorted(parts):
         placed = [one for part in parts[netns] for one in part.rules]
         _report_overlaps(placed, context)
-        yield NatFragment(netns, tuple(rule for rule, _ in placed), section.backend, parts[netns][0].origin)
+        rules = tuple(rule for rule, _ in placed)
+        answers = _answers(rules, intents, section, context) if not netns else []
+        yield from (AnswersFragment(path, by) for path, by in answers)
+        with_answers = (*rules, *(by for _, by in answers))
+        yield NatFragment(netns, with_answers, section.backend, parts[netns][0].origin)
+
+
+def _answers(
+    rules: tuple[NatRule, ...], intents: Intents, section: NatSettings, context: Context
+) -> list[tuple[PathInfo, AnswerBy]]:
+    """Return how answers leave; warn where marks are too few."""
+    concerned = came_in_by(rules, intents.of(PathInfo))
+    answers = answering(concerned, section.mark_mask)
+    if left := concerned[len(answers) :]:
+        problem = f"{len(answers)} marks for {len(concerned)} paths: what comes in by {left[0].name} is answered"
+        problem += " by whichever path the main table names; write a mask with more bits, e.g. mark_mask = 0x0fff0000"
+        context.warn(("nat", "mark_mask"), problem)
+    return answers
 
 
 def _report_overlaps(placed: Iterable[Placed], context: Context) -> None:
@@ -74,5 +129,6 @@ def overlaps(
 TABLE: Final = Table(
     about="Address translation, which [forwards] and [namespaces] ask for: who keeps the rules.",
     section=Nat,
+    contribute=contribute,
     finalize=finalize,
 )

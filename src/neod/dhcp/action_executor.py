@@ -5,13 +5,13 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import Final
 
-from neod.dhcp import fsm
+from neod.dhcp import address_trial, fsm
 from neod.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, Arp, arp_announcement, arp_probe, arp_request, udp_frame
 from neod.dhcp.lease_writer import LeaseWriter
 from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, Reply, encode
 from neod.dhcp.rate_limited_log import RateLimitedLog
 from neod.dhcp.segment import Client, Segment
-from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, Withdraw
+from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, Step, Withdraw
 from neod.dhcp.store import StoredLease
 from neod.dhcp.timer_queue import TimerQueue
 from neod.model.facts import FOREVER, Lease
@@ -40,7 +40,7 @@ class ActionExecutor:
         self._rearm = rearm  # what follows a turn: the loop's timer
         self._holders: dict[int, Client] = {}  # who of ours has an address, or is after it
 
-    def step(self, client: Client, step: fsm.Step) -> None:
+    def step(self, client: Client, step: Step) -> None:
         """Put *client* into its next state and do what that takes."""
         before = client.state.lease
         client.state, actions = step
@@ -143,11 +143,11 @@ class ActionExecutor:
         holder = self._holders.get(arp.ip or arp.target)
         if holder is None or segment.clients.get(holder.mac) is not holder:
             return
-        ip = fsm.probed(holder.state)
-        if ip and ip == (arp.ip or arp.target):
+        ip = arp.ip if holder.state.phase is Phase.BOUND else arp.ip or arp.target
+        if (step := address_trial.claimed(holder.state, ip, arp.mac, now))[0] is not holder.state:
             self._counters["conflicts"] += 1
             self._log.limited("dhcp.conflict", link=holder.link, ip=IPv4Address(ip), mac=arp.mac.hex(":"))
-            self.step(holder, fsm.conflict(holder.state, ip, now, self._rng))
+            self.step(holder, step)
 
     def turn(self, segment: Segment) -> None:
         """Use the places that answers have freed."""

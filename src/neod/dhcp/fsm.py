@@ -19,18 +19,12 @@ from random import Random
 from typing import Final
 
 from neod.dhcp import timers
+from neod.dhcp.address_trial import ask, is_declined, ours, restart, settle, take
 from neod.dhcp.lease_from_ack import lease_from
-from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, Reply, Request
-from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, State, Withdraw
-from neod.model.facts import FOREVER, Lease
+from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST, Reply, Request
+from neod.dhcp.state import Action, AskGateway, Phase, Probe, Send, Shorten, State, Step, Withdraw
+from neod.model.facts import FOREVER, ProbePolicy
 
-PROBE_WAIT_S: Final = 0.2
-"""How long an ARP probe waits for an owner. RFC 5227 asks for three probes over 6 s; on one segment an
-owner answers within milliseconds, and 0.2 s leaves room for a sleeping radio or a slow switch."""
-
-DECLINE_PAUSE_S: Final = 10.0  # RFC 2131, 3.1.5: the minimum after DECLINE
-DECLINED_FOR_S: Final = 300.0  # a declined address is not taken again for so long
-DECLINED_MOST: Final = 8
 NAK_GRACE_S: Final = 10.0
 REBOOT_GIVE_UP_S, REBOOT_TRIES = 10.0, 4  # RFC 2131, 3.2 leaves it open; after both the gateway decides
 REQUEST_TRIES: Final = 5
@@ -44,15 +38,13 @@ BROADCAST_AFTER: Final = 2
 """Tries after which every second one asks for a broadcast answer, for servers and access points that
 cannot reach a client without an address. Not before: a broadcast is copied once for every macvlan."""
 
-Step = tuple[State, tuple[Action, ...]]
-
 _HOLDING: Final = frozenset((Phase.BOUND, Phase.RENEWING, Phase.REBINDING, Phase.REBOOTING))
 _AWAITING: Final = frozenset((Phase.SELECTING, Phase.REQUESTING, Phase.RENEWING, Phase.REBINDING, Phase.REBOOTING))
 
 
 def transmits(state: State) -> bool:
     """Whether ``timer`` would send a request, and so needs a place in the queue of its segment."""
-    return state.phase is not Phase.PROBING
+    return not _searches(state)
 
 
 def awaits_answer(state: State) -> bool:
@@ -61,10 +53,8 @@ def awaits_answer(state: State) -> bool:
 
 
 def probed(state: State) -> int:
-    """Return the address whose owner is being looked for; 0 for none."""
-    if state.phase is Phase.PROBING and state.pending is not None:
-        return int(state.pending.ip)
-    return state.offer_ip if state.phase is Phase.REQUESTING else 0
+    """Return the address whose owner is being looked for before the lease is published; 0 for none."""
+    return state.trial.ip if state.phase in (Phase.REQUESTING, Phase.PROBING, Phase.REBOOTING) else 0
 
 
 # ── events ─────────────────────────────────────────────────────────────────────────────────────
@@ -75,7 +65,7 @@ def start(state: State, now: float, rng: Random, *, held: int = 0, delay_s: floa
 
     *held* is an address found on the link; a lease of our own goes before it.
     """
-    state = _restart(state, now + delay_s, rng, "")._replace(gateway_seen=False)
+    state = restart(state, now + delay_s, rng, "")._replace(gateway_seen=False)
     if state.lease is not None:
         return state._replace(phase=Phase.REBOOTING, wanted=int(state.lease.ip), prefer=int(state.lease.server)), ()
     if held:
@@ -115,17 +105,8 @@ def expire(state: State, now: float, rng: Random) -> Step:
     gone = Withdraw(f"the lease of {state.lease.ip} ended")
     state = state._replace(lease=None)
     if state.phase in _HOLDING:
-        state = _restart(state, now, rng, gone.why)
+        state = restart(state, now, rng, gone.why)
     return state, (gone,)
-
-
-def conflict(state: State, ip: int, now: float, rng: Random) -> Step:
-    """Another host has the probed address *ip*: send DECLINE, once the server has acknowledged the address."""
-    if ip != probed(state):
-        return state, ()
-    if state.pending is None:
-        return state._replace(conflict=True), ()
-    return _decline(state, ip, int(state.pending.server), now, rng)
 
 
 def duplicate_offer(state: State, ip: int, holder: str, now: float) -> Step:
@@ -162,7 +143,7 @@ def _discover(state: State, now: float, rng: Random) -> Step:
         return _request(state, now, rng)
     first = state.attempt == 0
     since = now if first else state.since
-    wanted = 0 if _is_declined(state, state.wanted, now) else state.wanted
+    wanted = 0 if is_declined(state, state.wanted, now) else state.wanted
     broadcast = _asks_broadcast(state.attempt)
     request = Request(DISCOVER, state.xid, int(now - since), requested=wanted, broadcast=broadcast)
     state = state._replace(
@@ -178,23 +159,20 @@ def _discover(state: State, now: float, rng: Random) -> Step:
 
 def _request(state: State, now: float, rng: Random) -> Step:
     """Send REQUEST for the offered address and its ARP probe together, so that the probe adds no round trip."""
-    ours = _ours(state) == state.offer_ip
+    state, probe = (state, ()) if ours(state) == state.offer_ip else ask(state, state.offer_ip, now)
     state = state._replace(
         phase=Phase.REQUESTING,
         retry_at=now + timers.retry_after(0, rng),
         attempt=1,
         sent_at=now,
-        probe_until=now if ours else now + PROBE_WAIT_S,
-        conflict=False,
     )
-    send = _confirmation(state, now)
-    return state, (send,) if ours else (send, Probe(state.offer_ip))
+    return state, (_confirmation(state, now), *probe)
 
 
 def _request_again(state: State, now: float, rng: Random) -> Step:
     if state.attempt >= REQUEST_TRIES:
         why = f"{IPv4Address(state.offer_server)} offers but does not confirm"
-        return _discover(_restart(state, now, rng, why), now, rng)
+        return _discover(restart(state, now, rng, why), now, rng)
     send = _confirmation(state, now)
     retry_at = now + timers.retry_after(state.attempt, rng)
     return state._replace(retry_at=retry_at, attempt=state.attempt + 1, error="no answer to REQUEST"), (send,)
@@ -215,14 +193,15 @@ def _confirmation(state: State, now: float) -> Send:
 def _reboot(state: State, now: float, rng: Random) -> Step:
     """Send the first or the next INIT-REBOOT; after ``REBOOT_GIVE_UP_S`` decide without an answer."""
     first = state.attempt == 0
+    probe: tuple[Action, ...] = ()
     if first:
-        state = state._replace(since=now, sent_at=now)
+        state, probe = ask(state._replace(since=now, sent_at=now), state.wanted, now)
     give_up_at = state.since + REBOOT_GIVE_UP_S
     if state.attempt >= REBOOT_TRIES and now >= give_up_at:
         return _reboot_unanswered(state, now, rng)
     broadcast = _asks_broadcast(state.attempt)
     request = Request(REQUEST, state.xid, int(now - state.since), requested=state.wanted, broadcast=broadcast)
-    actions: tuple[Action, ...] = (Send(request),)
+    actions: tuple[Action, ...] = (Send(request), *probe)
     lease = state.lease
     if not first and lease is not None and lease.gateway is not None:
         actions += (AskGateway(int(lease.ip), int(lease.gateway)),)
@@ -237,29 +216,29 @@ def _reboot(state: State, now: float, rng: Random) -> Step:
 
 def _reboot_unanswered(state: State, now: float, rng: Random) -> Step:
     lease = state.lease
+    if lease is not None and state.trial.claimant:
+        return settle(state, now, rng)
     if lease is None or not state.gateway_seen:
-        return _discover(_restart(state, now, rng, "no answer to INIT-REBOOT"), now, rng)
-    state = state._replace(phase=Phase.BOUND, retry_at=lease.renew_at, attempt=0)
+        return _discover(restart(state, now, rng, "no answer to INIT-REBOOT"), now, rng)
+    trial = state.trial._replace(silent_at=0.0)
+    state = state._replace(phase=Phase.BOUND, retry_at=lease.renew_at, attempt=0, trial=trial)
     return timer(state, now, rng)
 
 
-def _bind(state: State, now: float, rng: Random) -> Step:
-    """The probe was not answered: the address is ours."""
-    if state.pending is None:
-        return _restart(state, now, rng, ""), ()
-    return _bound(state, state.pending, now, rng)
-
-
 def _renew(state: State, now: float, rng: Random) -> Step:
-    """T1: ask the server to extend the lease; if T2 has passed too, any server."""
+    """T1: ask the server to extend the lease, or any if T2 has passed too; and all who else has the address."""
+    if _searches(state):
+        return settle(state, now, rng)
     xid = rng.getrandbits(32)
-    return _extend(state._replace(xid=xid, attempt=0, since=now, sent_at=now, error=""), now, rng)
+    state, actions = _extend(state._replace(xid=xid, attempt=0, since=now, sent_at=now, error=""), now, rng)
+    asks = state.lease is not None and state.probe is not ProbePolicy.OFF
+    return state, (*actions, Probe(state.wanted)) if asks else actions
 
 
 def _extend(state: State, now: float, rng: Random) -> Step:
     lease = state.lease
     if lease is None:
-        return _restart(state, now, rng, ""), ()
+        return restart(state, now, rng, ""), ()
     rebinds = now >= lease.rebind_at
     until = lease.expires_at if rebinds else lease.rebind_at
     send = Send(Request(REQUEST, state.xid, int(now - state.since), ciaddr=int(lease.ip)))
@@ -278,7 +257,7 @@ def _extend(state: State, now: float, rng: Random) -> Step:
 
 
 def _offered(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
-    if _is_declined(state, reply.yiaddr, now):
+    if is_declined(state, reply.yiaddr, now):
         return state._replace(error=f"offered {IPv4Address(reply.yiaddr)} again, which another host uses"), ()
     preferred = not state.prefer or reply.server == state.prefer
     if state.offer_ip and not preferred:
@@ -290,20 +269,8 @@ def _offered(state: State, reply: Reply, sender: bytes, now: float, rng: Random)
 
 
 def _acknowledged(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
-    """Take the lease: at once if the address is on our link already, else if no host answers the ARP probe."""
     lease = lease_from(state.link, reply, state.sent_at, state.lease, rng)
-    ip = reply.yiaddr
-    as_offered = state.phase is Phase.REQUESTING and ip == state.offer_ip
-    if ip == _ours(state):
-        return _bound(state._replace(server_mac=sender), lease, now, rng)
-    if _is_declined(state, ip, now) or (state.conflict and as_offered):
-        return _decline(state, ip, reply.server, now, rng)
-    state = state._replace(phase=Phase.PROBING, pending=lease, server_mac=sender, error="")
-    if not as_offered:  # a server may change its mind; then nobody has been asked yet
-        return state._replace(retry_at=now + PROBE_WAIT_S), (Probe(ip),)
-    if now < state.probe_until:
-        return state._replace(retry_at=state.probe_until), ()
-    return _bound(state, lease, now, rng)
+    return take(state._replace(server_mac=sender), lease, now, rng)
 
 
 def _refused(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
@@ -316,64 +283,16 @@ def _refused(state: State, reply: Reply, sender: bytes, now: float, rng: Random)
         lease = replace(lease, expires_at=min(lease.expires_at, now + NAK_GRACE_S))
         actions = (Shorten(lease),)
     why = f"{IPv4Address(reply.server)} refused: {reply.text() or 'no reason given'}"
-    state = _restart(state, now + timers.nak_pause(naks, rng), rng, why)
+    state = restart(state, now + timers.nak_pause(naks, rng), rng, why)
     return state._replace(lease=lease, naks=naks, wanted=0, prefer=0), actions
 
 
 # ── parts of the above ─────────────────────────────────────────────────────────────────────────
 
 
-def _restart(state: State, at: float, rng: Random, why: str) -> State:
-    """Return the client about to send its first DISCOVER at *at*; the lease, if any, stays."""
-    return state._replace(
-        phase=Phase.INIT,
-        retry_at=at,
-        xid=rng.getrandbits(32),
-        attempt=0,
-        offer_ip=0,
-        pending=None,
-        conflict=False,
-        error=why,
-    )
-
-
-def _bound(state: State, lease: Lease, now: float, rng: Random) -> Step:
-    if now >= lease.expires_at:
-        return _restart(state, now + timers.RETRY_S[0], rng, "the ACK came after the end of its lease"), ()
-    publish = Publish(lease)
-    ip = int(lease.ip)
-    fresh = ip != _ours(state)
-    state = state._replace(
-        phase=Phase.BOUND,
-        retry_at=max(lease.renew_at, now + timers.RETRY_S[0]),
-        attempt=0,
-        lease=lease,
-        wanted=ip,
-        prefer=int(lease.server),
-        offer_ip=0,
-        pending=None,
-        naks=0,
-        error="",
-    )
-    return state, (publish, Announce(ip)) if fresh else (publish,)
-
-
-def _decline(state: State, ip: int, server: int, now: float, rng: Random) -> Step:
-    request = Request(DECLINE, state.xid, requested=ip, server=server)
-    still = tuple((declined, until) for declined, until in state.declined if until > now and declined != ip)
-    state = _restart(state, now + DECLINE_PAUSE_S, rng, f"another host uses {IPv4Address(ip)}")
-    return state._replace(declined=(*still, (ip, now + DECLINED_FOR_S))[-DECLINED_MOST:], wanted=0), (Send(request),)
-
-
-def _ours(state: State) -> int:
-    """Return the address that is on our link already, and needs no probe; 0 for none."""
-    if state.lease is not None:
-        return int(state.lease.ip)
-    return state.wanted if state.phase is Phase.REBOOTING else 0
-
-
-def _is_declined(state: State, ip: int, now: float) -> bool:
-    return any(ip == declined and now < until for declined, until in state.declined)
+def _searches(state: State) -> bool:
+    """Whether the next timer ends a search for another owner of the address."""
+    return state.phase is Phase.PROBING or (state.phase is Phase.BOUND and state.trial.silent_at > 0)
 
 
 def _asks_broadcast(attempt: int) -> bool:
@@ -390,7 +309,7 @@ _TABLE: Final[dict[Phase, tuple[_Timer | None, dict[int, _Reaction]]]] = {
     Phase.INIT:       (_discover,              {}),
     Phase.SELECTING:  (_discover,              {OFFER: _offered}),
     Phase.REQUESTING: (_request_again,         {ACK: _acknowledged, NAK: _refused}),
-    Phase.PROBING:    (_bind,                  {}),
+    Phase.PROBING:    (settle,                 {}),
     Phase.BOUND:      (_renew,                 {}),
     Phase.RENEWING:   (_extend,                {ACK: _acknowledged, NAK: _refused}),
     Phase.REBINDING:  (_extend,                {ACK: _acknowledged, NAK: _refused}),

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from neod.dhcp.packet import Request
-from neod.model.facts import FOREVER, Lease
+from neod.model.facts import FOREVER, Lease, ProbePolicy
 
 
 class Phase(StrEnum):
@@ -19,6 +19,15 @@ class Phase(StrEnum):
     RENEWING = "renewing"
     REBINDING = "rebinding"
     REBOOTING = "rebooting"
+
+
+class Trial(NamedTuple):
+    """The search for another owner of *ip*."""
+
+    ip: int = 0
+    silent_at: float = 0.0  # nobody answered by then: it is ours alone; 0: that is settled, or was not asked
+    until: float = 0.0  # a claim counts against the address until then
+    claimant: bytes = b""  # the MAC that claims it; what that is worth shows by ``silent_at``
 
 
 class State(NamedTuple):
@@ -39,12 +48,12 @@ class State(NamedTuple):
     offer_ip: int = 0
     offer_server: int = 0
     pending: Lease | None = None  # acknowledged, being probed
-    probe_until: float = 0.0
-    conflict: bool = False  # somebody answered the probe before the ACK came
+    trial: Trial = Trial()
     gateway_seen: bool = False
     declined: tuple[tuple[int, float], ...] = ()  # (address, until)
     naks: int = 0  # in a row
     error: str = ""
+    probe: ProbePolicy = ProbePolicy.AUTO
 
 
 class Send(NamedTuple):

@@ -4,6 +4,7 @@ Instants on this page are seconds of CLOCK_BOOTTIME, which goes on while the mac
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 FOREVER = float("inf")
@@ -63,6 +64,16 @@ class Multipath:
     unmanageable: str = ""  # why neod cannot be the path manager there; empty: it can
 
 
+class ProbePolicy(StrEnum):
+    """What is asked by ARP about an address before and after it is used."""
+
+    AUTO = (
+        "auto"  # an address that we had before from the same server is used at once, another 0.2 s after the question
+    )
+    BEFORE = "before"  # every address waits
+    OFF = "off"  # nothing is asked, and nothing that is heard counts
+
+
 @dataclass(frozen=True, slots=True)
 class DhcpClient:
     """One link whose IPv4 address neod leases."""
@@ -70,3 +81,4 @@ class DhcpClient:
     link: str
     parent: str  # the link whose wire is used; the link itself for an uplink
     mac: str  # "02:…", or empty: whatever the link has
+    probe: ProbePolicy = ProbePolicy.AUTO

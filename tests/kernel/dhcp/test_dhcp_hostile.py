@@ -270,7 +270,7 @@ def test_a_conflict_that_shows_before_the_ack_is_declined(lab):
     client.ready()
     netns.poll(lambda: server.count(DECLINE), 10)
     assert client.leases == {}
-    assert "another host uses 10.77.1.1" in client.status("m1")["last_error"]
+    assert "answers for 10.77.1.1" in client.status("m1")["last_error"]
     assert ip_of(client.wait_bound(timeout_s=15)["m1"]) == 2
 
 

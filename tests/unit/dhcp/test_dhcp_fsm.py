@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.doubles.dhcp_messages import IP, SERVER, SERVER_MAC, address, answer
 
-from neod.dhcp import fsm
-from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, decode
+from neod.dhcp import address_trial, fsm
+from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST, decode
 from neod.dhcp.state import Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, State, Withdraw
 from neod.model.facts import FOREVER
 
 OTHER_IP = IP + 1
 OTHER_SERVER = SERVER + 1
+RIVAL = bytes.fromhex("02aa00000001")
 
 
 class World:
@@ -50,8 +51,9 @@ class World:
             fsm.received(self.state, decode(answer(kind, xid=xid, ip=ip, **options)), sender, self.now, self.rng)
         )
 
-    def conflict(self, ip=IP):
-        return self.take(fsm.conflict(self.state, ip, self.now, self.rng))
+    def claimed(self, ip=IP, mac=RIVAL):
+        """Somebody says by ARP that *ip* is at *mac*."""
+        return self.take(address_trial.claimed(self.state, ip, mac, self.now))
 
     @property
     def ends_at(self):
@@ -109,7 +111,7 @@ def test_a_lease_takes_four_messages_and_one_probe(world):
     assert (request.type, request.requested, request.server, request.ciaddr) == (REQUEST, IP, SERVER, 0)
     asked_at = world.now
     assert world.reply(ACK) == []
-    assert (world.phase, world.state.retry_at) == (Phase.PROBING, asked_at + fsm.PROBE_WAIT_S)
+    assert (world.phase, world.state.retry_at) == (Phase.PROBING, asked_at + address_trial.PROBE_WAIT_S)
     publish, announce = world.timer()
     assert world.phase is Phase.BOUND
     assert publish == Publish(world.state.lease)
@@ -368,49 +370,6 @@ def test_a_lease_without_end_is_kept_in_silence(world):
 # ── duplicate addresses ────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("before_ack", [True, False])
-def test_an_address_in_use_is_declined_and_shunned(world, before_ack):
-    world.start()
-    world.timer()
-    world.reply(OFFER)
-    if before_ack:
-        assert world.conflict() == [], "DECLINE makes sense only once the server has given the address"
-        world.reply(ACK)
-    else:
-        world.reply(ACK)
-        world.conflict()
-    request = world.sent().request
-    assert (request.type, request.requested, request.server, request.ciaddr) == (DECLINE, IP, SERVER, 0)
-    assert world.state.retry_at - world.now == fsm.DECLINE_PAUSE_S
-    world.timer()
-    assert world.sent().request.requested == 0
-    assert world.reply(OFFER) == [], "offered again, and not taken"
-    assert "another host uses" in world.state.error or "another host" in world.state.error
-    assert isinstance(world.reply(OFFER, ip=OTHER_IP)[0], Send)
-
-
-def test_a_shunned_address_is_given_another_chance_later(world):
-    world.start()
-    world.timer()
-    world.reply(OFFER)
-    world.reply(ACK)
-    world.conflict()
-    world.now += fsm.DECLINED_FOR_S + 1
-    world.timer()
-    assert isinstance(world.reply(OFFER)[0], Send)
-
-
-@pytest.mark.parametrize("ip", [OTHER_IP, 0])
-def test_claims_of_other_addresses_do_not_matter(world, ip):
-    world.start()
-    assert world.conflict(ip) == []
-    world.timer()
-    world.reply(OFFER)
-    world.reply(ACK)
-    assert world.conflict(ip) == []
-    assert world.phase is Phase.PROBING
-
-
 def test_an_address_that_another_link_of_ours_has_is_asked_about_again_soon_but_not_for_ever(world):
     world.start()
     pauses = []
@@ -435,7 +394,7 @@ def rebooting(world):
     return lease
 
 
-def test_a_known_lease_is_confirmed_without_discover_or_probe(world):
+def test_a_known_lease_is_confirmed_without_discover(world):
     rebooting(world)
     request = world.sent().request
     assert (request.type, request.requested, request.server, request.ciaddr) == (REQUEST, IP, 0, 0)
@@ -443,7 +402,7 @@ def test_a_known_lease_is_confirmed_without_discover_or_probe(world):
     assert (world.phase, int(publish.lease.ip)) == (Phase.BOUND, IP)
 
 
-def test_an_address_found_on_the_link_is_confirmed_without_probe(world):
+def test_an_address_found_on_the_link_is_confirmed(world):
     world.start(held=IP)
     world.timer()
     assert (world.phase, world.sent().request.requested) == (Phase.REBOOTING, IP)
@@ -607,7 +566,9 @@ EVENTS = st.one_of(
         LEASE_TIMES,
         st.floats(0, 3),
     ),
-    st.tuples(st.just("conflict"), st.sampled_from([0, IP, OTHER_IP])),
+    st.tuples(st.just("claimed"), st.sampled_from([0, IP, OTHER_IP])),
+    st.tuples(st.just("acquitted")),
+    st.tuples(st.just("taken_here"), st.sampled_from([IP, OTHER_IP])),
     st.tuples(st.just("start"), st.sampled_from([0, IP]), st.floats(0, 30)),
     st.tuples(st.just("stop")),
     st.tuples(st.just("gateway_seen")),
@@ -628,8 +589,12 @@ def happen(world, event):
             times = {f"o{code}": value.to_bytes(4, "big") for code, value in ((51, lease_s), (58, t1), (59, t2))}
             ip = 0 if kind == NAK else ip
             world.reply(kind, ip=ip, server=server, xid=world.state.xid ^ (not fits), after=after, **times)
-        case ("conflict", ip):
-            world.conflict(ip)
+        case ("claimed", ip):
+            world.claimed(ip)
+        case ("acquitted",):
+            world.take(address_trial.acquitted(world.state, RIVAL, world.now))
+        case ("taken_here", ip):
+            world.take(address_trial.taken_here(world.state, ip, SERVER, "lo", world.now, world.rng))
         case ("start", held, delay_s):
             world.start(held=held, delay_s=delay_s)
         case ("stop",):

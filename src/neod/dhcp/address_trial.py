@@ -1,0 +1,177 @@
+"""Taking an address: asked for by ARP, used, given back when another host has it. Pure.
+
+The question goes out with the REQUEST (RFC 5227, 2.1), so that it adds no round trip. An address that is on the link
+already, or that this host had before from the same server, is used with the ACK; another one when nobody has answered
+for ``PROBE_WAIT_S``. A host that answers later still counts: the address is withdrawn and declined. It is announced
+only after that time, because an announcement would change the entry of whoever else has it.
+
+What a claim is worth is found out first: ``claimants`` asks whether its MAC claims everything, and ``acquitted`` tells.
+"""
+
+from ipaddress import IPv4Address
+from random import Random
+from typing import Final
+
+from neod.dhcp import timers
+from neod.dhcp.packet import DECLINE, Request
+from neod.dhcp.state import Action, Announce, Phase, Probe, Publish, Send, State, Step, Trial, Withdraw
+from neod.model.facts import Lease, ProbePolicy
+
+PROBE_WAIT_S: Final = 0.2
+"""How long an ARP probe waits for an owner. RFC 5227 asks for three probes over 6 s; on one segment an
+owner answers within milliseconds, and 0.2 s leaves room for a sleeping radio or a slow switch."""
+
+LATE_S: Final = 3.0
+"""How long after the question an answer still takes the address back; later it is a conflict in use, which is shown."""
+
+DECLINE_PAUSE_S: Final = 10.0  # RFC 2131, 3.1.5: the minimum after DECLINE
+DECLINE_LONGEST_S: Final = 320.0
+"""The pause doubles with each address declined in the last ten minutes: whoever claims all that is offered costs the
+server some thirty addresses an hour and client, and not its pool."""
+
+DECLINED_FOR_S: Final = 600.0  # a declined address is not taken again for so long
+DECLINED_MOST: Final = 8
+
+
+def restart(state: State, at: float, rng: Random, why: str) -> State:
+    """Return the client about to send its first DISCOVER at *at*; the lease, if any, stays."""
+    return state._replace(
+        phase=Phase.INIT,
+        retry_at=at,
+        xid=rng.getrandbits(32),
+        attempt=0,
+        offer_ip=0,
+        pending=None,
+        trial=Trial(),
+        error=why,
+    )
+
+
+def ask(state: State, ip: int, now: float) -> Step:
+    """Ask whether somebody has *ip*, if the file lets us."""
+    if state.probe is ProbePolicy.OFF:
+        return state._replace(trial=Trial(ip)), ()
+    return state._replace(trial=Trial(ip, now + PROBE_WAIT_S, now + LATE_S)), (Probe(ip),)
+
+
+def take(state: State, lease: Lease, now: float, rng: Random) -> Step:
+    """Use what the server acknowledged, now or when it is known that nobody else does."""
+    ip = int(lease.ip)
+    if is_declined(state, ip, now):
+        return decline(state, ip, int(lease.server), state.error, now, rng)
+    actions: tuple[Action, ...] = ()
+    if ip not in (state.trial.ip, ours(state)):  # a server may change its mind; then nobody has been asked yet
+        state, actions = ask(state, ip, now)
+    trial = state.trial
+    if trial.ip == ip and (trial.claimant or (now < trial.silent_at and not _at_once(state, lease))):
+        return state._replace(phase=Phase.PROBING, pending=lease, retry_at=trial.silent_at, error=""), actions
+    state, more = bound(state, lease, now, rng)
+    return state, actions + more
+
+
+def bound(state: State, lease: Lease, now: float, rng: Random) -> Step:
+    """Use *lease*; its address is announced when it is known that nobody else has it."""
+    if now >= lease.expires_at:
+        return restart(state, now + timers.RETRY_S[0], rng, "the ACK came after the end of its lease"), ()
+    ip = int(lease.ip)
+    fresh, trial = ip != ours(state), state.trial
+    waits = fresh and ip == trial.ip and now < trial.silent_at
+    if not waits:
+        trial = trial._replace(silent_at=0.0) if ip == trial.ip else Trial(ip)
+    state = state._replace(
+        phase=Phase.BOUND,
+        retry_at=trial.silent_at if waits else _renews_at(lease, now),
+        attempt=0,
+        lease=lease,
+        wanted=ip,
+        prefer=int(lease.server),
+        offer_ip=0,
+        pending=None,
+        trial=trial,
+        naks=0,
+        error="",
+    )
+    return state, (Publish(lease), Announce(ip)) if fresh and not waits else (Publish(lease),)
+
+
+def settle(state: State, now: float, rng: Random) -> Step:
+    """End the search: somebody claims the address, or it is ours alone."""
+    trial, lease = state.trial, state.pending or state.lease
+    if lease is None or int(lease.ip) != trial.ip:
+        return restart(state, now, rng, ""), ()
+    if trial.claimant:
+        return decline(state, trial.ip, int(lease.server), _claimed_by(trial), now, rng)
+    if state.pending is not None:
+        return bound(state, lease, now, rng)
+    state = state._replace(trial=trial._replace(silent_at=0.0), retry_at=_renews_at(lease, now))
+    return state, (Announce(trial.ip),)
+
+
+def claimed(state: State, ip: int, mac: bytes, now: float) -> Step:
+    """Note that *mac* claims the address in question; ``settle`` decides, when it is known what the claim is worth."""
+    trial = state.trial
+    if ip != trial.ip or now >= trial.until or trial.claimant:
+        return state, ()
+    trial = trial._replace(claimant=mac, silent_at=now + PROBE_WAIT_S)
+    due = state.phase in (Phase.PROBING, Phase.BOUND)
+    return state._replace(trial=trial, retry_at=trial.silent_at if due else state.retry_at), ()
+
+
+def acquitted(state: State, mac: bytes, now: float) -> Step:
+    """Note that *mac* claims whatever is asked for: that says nothing about this address."""
+    if state.trial.claimant != mac:
+        return state, ()
+    due = state.phase in (Phase.PROBING, Phase.BOUND)
+    trial = state.trial._replace(claimant=b"", silent_at=now)
+    return state._replace(trial=trial, retry_at=now if due else state.retry_at), ()
+
+
+def taken_here(state: State, ip: int, server: int, holder: str, now: float, rng: Random) -> Step:
+    """Refuse an address that this host has already, on *holder*, and tell the server that it is in use."""
+    if not awaits(state):
+        return state, ()
+    return decline(state, ip, server, f"{IPv4Address(ip)} was offered, which {holder} of this host has", now, rng)
+
+
+def awaits(state: State) -> bool:
+    """Whether an offer or acknowledgement would move the client."""
+    return state.phase not in (Phase.STOPPED, Phase.INIT, Phase.PROBING, Phase.BOUND)
+
+
+def decline(state: State, ip: int, server: int, why: str, now: float, rng: Random) -> Step:
+    """Tell the server that another has the address, withdraw it if it is in use, and ask for another after a pause."""
+    actions: tuple[Action, ...] = (Send(Request(DECLINE, state.xid, requested=ip, server=server)),)
+    if state.lease is not None and int(state.lease.ip) == ip:
+        actions += (Withdraw(why),)
+        state = state._replace(lease=None)
+    still = tuple((declined, until) for declined, until in state.declined if until > now and declined != ip)
+    pause_s = min(DECLINE_LONGEST_S, DECLINE_PAUSE_S * 2 ** len(still))
+    state = restart(state, now + pause_s, rng, why)
+    return state._replace(declined=(*still, (ip, now + DECLINED_FOR_S))[-DECLINED_MOST:], wanted=0), actions
+
+
+def ours(state: State) -> int:
+    """Return the address that is on our link already; 0 for none."""
+    if state.lease is not None:
+        return int(state.lease.ip)
+    return state.wanted if state.phase is Phase.REBOOTING else 0
+
+
+def is_declined(state: State, ip: int, now: float) -> bool:
+    """Whether *ip* was found to be another's lately."""
+    return any(ip == declined and now < until for declined, until in state.declined)
+
+
+def _at_once(state: State, lease: Lease) -> bool:
+    """Whether the address needs no silence first: we have it, or had it from this server."""
+    ip = int(lease.ip)
+    had = (ip, int(lease.server)) == (state.wanted, state.prefer)
+    return ip == ours(state) or (had and state.probe is ProbePolicy.AUTO)
+
+
+def _renews_at(lease: Lease, now: float) -> float:
+    return max(lease.renew_at, now + timers.RETRY_S[0])
+
+
+def _claimed_by(trial: Trial) -> str:
+    return f"another host, {trial.claimant.hex(':')}, answers for {IPv4Address(trial.ip)}"

@@ -47,7 +47,9 @@ class Nat(Section):
         "Where the rules are kept. auto: nftables, unless the host uses legacy tables and no nftables. iptables: the "
         "legacy tables, written with python-iptables. nftables: a table of its own."
     )
-    mark_mask: int = toml_key(f"{MARK_MASK:#010x}", Validator(adjacent_bits, MASK_SCHEMA), "0x00f00000").says(
+    mark_mask: int = toml_key(
+        f"{MARK_MASK:#010x}", Validator(adjacent_bits, MASK_SCHEMA), "0x00f00000", validate_default=True
+    ).says(
         "The bits of connection and packet marks that are neo's, side by side: no other is ever changed. They are "
         "used where several uplinks or macvlans have tables and connections are handed on, so that the answers leave "
         "by the one that the connection came in by. Four bits are enough for 15 of them."

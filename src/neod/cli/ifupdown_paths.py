@@ -95,7 +95,6 @@ class Imported:
 
     @property
     def nics(self) -> list[Path]:
-        """The NICs."""
         return sorted((path for path in self.paths if not path.link), key=lambda path: path.name)
 
 

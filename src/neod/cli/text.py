@@ -15,8 +15,6 @@ COLOURS: Final = {"green": "32", "yellow": "33", "red": "31", "bold": "1", "dim"
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What the text is for."""
-
     width: int = 80  # columns
     colour: bool = False
 
@@ -100,8 +98,6 @@ def wrap(text: str, screen: Screen, indent: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table."""
-
     title: str
     right: bool = False  # numbers
     least: int | None = None  # columns it may be cut to; None: never cut

@@ -33,8 +33,6 @@ class Right(StrEnum):
 
 
 class Parameter(NamedTuple):
-    """One parameter of a verb."""
-
     name: str
     type: Any  # of the wire; with None where it may be absent
     required: bool

@@ -46,8 +46,6 @@ class EventHandlers:
 
 @dataclass(slots=True)
 class NamespaceContext:
-    """One open namespace."""
-
     ports: Ports
     rtnl: NetlinkRtnl
     mptcp: NetlinkMptcp

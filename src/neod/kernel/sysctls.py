@@ -62,7 +62,6 @@ class ProcSysctls:
             os.close(fd)
 
     def write(self, path: str, value: str) -> None:
-        """Write the value."""
         try:
             fd = os.open(ROOT + path, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -100,9 +99,7 @@ class NetnsSysctls(ProcSysctls):
         super().__init__(store, within_netns(netns, lifetime_of_sysctls))
 
     def read(self, paths: Collection[str]) -> Mapping[str, str]:
-        """Return the values, by path."""
         return within_netns(self._netns, lambda: ProcSysctls.read(self, paths))
 
     def write(self, path: str, value: str) -> None:
-        """Write the value."""
         within_netns(self._netns, lambda: ProcSysctls.write(self, path, value))

@@ -144,8 +144,6 @@ def _may_be_held_by_us(error: KernelError, spec: LinkSpec) -> bool:
 
 
 class LinkDriver:
-    """Links of one namespace."""
-
     def __init__(self, ports: Ports) -> None:
         self._netns, self._rtnl, self._strays = ports.netns, ports.rtnl, ports.strays
         self._pairs = Pairs(ports.rtnl, ports.namespaces)

@@ -19,8 +19,6 @@ BOND_MODES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One of them."""
-
     attribute: str  # its name in linux/if_link.h
     words: Mapping[str, int] = field(default_factory=dict)  # what it can be; empty: a number
     create_only: bool = False  # another value needs another link

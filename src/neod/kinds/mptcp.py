@@ -232,8 +232,6 @@ class EndpointDriver:
 
 @dataclass(frozen=True, slots=True)
 class LimitsKey(Hashed):
-    """The limits of one namespace."""
-
     kind: ClassVar[str] = "limits"
     netns: str
 

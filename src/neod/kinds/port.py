@@ -143,8 +143,6 @@ def state_request(nic: LinkSeen, *, up: bool) -> tuple[int, int, bytes]:
 
 
 class PortDriver:
-    """Ports of one namespace."""
-
     def __init__(self, ports: Ports) -> None:
         self._netns, self._rtnl = ports.netns, ports.rtnl
 
@@ -167,7 +165,6 @@ class PortDriver:
         return {key: seen for key, seen in found if seen is not None}
 
     async def _nics(self, keys: Collection[PortKey]) -> dict[PortKey, LinkSeen]:
-        """Return what is there of *keys*."""
         asked = list(keys)
         read = await self._get([IFINFO.pack(0, 0, 0, 0, 0) + attr_text(IFLA_IFNAME, key.link) for key in asked])
         return {key: nic for key, nic in zip(asked, read, strict=True) if nic is not None}

@@ -96,8 +96,6 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
 
 
 class SysctlDriver:
-    """Sysctls of one namespace."""
-
     def __init__(self, ports: Ports) -> None:
         self._netns, self._sysctls = ports.netns, ports.sysctls
 

@@ -138,5 +138,4 @@ class Ruleset:
 
 
 def digest_of(text: str) -> str:
-    """Return the digest of a canonical text."""
     return hashlib.sha256(f"{FORMAT}\n{text}".encode()).hexdigest()[:DIGEST_CHARACTERS]

@@ -138,8 +138,6 @@ class LegacyRule:
 
 @dataclass(frozen=True, slots=True)
 class LegacyChain:
-    """One chain of a legacy table."""
-
     rules: tuple[LegacyRule, ...] = ()
     policy: str = ""  # ACCEPT | DROP; empty: not one of the table's own
 

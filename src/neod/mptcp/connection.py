@@ -35,8 +35,6 @@ Quad = tuple[Ip, int, Ip, int]
 
 @dataclass(frozen=True, slots=True)
 class Subflow:
-    """One subflow."""
-
     local: Ip
     local_port: int
     remote: Ip
@@ -56,7 +54,6 @@ class Subflow:
 
     @property
     def quad(self) -> Quad:
-        """Return its identity."""
         return self.local, self.local_port, self.remote, self.remote_port
 
 

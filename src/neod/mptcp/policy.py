@@ -44,8 +44,6 @@ class CreateSubflow:
 
 @dataclass(frozen=True, slots=True)
 class DestroySubflow:
-    """Close a subflow."""
-
     flow: Subflow
 
 

@@ -72,7 +72,6 @@ def attrs(data: memoryview, offset: int = 0) -> dict[int, memoryview]:
 
 
 def u32(data: memoryview) -> int:
-    """Return the number in *data*."""
     value: int = U32.unpack_from(data)[0]
     return value
 
@@ -110,5 +109,4 @@ def mac_text(data: memoryview) -> str:
 
 
 def mac_bytes(mac: str) -> bytes:
-    """Return the six bytes of *mac*."""
     return bytes.fromhex(mac.replace(":", ""))

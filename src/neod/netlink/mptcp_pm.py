@@ -182,5 +182,4 @@ def flag_names(bits: int) -> tuple[str, ...]:
 
 
 def flag_bits(names: tuple[str, ...]) -> int:
-    """Return the bits of *names*."""
     return sum(FLAGS[name] for name in names)

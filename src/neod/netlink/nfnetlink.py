@@ -32,8 +32,6 @@ NFGENMSG_BYTES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class TableSeen:
-    """A table of nftables."""
-
     family: str
     name: str
     used: bool  # it holds chains or sets
@@ -41,8 +39,6 @@ class TableSeen:
 
 @dataclass(frozen=True, slots=True)
 class ChainSeen:
-    """A chain of nftables."""
-
     family: str
     table: str
     name: str

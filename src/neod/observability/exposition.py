@@ -37,7 +37,6 @@ def _lines(metric: Metric) -> Iterator[str]:
 
 
 def sample(name: str, labels: Labels, value: float) -> str:
-    """Return one line."""
     inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
     return f"{name}{{{inner}}} {number(value)}" if inner else f"{name} {number(value)}"
 

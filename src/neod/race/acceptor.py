@@ -62,7 +62,6 @@ class Acceptor:
 
     @property
     def settings(self) -> RaceSettings:
-        """The settings in force."""
         return self.dialer.settings
 
     @property

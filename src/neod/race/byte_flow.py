@@ -48,21 +48,9 @@ class ByteFlow:
     """
 
     __slots__ = (
-        "bulk",
-        "closing",
-        "done",
-        "ended",
-        "exact",
-        "held",
-        "moved",
-        "pipe",
-        "readable",
-        "rest",
-        "scratch",
-        "sink",
-        "source",
-        "writable",
-    )
+        "bulk", "closing", "done", "ended", "exact", "held", "moved",
+        "pipe", "readable", "rest", "scratch", "sink", "source", "writable",
+    )  # fmt: skip
 
     def __init__(self, source: socket, sink: socket, scratch: SharedBuffers, exact: bool = False) -> None:
         self.source, self.sink, self.scratch, self.exact = source, sink, scratch, exact

@@ -58,19 +58,9 @@ class ProxiedConnection:
     """From accept to close. ``last_activity_s`` is when either side last sent or took data."""
 
     __slots__ = (
-        "_draining",
-        "_early_events",
-        "_owner",
-        "_race",
-        "client",
-        "closed",
-        "down",
-        "host",
-        "keepalive",
-        "last_activity_s",
-        "since_s",
-        "up",
-    )
+        "_draining", "_early_events", "_owner", "_race", "client", "closed",
+        "down", "host", "keepalive", "last_activity_s", "since_s", "up",
+    )  # fmt: skip
 
     def __init__(self, owner: ConnectionOwner, client: socket, host: str) -> None:
         self._owner, self.client, self.host = owner, client, host

@@ -133,7 +133,6 @@ class Dialer:
         return arranged, starters(arranged, self.turn, together) if settings.stagger_s else together
 
     def untried(self, tried: Iterable[DialCandidate]) -> list[DialCandidate]:
-        """Return the candidates that are not in *tried*."""
         known = set(map(id, tried))
         return [candidate for candidate in self.candidates if id(candidate) not in known]
 

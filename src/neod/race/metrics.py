@@ -25,7 +25,6 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
@@ -69,7 +68,6 @@ class RaceGauges:
 
 
 def count(counts: dict[K, int], key: K) -> None:
-    """Add one to *key*."""
     counts[key] = counts.get(key, 0) + 1
 
 

@@ -123,7 +123,6 @@ def ranked_order(candidates: Sequence[S], turn: int, now_s: float) -> list[S]:
 
 
 def by_upstream(candidates: Iterable[S]) -> list[list[S]]:
-    """Return *candidates* grouped by upstream."""
     lanes: dict[tuple[str, int], list[S]] = {}
     for candidate in candidates:
         lanes.setdefault((candidate.pair.host, candidate.pair.port), []).append(candidate)

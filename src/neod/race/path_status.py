@@ -125,7 +125,6 @@ class PathStatusClient:
             self._loop.call_later(SETTLE_S, self._query)
 
     def close(self) -> None:
-        """Close the connections."""
         self._closed = True
         for call in (self._status_call, self._events_call):
             if call is not None:

@@ -59,7 +59,6 @@ class RaceRunner:
 
     @property
     def settings(self) -> RaceSettings:
-        """The settings in force."""
         return self.dialer.settings
 
     def apply(self, settings: RaceSettings) -> None:

@@ -21,7 +21,6 @@ class HostState:
         self.status = StatusTable()
 
     def kind_of(self, key: Key) -> Kind[Any, Any]:
-        """Return the kind of *key*."""
         return self.kinds[key.kind]
 
     def needs_of(self, key: Key, spec: object) -> Iterable[Key]:

@@ -53,14 +53,12 @@ def phase_of(controller: Controller, key: Key) -> str:
 
 
 def object_rows(controller: Controller, keys: Iterable[Key]) -> tuple[ObjectRow, ...]:
-    """Return the phase of each of *keys*."""
     return tuple(
         ObjectRow(str(key), phase_of(controller, key), origin_of(controller, key)) for key in sorted(keys, key=str)
     )
 
 
 def resource(controller: Controller, key: Key, spec: object, owned: bool = True) -> Resource:
-    """Return one resource with its values."""
     return Resource(str(key), key.kind, flat(spec, controller.clock.boottime()), owned, origin_of(controller, key))
 
 

@@ -35,7 +35,6 @@ def namespace_rows(controller: Controller) -> tuple[NamespaceRow, ...]:
 
 
 def namespace_keys(controller: Controller, name: str, links: Iterable[str]) -> list[Key]:
-    """Return what belongs to a namespace."""
     outside = set(links)
     return [
         key

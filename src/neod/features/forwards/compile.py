@@ -29,7 +29,6 @@ class ForwardingFragment(Fragment):
     origin: Origin
 
     def compile(self, facts: Facts) -> Iterator[Want]:
-        """Yield the sysctl."""
         yield forwarding(self.version, self.origin)
 
 

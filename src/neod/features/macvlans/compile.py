@@ -82,7 +82,6 @@ class ParentFragment(Fragment):
         return f"macvlans/parent {self.link}"
 
     def compile(self, facts: Facts) -> Iterator[Want]:
-        """Yield the sysctls."""
         return conf(self.link, ONE_SEGMENT, self.origin)
 
 

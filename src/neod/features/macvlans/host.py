@@ -27,7 +27,6 @@ class HostFragment(Fragment):
 
     @property
     def name(self) -> str:
-        """Return ``host``."""
         return "host"
 
     @property
@@ -36,7 +35,6 @@ class HostFragment(Fragment):
         return (HOST,)
 
     def compile(self, facts: Facts) -> Iterator[Want]:
-        """Yield the thresholds."""
         host = facts.get(HOST)
         if not isinstance(host, Host) or not host.neighbour_thresholds:
             return

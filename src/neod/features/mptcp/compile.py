@@ -82,7 +82,6 @@ class EndpointsFragment(Fragment):
         return (FactKey("mptcp", self.netns), *addresses)
 
     def compile(self, facts: Facts) -> Iterator[Want]:
-        """Yield the endpoints."""
         known = facts.get(FactKey("mptcp", self.netns))
         known = known if isinstance(known, Multipath) else Multipath(self.netns)
         if self.neod and not known.unmanageable:
@@ -127,7 +126,6 @@ class MptcpFragment(Fragment):
 
     @property
     def needs(self) -> tuple[FactKey, ...]:
-        """Return what the kernel has."""
         return (HOST, FactKey("mptcp", self.netns))
 
     def compile(self, facts: Facts) -> Iterator[Want]:

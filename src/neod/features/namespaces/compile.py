@@ -81,7 +81,6 @@ class NamespaceFragment(Fragment):
         return f"namespaces.{self.namespace}"
 
     def compile(self, facts: Facts) -> Iterator[Want]:
-        """Yield everything."""
         for key, spec in self._pair():
             yield Want(key, spec, self.origin)
         yield Want(NetnsKey("", self.namespace), NetnsSpec(), self.origin)

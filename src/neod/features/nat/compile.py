@@ -36,11 +36,9 @@ class NatFragment(Fragment):
 
     @property
     def name(self) -> str:
-        """Return ``nat``."""
         return f"nat/{self.netns}" if self.netns else "nat"
 
     def compile(self, facts: Facts) -> Iterator[Want]:
-        """Yield the one resource."""
         backend = "" if self.backend == "auto" else self.backend
         yield Want(NatKey(self.netns), NatSpec(Ruleset(self.rules), backend), self.origin)
 

@@ -15,7 +15,6 @@ class SysctlFragment(Fragment):
 
     @property
     def name(self) -> str:
-        """Return ``sysctl``."""
         return "sysctl"
 
     def compile(self, facts: Facts) -> Iterator[Want]:

@@ -18,7 +18,6 @@ class FollowFragment(Fragment):
 
     @property
     def needs(self) -> tuple[FactKey, ...]:
-        """Return what is followed."""
         return (FactKey("followed", self.link),)
 
     def compile(self, facts: Facts) -> list[Want]:

@@ -261,7 +261,6 @@ def mac_or_auto(value: object) -> str:
 
 
 def macs(value: object) -> tuple[str, ...]:
-    """Return a list of MACs."""
     if not isinstance(value, list | tuple) or not value:
         raise InvalidValue(f"{'an empty list' if value == [] else show(value)} is not a list of MACs")
     return each(mac, value)

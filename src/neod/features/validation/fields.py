@@ -75,7 +75,6 @@ def integer(low: int, high: int) -> Validator:
 
 
 def one_of(*words: str) -> Validator:
-    """One of *words*."""
     return Validator(checks.one_of(*words), {"type": "string", "enum": list(words)})
 
 

@@ -50,7 +50,6 @@ class LegacyTables:
         self.writes = 0
 
     def close(self) -> None:
-        """Close the sockets."""
         for sock in self._sockets.values():
             sock.close()
         for file in self._proc.values():
@@ -168,7 +167,6 @@ class Writer:
                 raise refused("iptables", errno.EAGAIN, f"the process that writes the rules {child.end()}") from error
 
     def end(self) -> None:
-        """End the process."""
         if self._child is not None:
             self._child.end()
         self._child = None

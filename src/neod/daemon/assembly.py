@@ -106,7 +106,8 @@ def initial_facts(dhcp: DhcpService, ports: Ports, state_dir: Path) -> dict[Fact
     tried = {name: f"net/mptcp/{name}" for name in ("enabled", "path_manager", "pm_type", "scheduler", STALE)}
     there = ports.sysctls.read(tried.values())
     mptcp = tuple(name for name, path in tried.items() if path in there)
-    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds, mptcp)
+    ipv6 = bool(ports.sysctls.read(["net/ipv6/conf/all/disable_ipv6"]))
+    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds, mptcp, ipv6)
     return facts
 
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from typing import Final
 
 from neod.model.change import Change, Op
 from neod.model.facts import FOREVER
 
 WHAT = {Op.CREATE: "created", Op.UPDATE: "changed", Op.RECREATE: "recreated", Op.DELETE: "removed"}
+
+NOT_SHOWN: Final = ("slack_s", "quiet")
+"""What tells a driver how to write, and not what the object is."""
 
 
 def flat(spec: object, now: float) -> dict[str, str]:
@@ -20,7 +24,7 @@ def flat(spec: object, now: float) -> dict[str, str]:
 def _text(name: str, value: object, now: float) -> str:
     if value is None or value == "":
         return ""
-    if name == "slack_s":
+    if name in NOT_SHOWN:
         return ""
     if name == "valid_until" and isinstance(value, float):
         return "forever" if value == FOREVER else f"{max(0, round(value - now))} s from now"

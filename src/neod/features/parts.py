@@ -59,6 +59,20 @@ class OwnAddress(Interim):
 
 
 @dataclass(frozen=True, slots=True)
+class ImpliedSysctl(Interim):
+    """A sysctl that a feature asks for where the file does not set it itself; of IPv6, where the host has that."""
+
+    path: str  # below /proc/sys, in neod's own namespace
+    value: str
+    origin: Origin
+
+
+def without_ipv6(link: str, origin: Origin) -> ImpliedSysctl:
+    """Return what keeps a link of ours silent: no address, no router advertisement, no route into ``main``."""
+    return ImpliedSysctl(f"net/ipv6/conf/{link}/disable_ipv6", "1", origin)
+
+
+@dataclass(frozen=True, slots=True)
 class ExplicitSysctl(Interim):
     """A sysctl that the file sets itself: what a feature implies gives way to it."""
 

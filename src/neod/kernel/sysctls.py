@@ -10,6 +10,7 @@ from typing import Final
 
 from neod.kernel.errors import from_os_error, refused, within_netns
 from neod.kernel.files import write_atomically
+from neod.model.errors import KernelError
 
 ROOT: Final = "/proc/sys/"
 
@@ -73,6 +74,22 @@ class ProcSysctls:
             raise from_os_error(f"write {path} = {value}", error) from error
         finally:
             os.close(fd)
+
+    def change(self, values: Mapping[str, str]) -> Mapping[str, KernelError | None]:
+        """Set every value, once what was there is safe on disk; one answer each, by path."""
+        try:
+            if found := self.read([path for path in values if path not in self._originals]):
+                self.remember(found)
+        except KernelError as error:
+            return dict.fromkeys(values, error)
+        return {path: self._try_to_write(path, value) for path, value in values.items()}
+
+    def _try_to_write(self, path: str, value: str) -> KernelError | None:
+        try:
+            self.write(path, value)
+        except KernelError as error:
+            return error
+        return None
 
     def originals(self) -> Mapping[str, str]:
         """Return the values to restore, by path."""

@@ -24,6 +24,7 @@ from neod.kinds.link_codec import (
     from_wire,
     missing,
     named,
+    up_request,
     with_options,
 )
 from neod.kinds.link_pair import Pairs
@@ -102,7 +103,7 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
         _, _, index, flags, _ = IFINFO.unpack_from(payload)
         reading = from_wire(payload, attrs(payload, IFINFO.size), names)
         name, before, owned = reading.seen.spec.name, names(index), reading.seen.owned
-        down = message == RTM_DELLINK or not flags & IFF_UP
+        down = message == RTM_DELLINK or (not flags & IFF_UP and before is not None)  # a new one had nothing to lose
         keys = tuple(LinkKey(netns, one) for one in ((name,) if before in (None, name) else (name, before)))
         deep, shows = (keys, None) if down else ((), reading.seen)
         others = (Mention(key, owned, deep) for key in keys[1:])
@@ -146,6 +147,7 @@ def _may_be_held_by_us(error: KernelError, spec: LinkSpec) -> bool:
 class LinkDriver:
     def __init__(self, ports: Ports) -> None:
         self._netns, self._rtnl, self._strays = ports.netns, ports.rtnl, ports.strays
+        self._sysctls = ports.sysctls
         self._pairs = Pairs(ports.rtnl, ports.namespaces)
         self._indexes: dict[LinkKey, int] = {}  # of ours; a renamed link has no name to find it by
 
@@ -200,11 +202,11 @@ class LinkDriver:
         for i in busy:
             key, spec, have = items[i]
             answers[i] = await self._put_after_making_room(key, spec, have)
-        created = [
-            key
+        created = {
+            key: spec
             for (key, spec, have), answer in zip(items, answers, strict=True)
             if (have is None or _born_with(spec)) and answer is None
-        ]
+        }
         if created:
             await self._note(created)
         return answers
@@ -221,6 +223,7 @@ class LinkDriver:
 
     async def _send(self, items: Sequence[tuple[LinkKey, LinkSpec, LinkSpec | None]]) -> list[KernelError | None]:
         answers: list[KernelError | None] = [None] * len(items)
+        self._turn_ipv6_off([have.name for _, spec, have in items if spec.quiet and have and not have.up])
         requests: list[tuple[int, int, bytes]] = []
         sent: list[int] = []
         with ExitStack() as until:
@@ -232,7 +235,29 @@ class LinkDriver:
                     answers[place] = error
             for place, answer in zip(sent, await self._rtnl.send(requests), strict=True):
                 answers[place] = answer
+        quiet = [place for place in sent if items[place][1].quiet and not (items[place][2] or answers[place])]
+        made = [items[place][:2] for place in quiet]
+        for place, answer in zip(quiet, await self._set_up_quiet(made), strict=True):
+            answers[place] = answer
         return answers
+
+    async def _set_up_quiet(self, made: Sequence[tuple[LinkKey, LinkSpec]]) -> Sequence[KernelError | None]:
+        """Set links up that were just made; one that cannot come up is taken away, as the kernel does itself."""
+        self._turn_ipv6_off([spec.name for _, spec in made])
+        answers = await self._rtnl.send([(RTM_NEWLINK, 0, up_request(key, spec)) for key, spec in made])
+        failed = [spec.name for (_, spec), answer in zip(made, answers, strict=True) if answer]
+        await self._rtnl.send([(RTM_DELLINK, 0, named(name)) for name in failed])
+        return answers
+
+    def _turn_ipv6_off(self, names: Sequence[str]) -> None:
+        """Before a link is up: it then has no link-local address, solicits nobody, and hears no router.
+
+        What cannot be written is no error here: the sysctl is wanted on its own, too.
+
+        Source: Documentation/networking/ip-sysctl.rst, disable_ipv6.
+        """
+        if names:
+            self._sysctls.change({f"net/ipv6/conf/{name}/disable_ipv6": "1" for name in names})
 
     def _request(self, key: LinkKey, spec: LinkSpec, have: LinkSpec | None, until: ExitStack) -> tuple[int, int, bytes]:
         if have is not None:
@@ -255,16 +280,18 @@ class LinkDriver:
             have = replace(have, up=False)
         return (await self._send([(key, spec, have)]))[0]
 
-    async def _note(self, created: Sequence[LinkKey]) -> None:
-        """Learn the new indexes and write the alias: macvlan drops an alias given at creation."""
+    async def _note(self, created: Mapping[LinkKey, LinkSpec]) -> None:
+        """Learn the new indexes and write the aliases not yet there: macvlan drops an alias given at creation."""
         if len(created) > ONE_BY_ONE:
             for _, payload in await self._rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS):
                 self._rtnl.learn(IFINFO.unpack_from(payload)[2], link_name(payload))
             self._indexes |= {key: index for key in created if (index := self._rtnl.index_of(key.name))}
         else:
-            await self.observe(created)
+            await self.observe(list(created))
         requests = [
-            (RTM_NEWLINK, 0, alias_request(index, key)) for key in created if (index := self._rtnl.index_of(key.name))
+            (RTM_NEWLINK, 0, alias_request(index, key))
+            for key, spec in created.items()
+            if not spec.quiet and (index := self._rtnl.index_of(key.name))
         ]
         await self._rtnl.send(requests)
 

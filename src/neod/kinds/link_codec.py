@@ -42,6 +42,7 @@ class LinkSpec:
     up: bool = True
     peer: LinkKey | None = None  # veth: the other end; of one that is observed, only its namespace is known
     options: Options = ()  # of a kind in ``link_options``; observed of our own links alone
+    quiet: bool = False  # it has no IPv6 from its first moment on; a sysctl that is wanted as well keeps it so
 
     @property
     def may_be_parent(self) -> bool:
@@ -55,8 +56,11 @@ def missing(have: LinkSpec, want: LinkSpec) -> Options:
 
 
 def create_request(spec: LinkSpec, parent_index: int, other_end: bytes = b"") -> bytes:
-    """Return the RTM_NEWLINK payload that makes the link, marked from its first moment."""
-    parts = [IFINFO.pack(0, 0, 0, IFF_UP if spec.up else 0, IFF_UP)]
+    """Return the RTM_NEWLINK payload that makes the link, marked from its first moment.
+
+    A quiet one is left down, see ``up_request``.
+    """
+    parts = [IFINFO.pack(0, 0, 0, IFF_UP if spec.up and not spec.quiet else 0, IFF_UP)]
     parts += [attr_text(IFLA_IFNAME, spec.name), attr_u32(IFLA_GROUP, LINK_GROUP)]
     if parent_index:
         parts.append(attr_u32(IFLA_LINK, parent_index))
@@ -94,9 +98,19 @@ def change_request(index: int, have: LinkSpec, want: LinkSpec) -> bytes:
     return b"".join(parts)
 
 
+def up_request(key: LinkKey, spec: LinkSpec) -> bytes:
+    """Return the payload that sets a link up that was just made, and notes the key on it."""
+    parts = [IFINFO.pack(0, 0, 0, IFF_UP if spec.up else 0, IFF_UP), attr_text(IFLA_IFNAME, spec.name)]
+    return b"".join([*parts, _alias(key)])
+
+
 def alias_request(index: int, key: LinkKey) -> bytes:
     """Return the payload that notes the key on the link: a rename is then seen as a rename."""
-    return IFINFO.pack(0, 0, index, 0, 0) + attr(IFLA_IFALIAS, (ALIAS_PREFIX + key.name).encode())
+    return IFINFO.pack(0, 0, index, 0, 0) + _alias(key)
+
+
+def _alias(key: LinkKey) -> bytes:
+    return attr(IFLA_IFALIAS, (ALIAS_PREFIX + key.name).encode())
 
 
 @dataclass(frozen=True, slots=True)

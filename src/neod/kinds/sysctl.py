@@ -113,13 +113,8 @@ class SysctlDriver:
         self, items: Sequence[tuple[SysctlKey, SysctlSpec, SysctlSpec | None]]
     ) -> Sequence[KernelError | None]:
         """Set every value, once its original is safe on disk."""
-        owned = self._sysctls.originals()
-        try:
-            if found := self._sysctls.read([key.path for key, _, _ in items if key.path not in owned]):
-                self._sysctls.remember(found)
-        except KernelError as error:
-            return [error] * len(items)
-        return [self._write(key.path, spec.value) for key, spec, _ in items]
+        answers = self._sysctls.change({key.path: spec.value for key, spec, _ in items})
+        return [answers[key.path] for key, _, _ in items]
 
     def _write(self, path: str, value: str) -> KernelError | None:
         try:

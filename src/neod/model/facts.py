@@ -53,6 +53,7 @@ class Host:
     machine_id: str
     neighbour_thresholds: bool = True  # net.ipv4.neigh.default.gc_thresh*: only the first namespace has them
     mptcp: tuple[str, ...] = ("enabled", "path_manager", "scheduler")  # sysctls below net/mptcp; none: no MPTCP
+    ipv6: bool = True  # False: the kernel was built or started without it
 
 
 @dataclass(frozen=True, slots=True)

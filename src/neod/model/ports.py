@@ -78,6 +78,10 @@ class Sysctls(Protocol):
         """
         ...
 
+    def change(self, values: Mapping[str, str]) -> Mapping[str, KernelError | None]:
+        """Set every value, once what was there is safe on disk; one answer each, by path."""
+        ...
+
     def originals(self) -> Mapping[str, str]:
         """Return the values to restore, by path: having one means that we changed it."""
         ...

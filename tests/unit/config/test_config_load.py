@@ -82,7 +82,7 @@ def test_a_group_of_macvlans_has_a_link_and_a_path_for_each_number(read):
     intents = read(SAMPLE)
     origin = Origin("macvlans.neo", line_of("[macvlans.neo]"))
     assert fragment(intents, "macvlans.neo/neo1") == MacvlanFragment(
-        "macvlans.neo/neo1", "neo1", "ens3", "private", "", None, origin
+        "macvlans.neo/neo1", "neo1", "ens3", "private", "", None, origin, True
     )
     assert fragment(intents, "macvlans.neo/neo1/path") == PathFragment(
         "macvlans.neo/neo1/path", "neo1", None, None, 1, None, False, origin
@@ -405,3 +405,44 @@ def test_the_sample_says_all_that_can_be_said(name):
     section = TABLES[name].section
     entry = get_args(section)[1] if get_args(section) else section
     assert entry.model_fields.keys() <= set(keys_said(tomllib.loads(SAMPLE)[name]))
+
+
+OWN_LINKS = """
+[macvlans.neo]
+parent = "ens3"
+count = 2
+override.neo2.ipv6 = "follow"
+[links.br0]
+kind = "bridge"
+[links.br1]
+kind = "bridge"
+[links.br2]
+kind = "bridge"
+ipv6 = "follow"
+[uplinks.br1]
+table = 7
+[namespaces.a]
+uplink = "ens3"
+subnet = "10.254.0.0/30"
+[namespaces.b]
+uplink = "ens3"
+subnet = ["10.254.1.0/30", "fd00::/126"]
+"""
+
+
+def implied(intents):
+    return {path: value for path, value, _ in fragment(intents, "sysctl/implied").values}
+
+
+def test_own_links_are_without_ipv6_unless_the_file_says_otherwise(read):
+    assert implied(read(OWN_LINKS)) == {
+        "net/ipv6/conf/neo1/disable_ipv6": "1",
+        "net/ipv6/conf/br0/disable_ipv6": "1",
+        "net/ipv6/conf/neo-a/disable_ipv6": "1",
+        "net/ipv6/conf/neo-b/accept_ra": "0",
+    }
+
+
+def test_what_the_file_sets_itself_is_not_implied(read):
+    intents = read(OWN_LINKS + '[sysctl]\n"net.ipv6.conf.neo1.disable_ipv6" = 0\n')
+    assert "net/ipv6/conf/neo1/disable_ipv6" not in implied(intents)

@@ -10,7 +10,7 @@ from neod.features.mac import derived_mac
 from neod.features.macvlans.compile import MacvlanFragment, ParentFragment
 from neod.features.macvlans.host import HostFragment
 from neod.features.path import PathFragment, route_mtu
-from neod.features.sysctl.compile import SysctlFragment
+from neod.features.sysctl.compile import ImpliedFragment, SysctlFragment
 from neod.features.uplinks.compile import FollowFragment
 from neod.kinds.address import AddressKey, AddressSpec
 from neod.kinds.link import LinkKey, LinkSpec
@@ -296,3 +296,16 @@ def test_sysctls_of_the_file_are_wanted_each_at_its_line():
     line = Origin('sysctl."net.ipv4.ip_forward"', 7)
     (want,) = SysctlFragment((("net/ipv4/ip_forward", "1", line),)).compile({})
     assert (want.key, want.spec, want.origin) == (SysctlKey("", "net/ipv4/ip_forward"), SysctlSpec("1"), line)
+
+
+# ── IPv6 of our own links ─────────────────────────────────────────────────────
+
+
+def test_implied_sysctls_of_ipv6_are_for_hosts_that_have_it():
+    fragment = ImpliedFragment((("net/ipv6/conf/neo3/disable_ipv6", "1", ORIGIN), ("net/core/somaxconn", "9", ORIGIN)))
+    assert compiled(fragment, HOST) == {
+        SysctlKey("", "net/ipv6/conf/neo3/disable_ipv6"): SysctlSpec("1"),
+        SysctlKey("", "net/core/somaxconn"): SysctlSpec("9"),
+    }
+    without = {FactKey("host"): Host("x", ipv6=False)}
+    assert list(compiled(fragment, without)) == [SysctlKey("", "net/core/somaxconn")]

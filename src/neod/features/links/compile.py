@@ -30,6 +30,7 @@ class LinkFragment(Fragment):
     mac: str  # empty: derived from the machine id
     mtu: int | None  # bytes, at most; None: that of the parent, or the kernel's choice
     origin: Origin
+    quiet: bool = False  # without IPv6
 
     @property
     def name(self) -> str:
@@ -46,7 +47,8 @@ class LinkFragment(Fragment):
         """Yield the link and what is a port of it; nothing before its MAC is known."""
         if mac := self._mac(facts):
             mtu = link_mtu.lowest(self.mtu, self.parent, facts)
-            spec = LinkSpec(self.kind, self.link, self.parent or None, None, mac, mtu, options=self.options)
+            parent = self.parent or None
+            spec = LinkSpec(self.kind, self.link, parent, None, mac, mtu, options=self.options, quiet=self.quiet)
             yield Want(LinkKey("", self.link), spec, self.origin)
             for port in self.ports:
                 yield Want(PortKey("", port), PortSpec(self.link), self.origin)

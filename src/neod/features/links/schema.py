@@ -8,7 +8,7 @@ from pydantic.config import JsonDict
 
 from neod.features.intents import Intents
 from neod.features.links.compile import MIIMON_MS, LinkFragment
-from neod.features.parts import PathInfo
+from neod.features.parts import PathInfo, without_ipv6
 from neod.features.table import Table
 from neod.features.validation.checks import InvalidValue, each, first_twice, link_name
 from neod.features.validation.context import Context
@@ -89,21 +89,30 @@ class Link(Section):
     mtu: int | None = toml_key(None, integer(576, 65535), 1500).says(
         "MTU in bytes. Absent: the kernel's choice. Of a vlan: at most that of the NIC, and that if absent."
     )
+    ipv6: str | None = toml_key(None, one_of("off", "follow"), "follow").says(
+        "off: none on the link itself; what passes through a bridge is not touched. follow: what the kernel and other "
+        "programs make of it. Absent: off, and follow for an uplink of this file."
+    )
 
 
-def contribute(section: dict[str, Link], context: Context) -> Iterator[LinkFragment]:
-    """Yield a fragment for each link."""
+def contribute(section: dict[str, Link], context: Context) -> Iterator[object]:
+    """Yield a fragment for each link, and what keeps it silent."""
     for name, link in sorted(section.items()):
         _claim(name, link, context)
         _check(link, ("links", name), context)
     _check_circles(section, context)
-    yield from (_fragment(name, link, context) for name, link in sorted(section.items()))
+    uplinks = context.sections.get("uplinks", {})
+    for name, link in sorted(section.items()):
+        quiet = (link.ipv6 or ("follow" if name in uplinks else "off")) == "off"
+        yield _fragment(name, link, quiet, context)
+        if quiet:
+            yield without_ipv6(name, context.origin("links", name))
 
 
-def _fragment(name: str, link: Link, context: Context) -> LinkFragment:
-    mac = "" if link.mac == "auto" else link.mac
+def _fragment(name: str, link: Link, quiet: bool, context: Context) -> LinkFragment:
+    mac, options = "" if link.mac == "auto" else link.mac, tuple(_options(link))
     origin = context.origin("links", name)
-    return LinkFragment(name, link.kind, link.parent, tuple(_options(link)), link.ports, mac, link.mtu, origin)
+    return LinkFragment(name, link.kind, link.parent, options, link.ports, mac, link.mtu, origin, quiet)
 
 
 def _options(link: Link) -> Iterator[tuple[str, str]]:

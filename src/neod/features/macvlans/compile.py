@@ -44,6 +44,7 @@ class MacvlanFragment(Fragment):
     mac: str  # empty: derived from the machine id
     mtu: int | None  # bytes, at most; None: that of the parent
     origin: Origin
+    quiet: bool = False  # without IPv6
 
     @property
     def needs(self) -> tuple[FactKey, ...]:
@@ -56,7 +57,7 @@ class MacvlanFragment(Fragment):
         if self.mac or machine_id:
             mac = self.mac or derived_mac(machine_id, self.link)
             mtu = link_mtu.lowest(self.mtu, self.parent, facts)
-            spec = LinkSpec("macvlan", self.link, self.parent, self.mode, mac, mtu)
+            spec = LinkSpec("macvlan", self.link, self.parent, self.mode, mac, mtu, quiet=self.quiet)
             yield Want(LinkKey("", self.link), spec, self.origin)
             yield from conf(self.link, MACVLAN_SYSCTLS, self.origin)
 

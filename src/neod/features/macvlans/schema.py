@@ -9,7 +9,7 @@ from neod.features.intents import Intents
 from neod.features.macvlans.compile import MacvlanFragment, ParentFragment
 from neod.features.macvlans.host import HostFragment
 from neod.features.macvlans.sections import Group, Override
-from neod.features.parts import Candidate, ExplicitSysctl, OwnAddress, PathInfo
+from neod.features.parts import Candidate, ExplicitSysctl, OwnAddress, PathInfo, without_ipv6
 from neod.features.path import PathFragment
 from neod.features.table import Table
 from neod.features.validation.checks import LINK_NAME_BYTES, MOST_INTERFACES, gateway_problem, table_wrong
@@ -118,7 +118,8 @@ def contribute(section: dict[str, Group], context: Context) -> Iterator[object]:
 def _fragments(one: Interface) -> Iterator[Fragment]:
     name = f"macvlans.{one.group_path[1]}/{one.name}"
     mtu = one.says("mtu")
-    yield MacvlanFragment(name, one.name, one.says("parent"), one.says("mode"), one.mac, mtu, one.origin)
+    quiet = one.says("ipv6") == "off"
+    yield MacvlanFragment(name, one.name, one.says("parent"), one.says("mode"), one.mac, mtu, one.origin, quiet)
     yield PathFragment(f"{name}/path", one.name, one.static, one.gateway, one.table, mtu, False, one.origin)
 
 
@@ -129,6 +130,8 @@ def _values(one: Interface) -> Iterator[object]:
         yield DhcpClient(one.name, one.says("parent"), one.mac)
     if one.static is not None:
         yield OwnAddress(one.static.ip, f"macvlans.{one.group_path[1]}")
+    if one.says("ipv6") == "off":
+        yield without_ipv6(one.name, one.origin)
     if one.says("mptcp"):
         yield _candidate(one)
 

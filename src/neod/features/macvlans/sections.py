@@ -59,6 +59,10 @@ class Shared(Section):
     gateway: IPv4Address | None = toml_key(None, Address, "10.8.0.1").says(
         "The router of static addresses; required with them, and not allowed without."
     )
+    ipv6: str = toml_key("off", one_of("off", "follow"), "off").says(
+        "off: none; no router advertisement is accepted, no address made, no route put into the main table. follow: "
+        "what the kernel and other programs make of it; neod does nothing about it."
+    )
     mtu: int | None = toml_key(None, integer(576, 65535), 1400).says(
         "MTU in bytes. Absent: that of the parent, which is also the largest: the smaller of the two is used."
     )

@@ -1,7 +1,7 @@
 """``[namespaces]``: a namespace for a proxy program, its link to the outside, and the relays' addresses in it. Pure."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
@@ -38,6 +38,11 @@ def ends(subnet: Net) -> tuple[Ip, Ip]:
     """Return the addresses outside and inside: the first two that hosts can have."""
     first = 0 if subnet.prefixlen >= subnet.max_prefixlen - 1 else 1
     return subnet.network_address + first, subnet.network_address + first + 1
+
+
+def has_ipv6(subnets: Iterable[Net]) -> bool:
+    """Whether a subnet is IPv6: without one, the end outside has none either."""
+    return any(subnet.version == 6 for subnet in subnets)
 
 
 def relay_sources(relays: tuple[Ip, ...], networks: tuple[Net, ...], link: str) -> Iterator[SnatFrom]:
@@ -97,7 +102,7 @@ class NamespaceFragment(Fragment):
     def _pair(self) -> Iterator[tuple[LinkKey, LinkSpec]]:
         outside = LinkKey("", outside_link(self.namespace))
         inside = LinkKey(self.namespace, INSIDE)
-        yield outside, LinkSpec("veth", outside.name, peer=inside)
+        yield outside, LinkSpec("veth", outside.name, peer=inside, quiet=not has_ipv6(self.subnets))
         yield inside, LinkSpec("veth", inside.name, peer=outside)
         yield LinkKey(self.namespace, "lo"), LinkSpec("", "lo")
 

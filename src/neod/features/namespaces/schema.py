@@ -1,12 +1,20 @@
 """``[namespaces.NAME]``: a namespace in which a proxy program runs, with the relays' addresses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from neod.features.namespaces.compile import RELAYS, NamespaceFragment, NamespaceInfo, ends, outside_link, relay_sources
-from neod.features.parts import Candidate, ExplicitSysctl, NatPart, OwnAddress
+from neod.features.namespaces.compile import (
+    RELAYS,
+    NamespaceFragment,
+    NamespaceInfo,
+    ends,
+    has_ipv6,
+    outside_link,
+    relay_sources,
+)
+from neod.features.parts import Candidate, ExplicitSysctl, ImpliedSysctl, NatPart, OwnAddress, without_ipv6
 from neod.features.table import Table
 from neod.features.validation import network
 from neod.features.validation.checks import InvalidValue
@@ -15,6 +23,7 @@ from neod.features.validation.fields import LinkName, Mptcp, Section, Truth, Val
 from neod.features.validation.sysctl import proc_path, proc_value
 from neod.features.validation.text import Path, natural_sort_key, path_text
 from neod.model.nat import Dnat, Ip, NatRule, Net, SnatFrom, ports_text
+from neod.model.want import Origin
 
 NAME_PATTERN: Final = f"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{network.NAMESPACE_CHARACTERS - 1}}}$"
 NamespaceName = Annotated[str, Validator(network.namespace_name, {"type": "string", "pattern": NAME_PATTERN})]
@@ -71,6 +80,7 @@ def contribute(section: dict[str, Namespace], context: Context) -> Iterator[obje
         subnets, relays = namespace.subnet, namespace.relay_addresses
         yield NamespaceFragment(name, subnets, relays, namespace.relay_link, sysctls, origin)
         yield NatPart(tuple(_nat_rules(name, namespace, place)), origin)
+        yield _silence(outside_link(name), subnets, origin)
         yield _row(name, namespace, place, context)
         yield from (ExplicitSysctl(name, path, value) for path, value in sysctls)
         yield from (OwnAddress(ends(subnet)[0], f"namespaces.{name}") for subnet in subnets)
@@ -78,6 +88,12 @@ def contribute(section: dict[str, Namespace], context: Context) -> Iterator[obje
             for number, ip in enumerate(relays):
                 yield Candidate(name, name, RELAYS, ip, "", namespace.mptcp, (0, number), False, origin)
     _report_overlaps(section, context)
+
+
+def _silence(link: str, subnets: Iterable[Net], origin: Origin) -> ImpliedSysctl:
+    """Return what keeps router advertisements from inside away: programs there do not choose the host's routes."""
+    accept_ra = ImpliedSysctl(f"net/ipv6/conf/{link}/accept_ra", "0", origin)
+    return accept_ra if has_ipv6(subnets) else without_ipv6(link, origin)
 
 
 def _nat_rules(name: str, namespace: Namespace, place: Path) -> Iterator[tuple[NatRule, Path]]:

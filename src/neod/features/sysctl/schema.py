@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from neod.features.parts import ExplicitSysctl
-from neod.features.sysctl.compile import SysctlFragment
+from neod.features.intents import Intents
+from neod.features.parts import ExplicitSysctl, ImpliedSysctl
+from neod.features.sysctl.compile import ImpliedFragment, SysctlFragment
 from neod.features.table import Table
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
@@ -29,6 +30,14 @@ def contribute(section: dict[str, Any], context: Context) -> Iterator[object]:
     yield from (ExplicitSysctl("", name, value) for name, (value, _) in values.items())
 
 
+def finalize(intents: Intents, context: Context) -> Iterator[object]:
+    """Yield what all tables imply and the file does not set itself."""
+    explicit = {one.path for one in intents.of(ExplicitSysctl) if not one.netns}
+    implied = {one.path: one for one in intents.of(ImpliedSysctl) if one.path not in explicit}
+    if implied:
+        yield ImpliedFragment(tuple((one.path, one.value, one.origin) for _, one in sorted(implied.items())))
+
+
 def _leaves(section: dict[str, Any], path: Path, slashed: str = "") -> Iterator[tuple[Path, str, object]]:
     """Yield path, key and value of each sysctl; an unquoted dotted key parses as nested tables."""
     for key, value in sorted(section.items()):
@@ -44,6 +53,7 @@ TABLE: Final = Table(
     "found before the first write comes back when the file no longer asks for one.",
     section=dict[str, Any],
     contribute=contribute,
+    finalize=finalize,
     schema={
         "type": "object",
         "patternProperties": {"^net($|[./])": {"type": ["integer", "boolean", "string", "object"]}},

@@ -34,7 +34,6 @@ class Invocation(NamedTuple):
 
     @contextmanager
     def client(self) -> Iterator["ControlClient"]:
-        """Yield a connection to the daemon."""
         from neod.control.client import ControlClient
 
         with ControlClient(self.args.runtime_dir) as client:
@@ -62,7 +61,6 @@ class Command(NamedTuple):
 
     @property
     def exits(self) -> frozenset[int]:
-        """Return the statuses it may exit with."""
         if self.verb is None:
             return frozenset({FINE, USAGE, INTERNAL, *self.also})
         errors = (STATUS_OF_ERROR[error.__name__] for error in verb_of(self.verb).errors)

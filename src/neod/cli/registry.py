@@ -24,7 +24,6 @@ def summary(name: str) -> str:
 
 
 def command_of(name: str) -> Command:
-    """Return one command; imports its module."""
     command: Command = import_module(f"{commands.__name__}.{_module(name)}").COMMAND
     return command
 

@@ -35,8 +35,6 @@ REMEDIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file."""
-
     source: str
     data: dict[str, Any]
     positions: Positions

@@ -87,7 +87,6 @@ class ClientConnection:
             await self._stream.send(encode(reply))
 
     async def _replies(self, call: VarlinkMethodCall) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield the replies to *call*, most often one."""
         method, signature = self._registry.lookup_method(call)
         arguments = _arguments(signature, call)
         verb = VERBS.get(call.method_name) if call.method_interface == NAME else None

@@ -59,7 +59,6 @@ class Controller:
         self.facts.learn_all_nics()
 
     def adopt(self, intents: Intents, cause: str) -> None:
-        """Work from *intents* from now on."""
         self.intents = intents
         changed = self.facts.adopt(intents)
         self.queue.hint_keys((*changed, *(LinkKey("", uplink) for uplink in followed_links(intents))), cause)

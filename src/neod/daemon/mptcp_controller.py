@@ -92,7 +92,6 @@ class MptcpController:
         self._stale = True
 
     def want(self, intents: Intents) -> None:
-        """Work for *intents* from now on."""
         by_netns: dict[str, list[Candidate]] = {}
         for one in intents.of(Candidate):
             by_netns.setdefault(one.netns, []).append(one)

@@ -58,7 +58,6 @@ class NamespaceContext:
     lock: Lock | None  # of a named one: our own is held for as long as the process runs
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Listen from now on."""
         self.events.start(loop)
         if self.nft_events is not None:
             self.nft_events.start(loop)
@@ -133,7 +132,6 @@ class NamespaceRegistry:
         return self._open[""]
 
     def opened(self, netns: str) -> NamespaceContext | None:
-        """Return a namespace if it is open."""
         return self._open.get(netns)
 
     def places(self) -> Iterator[Place]:

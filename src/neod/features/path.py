@@ -47,7 +47,6 @@ class Addressing:
     lease: str = ""  # its server; empty where it is not leased
 
     def holds(self, ip: IPv4Address) -> bool:
-        """Whether *ip* is in the subnet of the address."""
         shift = 32 - self.prefix_length
         return int(self.ip) >> shift == int(ip) >> shift
 

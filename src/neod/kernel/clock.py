@@ -7,7 +7,6 @@ class SystemClock:
     """CLOCK_BOOTTIME for deadlines, the wall clock for people."""
 
     def boottime(self) -> float:
-        """Return seconds of CLOCK_BOOTTIME."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def wall(self) -> float:

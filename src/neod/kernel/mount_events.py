@@ -20,11 +20,9 @@ class MountEvents:
         self._epoll.register(self._file, select.EPOLLPRI)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Deliver from now on."""
         loop.add_reader(self._epoll.fileno(), self._drain)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop delivering."""
         loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
         os.close(self._file)

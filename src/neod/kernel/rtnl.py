@@ -78,7 +78,6 @@ class NetlinkRtnl:
         return self._indexes.get(link)
 
     def name_of(self, index: int) -> str | None:
-        """Return the name last seen for an index."""
         return self._names.get(index)
 
     def known(self) -> int:

@@ -151,8 +151,6 @@ def from_wire(netns: str, payload: memoryview, names: Names, now: float) -> tupl
 
 
 class AddressDriver:
-    """Addresses of one namespace."""
-
     def __init__(self, ports: Ports) -> None:
         self._netns, self._rtnl, self._clock = ports.netns, ports.rtnl, ports.clock
 

@@ -88,7 +88,6 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
         return (LinkKey(key.netns, spec.parent),) if spec.parent else ()
 
     def path(self, key: LinkKey, spec: LinkSpec | None, tables: Mapping[int, str]) -> str:
-        """A link is its path's."""
         return key.name
 
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:

@@ -51,7 +51,6 @@ class LinkSpec:
 
 
 def missing(have: LinkSpec, want: LinkSpec) -> Options:
-    """Return the options that *have* lacks."""
     return tuple(pair for pair in want.options if pair not in have.options)
 
 

@@ -15,26 +15,8 @@ from neod.model.key import Hashed, Key, LinkKey, LocalKey, SourceKey, TableKey, 
 from neod.model.kind import Entry, Kind, Poll, Source
 from neod.model.marks import ENDPOINT_IDS
 from neod.model.ports import Ports
+from neod.netlink import mptcp_pm as pm
 from neod.netlink.attributes import Ip, attr, attrs, family_of
-from neod.netlink.mptcp_pm import (
-    ATTR_ADDR,
-    CMD_ADD_ADDR,
-    CMD_DEL_ADDR,
-    CMD_GET_ADDR,
-    CMD_GET_LIMITS,
-    CMD_SET_FLAGS,
-    CMD_SET_LIMITS,
-    IMPLICIT,
-    IN_PLACE,
-    LAMINAR_SINCE,
-    Endpoint,
-    address,
-    endpoint_of,
-    flag_bits,
-    flag_names,
-    limits,
-    limits_of,
-)
 from neod.netlink.rtnetlink import IFADDR, RTM_GETADDR, RTM_GETROUTE, RTMSG
 
 RTA_DST: Final = 1
@@ -82,7 +64,7 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
 
     def normalize(self, key: EndpointKey, spec: EndpointSpec) -> tuple[EndpointKey, EndpointSpec]:
         """Return the pair with the flags in the kernel's order."""
-        return key, EndpointSpec(spec.id, flag_names(flag_bits(spec.flags)), spec.link, spec.table)
+        return key, EndpointSpec(spec.id, pm.flag_names(pm.flag_bits(spec.flags)), spec.link, spec.table)
 
     def matches(self, have: EndpointSpec, want: EndpointSpec) -> bool:
         """Whether it serves the purpose, under whatever id: a foreign one does, too."""
@@ -90,8 +72,8 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
 
     def in_place(self, have: EndpointSpec, want: EndpointSpec) -> bool:
         """Backup and fullmesh can be changed on a live endpoint."""
-        fixed = ~IN_PLACE
-        bits = flag_bits(have.flags) & fixed == flag_bits(want.flags) & fixed
+        fixed = ~pm.IN_PLACE
+        bits = pm.flag_bits(have.flags) & fixed == pm.flag_bits(want.flags) & fixed
         return bits and (not want.link or have.link == want.link)
 
     def requires(self, key: EndpointKey, spec: EndpointSpec) -> Iterable[Key]:
@@ -117,7 +99,7 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
 
 def refusal(spec: EndpointSpec, release: tuple[int, int]) -> KernelError | None:
     """Return why a kernel of that release does not do what the flags say; older ones take any bit and say nothing."""
-    if "laminar" in spec.flags and release < LAMINAR_SINCE:
+    if "laminar" in spec.flags and release < pm.LAMINAR_SINCE:
         return KernelError("mptcp endpoint add", errno.EOPNOTSUPP, "the flag laminar needs Linux 6.18")
     return None
 
@@ -148,29 +130,28 @@ class EndpointDriver:
     async def observe(self, keys: Collection[EndpointKey]) -> Mapping[EndpointKey, Seen[EndpointSpec]]:
         """Read all endpoints, foreign ones as well; of ours, those without an address or device are stale."""
         try:
-            dumped = await self._mptcp.dump(CMD_GET_ADDR)
+            dumped = await self._mptcp.dump(pm.CMD_GET_ADDR)
         except KernelError as error:
             if error.code == errno.EOPNOTSUPP:
                 return {}
             raise
-        told = [endpoint for payload in dumped if (endpoint := endpoint_of(payload))]
+        told = [endpoint for payload in dumped if (endpoint := pm.endpoint_of(payload))]
         ours = [endpoint for endpoint in told if endpoint.id in ENDPOINT_IDS]
         alive = await self._alive(ours)
         found: dict[EndpointKey, Seen[EndpointSpec]] = {}
         for one in told:
-            if one.flags & IMPLICIT:
+            if one.flags & pm.IMPLICIT:
                 continue
             stale_id = one.id if one.id in ENDPOINT_IDS and one not in alive else 0
             link = (self._rtnl.name_of(one.index) or f"if{one.index}") if one.index else ""
-            spec = EndpointSpec(one.id, flag_names(one.flags), link)
+            spec = EndpointSpec(one.id, pm.flag_names(one.flags), link)
             found[EndpointKey(self._netns, one.ip, stale_id)] = Seen(spec, one.id in ENDPOINT_IDS)
         return found
 
     async def observe_all(self, wanted: Collection[EndpointKey]) -> Mapping[EndpointKey, Seen[EndpointSpec]]:
-        """Read all endpoints."""
         return await self.observe(wanted)
 
-    async def _alive(self, endpoints: Sequence[Endpoint]) -> set[Endpoint]:
+    async def _alive(self, endpoints: Sequence[pm.Endpoint]) -> set[pm.Endpoint]:
         """Return those whose address and device exist.
 
         The kernel is asked for the way to each address. A link that is down has no way to its own, so that the
@@ -214,15 +195,17 @@ class EndpointDriver:
         number = have.id if have else free_id(spec.id, used, self._resting, self._clock.boottime())
         used.add(number)
         index = (self._rtnl.index_of(spec.link) or 0) if spec.link else 0
-        said = Endpoint(key.ip, number, flag_bits(spec.flags), index)
-        return CMD_ADD_ADDR if have is None else CMD_SET_FLAGS, address(ATTR_ADDR, said, full=True)
+        said = pm.Endpoint(key.ip, number, pm.flag_bits(spec.flags), index)
+        return pm.CMD_ADD_ADDR if have is None else pm.CMD_SET_FLAGS, pm.address(pm.ATTR_ADDR, said, full=True)
 
     async def drop(self, keys: Sequence[EndpointKey]) -> Sequence[KernelError | None]:
         """Delete every endpoint that has our mark; already gone counts as done."""
         seen = await self.observe(keys)
-        targets = {key: Endpoint(key.ip, one.spec.id) for key, one in seen.items() if one.owned}
+        targets = {key: pm.Endpoint(key.ip, one.spec.id) for key, one in seen.items() if one.owned}
         doable = [key for key in keys if key in targets]
-        sent = await self._mptcp.send([(CMD_DEL_ADDR, address(ATTR_ADDR, targets[k], full=True)) for k in doable])
+        sent = await self._mptcp.send(
+            [(pm.CMD_DEL_ADDR, pm.address(pm.ATTR_ADDR, targets[k], full=True)) for k in doable]
+        )
         answers = dict(zip(doable, sent, strict=True))
         until = self._clock.boottime() + REST_S
         self._resting |= {targets[key].id: until for key in doable}
@@ -268,7 +251,7 @@ class LimitsDriver:
         if not keys and not owned:
             return {}
         try:
-            subflows, accepted = limits_of(await self._mptcp.get(CMD_GET_LIMITS))
+            subflows, accepted = pm.limits_of(await self._mptcp.get(pm.CMD_GET_LIMITS))
         except KernelError as error:
             if error.code == errno.EOPNOTSUPP:
                 return {}
@@ -276,7 +259,6 @@ class LimitsDriver:
         return {LimitsKey(self._netns): Seen(LimitsSpec(subflows, accepted), owned)}
 
     async def observe_all(self, wanted: Collection[LimitsKey]) -> Mapping[LimitsKey, Seen[LimitsSpec]]:
-        """Read the limits."""
         return await self.observe(wanted)
 
     async def put(
@@ -285,11 +267,11 @@ class LimitsDriver:
         """Set them, once the original is safe on disk."""
         try:
             if ORIGINAL not in self._sysctls.originals():
-                subflows, accepted = limits_of(await self._mptcp.get(CMD_GET_LIMITS))
+                subflows, accepted = pm.limits_of(await self._mptcp.get(pm.CMD_GET_LIMITS))
                 self._sysctls.remember({ORIGINAL: f"{subflows} {accepted}"})
         except KernelError as error:
             return [error] * len(items)
-        requests = [(CMD_SET_LIMITS, limits(spec.subflows, spec.add_addr_accepted)) for _, spec, _ in items]
+        requests = [(pm.CMD_SET_LIMITS, pm.limits(spec.subflows, spec.add_addr_accepted)) for _, spec, _ in items]
         return await self._mptcp.send(requests)
 
     async def drop(self, keys: Sequence[LimitsKey]) -> Sequence[KernelError | None]:
@@ -299,7 +281,7 @@ class LimitsDriver:
             return [None] * len(keys)
         words = original.split()
         before = (int(words[0]), int(words[1])) if len(words) == 2 and "".join(words).isdecimal() else KERNEL_LIMITS
-        (answer,) = await self._mptcp.send([(CMD_SET_LIMITS, limits(*before))])
+        (answer,) = await self._mptcp.send([(pm.CMD_SET_LIMITS, pm.limits(*before))])
         if answer is None or answer.code == errno.EOPNOTSUPP:
             try:
                 self._sysctls.remember({ORIGINAL: None})

@@ -167,8 +167,6 @@ def _jumped_to(tables: Mapping[str, LegacyTable], name: str) -> bool:
 
 
 class LegacyNat:
-    """The iptables backend."""
-
     def __init__(self, port: Netfilter) -> None:
         self._port = port
 

@@ -214,8 +214,6 @@ def _flat(value: Any) -> str:
 
 
 class NftNat:
-    """The nftables backend."""
-
     def __init__(self, port: Netfilter) -> None:
         self._port = port
         self._known: tuple[object, str] = (None, "")  # the last listing and what it says

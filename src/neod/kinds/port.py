@@ -147,7 +147,6 @@ class PortDriver:
         self._netns, self._rtnl = ports.netns, ports.rtnl
 
     async def observe(self, keys: Collection[PortKey]) -> Mapping[PortKey, Seen[PortSpec]]:
-        """Read *keys* by name."""
         nics = await self._nics(keys)
         return self._ports(nics.values(), await self._masters(nics.values()))
 
@@ -170,7 +169,6 @@ class PortDriver:
         return {key: nic for key, nic in zip(asked, read, strict=True) if nic is not None}
 
     async def _masters(self, nics: Iterable[LinkSeen]) -> dict[int, LinkSeen]:
-        """Return what *nics* are ports of, by index."""
         indexes = sorted({nic.master for nic in nics if nic.master})
         read = await self._get([IFINFO.pack(0, 0, index, 0, 0) for index in indexes])
         return {nic.index: nic for nic in read if nic is not None}

@@ -123,8 +123,6 @@ def priority_of(payload: memoryview) -> int:
 
 
 class RuleDriver:
-    """Rules of one namespace."""
-
     def __init__(self, ports: Ports) -> None:
         self._netns, self._rtnl = ports.netns, ports.rtnl
 

@@ -5,15 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from neod.netlink import mptcp_pm as pm
 from neod.netlink.attributes import Ip
-from neod.netlink.mptcp_pm import (
-    EVENT_ANNOUNCED,
-    EVENT_ESTABLISHED,
-    EVENT_REMOVED,
-    EVENT_SUB_CLOSED,
-    EVENT_SUB_ESTABLISHED,
-    Event,
-)
 from neod.netlink.sock_diag import ConnectionSeen
 
 RST_PROHIBITED: Final = 3
@@ -49,7 +42,6 @@ class Subflow:
 
     @property
     def end(self) -> tuple[Ip, int]:
-        """Return where it goes."""
         return self.remote, self.remote_port
 
     @property
@@ -105,20 +97,20 @@ class MptcpConnection:
         """Return the peer's port that it began with."""
         return self.first.remote_port
 
-    def on_event(self, event: Event, now: float) -> None:
+    def on_event(self, event: pm.Event, now: float) -> None:
         """Apply one event; CLOSED is for whoever holds the connection."""
-        if event.what == EVENT_ESTABLISHED:
+        if event.what == pm.EVENT_ESTABLISHED:
             self.established, self.deny_join_id0 = True, event.deny_join_id0
             self._join(self.first)
-        elif event.what == EVENT_ANNOUNCED and event.remote is not None:
+        elif event.what == pm.EVENT_ANNOUNCED and event.remote is not None:
             self._announced(event.remote_id, (event.remote, event.remote_port or self.remote_port))
-        elif event.what == EVENT_REMOVED and event.remote_id in self.announced:
+        elif event.what == pm.EVENT_REMOVED and event.remote_id in self.announced:
             self.withdrawn.add(self.announced.pop(event.remote_id))
-        elif event.what in (EVENT_SUB_ESTABLISHED, EVENT_SUB_CLOSED):
+        elif event.what in (pm.EVENT_SUB_ESTABLISHED, pm.EVENT_SUB_CLOSED):
             flow = flow_of(event)
             if flow is None:  # the kernel repeats SUB_CLOSED with addresses of zeros (mptcp_net-next 603)
                 return
-            if event.what == EVENT_SUB_ESTABLISHED:
+            if event.what == pm.EVENT_SUB_ESTABLISHED:
                 self._join(flow)
                 self._on_accepted()
             else:
@@ -144,7 +136,7 @@ class MptcpConnection:
         self.failures.pop(flow.pair, None)
         self.ids.setdefault(flow.local, flow.local_id)
 
-    def _leave(self, flow: Subflow, event: Event, now: float) -> None:
+    def _leave(self, flow: Subflow, event: pm.Event, now: float) -> None:
         was_there = self.flows.pop(flow.quad, None) is not None
         asked = self.pending.pop(flow.pair, None) is not None
         if was_there or asked:
@@ -211,14 +203,14 @@ def pause_s(count: int) -> float:
     return min(FIRST_S * 2.0 ** min(count - 1, 16), LONGEST_S)
 
 
-def flow_of(event: Event) -> Subflow | None:
+def flow_of(event: pm.Event) -> Subflow | None:
     """Return the subflow an event is about; None where the kernel no longer knows."""
     if event.local is None or event.remote is None or not event.remote_port or int(event.remote) == 0:
         return None
     return Subflow(event.local, event.local_port, event.remote, event.remote_port, event.local_id, event.remote_id)
 
 
-def from_event(event: Event) -> MptcpConnection | None:
+def from_event(event: pm.Event) -> MptcpConnection | None:
     """Return a new connection; None if the event does not say between whom."""
     if event.local is None or event.remote is None:
         return None

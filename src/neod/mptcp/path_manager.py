@@ -25,20 +25,7 @@ from neod.mptcp.policy import (
     steps,
 )
 from neod.mptcp.subflow_limiter import SubflowLimiter
-from neod.netlink.mptcp_pm import (
-    CMD_ANNOUNCE,
-    CMD_REMOVE,
-    CMD_SUBFLOW_CREATE,
-    CMD_SUBFLOW_DESTROY,
-    EVENT_CLOSED,
-    FLAGS,
-    Endpoint,
-    Event,
-    announce,
-    remove,
-    subflow_create,
-    subflow_destroy,
-)
+from neod.netlink import mptcp_pm as pm
 from neod.netlink.sock_diag import ConnectionSeen
 
 BATCH: Final = 8
@@ -96,9 +83,9 @@ class PathManager:
         self._dirty |= dict.fromkeys(self.connections)
         self._woken.set()
 
-    def take(self, event: Event) -> None:
+    def take(self, event: pm.Event) -> None:
         """Apply one event of the path manager."""
-        if event.what == EVENT_CLOSED:
+        if event.what == pm.EVENT_CLOSED:
             self._forget(event.token)
             return
         connection = self.connections.get(event.token) or from_event(event)
@@ -143,7 +130,6 @@ class PathManager:
             self._limiter.count(connection.token, len(connection.flows), len(connection.pending))
 
     async def run(self) -> None:
-        """Run until cancelled."""
         while True:
             if self._rebuild:
                 await self.rebuild()
@@ -289,7 +275,6 @@ class PathManager:
 
 
 def _one_announcement(todo: list[Step]) -> list[Step]:
-    """Return *todo* with the first announcement only."""
     first = next((step for step in todo if isinstance(step, AnnounceAddress)), None)
     return [step for step in todo if not isinstance(step, AnnounceAddress) or step is first]
 
@@ -298,14 +283,16 @@ def request(token: int, step: Step) -> tuple[int, bytes]:
     """Return the command and attributes of one step."""
     match step:
         case CreateSubflow((local, remote, port), local_id, index, backup):
-            flags = FLAGS["subflow"] | (FLAGS["backup"] if backup else 0)
-            said = Endpoint(local, local_id, flags, index)
-            return CMD_SUBFLOW_CREATE, subflow_create(token, said, Endpoint(remote, port=port))
+            flags = pm.FLAGS["subflow"] | (pm.FLAGS["backup"] if backup else 0)
+            said = pm.Endpoint(local, local_id, flags, index)
+            return pm.CMD_SUBFLOW_CREATE, pm.subflow_create(token, said, pm.Endpoint(remote, port=port))
         case DestroySubflow(flow):
-            here = Endpoint(flow.local, flow.local_id, port=flow.local_port)
-            return CMD_SUBFLOW_DESTROY, subflow_destroy(token, here, Endpoint(flow.remote, port=flow.remote_port))
+            here = pm.Endpoint(flow.local, flow.local_id, port=flow.local_port)
+            return pm.CMD_SUBFLOW_DESTROY, pm.subflow_destroy(
+                token, here, pm.Endpoint(flow.remote, port=flow.remote_port)
+            )
         case AnnounceAddress(ip, number, index, backup):
-            flags = FLAGS["signal"] | (FLAGS["backup"] if backup else 0)
-            return CMD_ANNOUNCE, announce(token, Endpoint(ip, number, flags, index))
+            flags = pm.FLAGS["signal"] | (pm.FLAGS["backup"] if backup else 0)
+            return pm.CMD_ANNOUNCE, pm.announce(token, pm.Endpoint(ip, number, flags, index))
         case WithdrawAddress(_, number):
-            return CMD_REMOVE, remove(token, number)
+            return pm.CMD_REMOVE, pm.remove(token, number)

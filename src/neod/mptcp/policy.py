@@ -34,8 +34,6 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class CreateSubflow:
-    """Open a subflow from *local*."""
-
     pair: Pair
     local_id: int
     index: int
@@ -49,8 +47,6 @@ class DestroySubflow:
 
 @dataclass(frozen=True, slots=True)
 class AnnounceAddress:
-    """Tell the peer of an address."""
-
     ip: Ip
     id: int
     index: int

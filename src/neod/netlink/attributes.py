@@ -34,7 +34,6 @@ def family_of(version: int) -> int:
 
 
 def attr(type_: int, data: bytes) -> bytes:
-    """Return one attribute, padded."""
     return _ATTR.pack(len(data) + 4, type_) + data + _PAD[len(data) & 3]
 
 

@@ -92,7 +92,6 @@ def endpoint_of(payload: memoryview) -> Endpoint | None:
 
 
 def limits(subflows: int, add_addr_accepted: int) -> bytes:
-    """Return the payload of SET_LIMITS."""
     return attr_u32(ATTR_RCV_ADD_ADDRS, add_addr_accepted) + attr_u32(ATTR_SUBFLOWS, subflows)
 
 

@@ -24,9 +24,7 @@ class Readers(Protocol):
         """Call *callback* whenever *fd* is readable."""
         ...
 
-    def remove_reader(self, fd: int) -> object:
-        """Stop calling."""
-        ...
+    def remove_reader(self, fd: int) -> object: ...
 
 
 class Subscription:

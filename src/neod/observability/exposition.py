@@ -42,7 +42,6 @@ def sample(name: str, labels: Labels, value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number as Prometheus writes it."""
     if value == float("inf"):
         return "+Inf"
     return str(int(value)) if value == int(value) else repr(value)

@@ -40,11 +40,9 @@ class SystemdNotify:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Send STOPPING=1."""
         self._send("STOPPING=1")
 
     def feed_watchdog(self) -> None:
-        """Send WATCHDOG=1."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:

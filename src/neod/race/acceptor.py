@@ -83,14 +83,12 @@ class Acceptor:
             set_options(self._sock, self.dialer.options)
 
     def stop_listening(self) -> None:
-        """Close the listening socket."""
         if self._sock is not None:
             self.loop.forget(self._sock.fileno())
             self._sock.close()  # at once: the address may be wanted by the next
             self._sock = None
 
     def gauges(self) -> RaceGauges:
-        """Return the current counts."""
         joined = [c for c in self.connections if c.up is not None and c.down is not None]
         up = sum(c.up.moved for c in joined if c.up is not None)
         down = sum(c.down.moved for c in joined if c.down is not None)
@@ -165,7 +163,6 @@ class Acceptor:
             self.loop.call_soon(lambda: self._enable_keepalive(fresh))
 
     def on_won(self, connection: ProxiedConnection, winner: Winner) -> None:
-        """Count and report."""
         mptcp = self.settings.mptcp and is_mptcp(winner.sock)
         candidate = winner.pair
         count(self.stats.won, (candidate.upstream, candidate.source, "mptcp" if mptcp else "tcp"))
@@ -173,7 +170,6 @@ class Acceptor:
         self._observer.won(self.settings.name, connection.host, winner, mptcp)
 
     def on_lost(self, connection: ProxiedConnection, error: DialError) -> None:
-        """Count and report."""
         count(self.stats.lost, error.reason)
         self._observer.lost(self.settings.name, connection.host, error)
 

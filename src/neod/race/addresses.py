@@ -9,18 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from neod.netlink import rtnetlink
 from neod.netlink.attributes import attrs, ip, number, string
 from neod.netlink.message import Message
 from neod.netlink.multicast import Subscription
-from neod.netlink.rtnetlink import (
-    IFADDR,
-    IFINFO,
-    RTM_GETADDR,
-    RTM_GETLINK,
-    RTNLGRP_IPV4_IFADDR,
-    RTNLGRP_IPV6_IFADDR,
-    RTNLGRP_LINK,
-)
 from neod.netlink.socket import NETLINK_ROUTE, Connection, open_socket
 from neod.race.loop import IN, Loop
 
@@ -30,7 +22,7 @@ UNFIT: Final = 0x20 | 0x08 | 0x40
 """Deprecated, a duplicate of somebody else's, or still being checked: IFA_F_DEPRECATED, DADFAILED, TENTATIVE."""
 
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
-GROUPS: Final = (RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR)
+GROUPS: Final = (rtnetlink.RTNLGRP_LINK, rtnetlink.RTNLGRP_IPV4_IFADDR, rtnetlink.RTNLGRP_IPV6_IFADDR)
 RECEIVE_BUFFER_BYTES: Final = 1 << 18
 TIMEOUT_S: Final = 2.0
 SETTLE_S: Final = 0.1
@@ -54,20 +46,23 @@ def read() -> tuple[LocalAddress, ...]:
         OSError: the kernel did not answer, or kept changing while it was read.
     """
     with Connection(NETLINK_ROUTE, timeout_s=TIMEOUT_S) as connection:
-        links = dict(_link(payload) for _, payload in connection.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0)))
-        addresses = connection.dump(RTM_GETADDR, IFADDR.pack(0, 0, 0, 0, 0))
+        links = dict(
+            _link(payload)
+            for _, payload in connection.dump(rtnetlink.RTM_GETLINK, rtnetlink.IFINFO.pack(0, 0, 0, 0, 0))
+        )
+        addresses = connection.dump(rtnetlink.RTM_GETADDR, rtnetlink.IFADDR.pack(0, 0, 0, 0, 0))
     return tuple(_address(payload, links) for _, payload in addresses)
 
 
 def _link(payload: memoryview) -> tuple[int, tuple[str, int]]:
     """Return the index of a link, and its name and flags."""
-    _, _, index, flags, _ = IFINFO.unpack_from(payload)
-    return index, (string(attrs(payload, IFINFO.size), IFLA_IFNAME), flags)
+    _, _, index, flags, _ = rtnetlink.IFINFO.unpack_from(payload)
+    return index, (string(attrs(payload, rtnetlink.IFINFO.size), IFLA_IFNAME), flags)
 
 
 def _address(payload: memoryview, links: dict[int, tuple[str, int]]) -> LocalAddress:
-    _, _, flags, scope, index = IFADDR.unpack_from(payload)
-    found = attrs(payload, IFADDR.size)
+    _, _, flags, scope, index = rtnetlink.IFADDR.unpack_from(payload)
+    found = attrs(payload, rtnetlink.IFADDR.size)
     name, link_flags = links.get(index, ("", 0))
     address = ip(found.get(IFA_LOCAL, found[IFA_ADDRESS]))
     flags = number(found, IFA_FLAGS, default=flags)
@@ -87,7 +82,6 @@ class AddressWatch:
         loop.watch(sock.fileno(), lambda _: self._events.read(), IN)
 
     def close(self) -> None:
-        """Stop watching."""
         self._loop.close_later(self._events.sock)
 
     def _take(self, messages: Iterator[Message]) -> None:

@@ -33,7 +33,6 @@ class CandidateSet:
             self._names[name] = UpstreamName(self._dialer.loop, name, self._on_name)
 
     def close(self) -> None:
-        """Stop resolving."""
         for name in self._names.values():
             name.close()
 

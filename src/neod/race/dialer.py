@@ -10,20 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from neod.race import order
 from neod.race.loop import ERR, HUP, OUT, Loop, Timer
-from neod.race.order import (
-    AddressPair,
-    Score,
-    after_failure,
-    after_losing,
-    after_success,
-    by_upstream,
-    explores,
-    ranked_order,
-    starters,
-    window,
-    with_explorer,
-)
 from neod.race.settings import RaceSettings
 from neod.race.sockets import SockAddr, address_of, connecting, options, reset_on_close
 
@@ -48,18 +36,18 @@ class DialCandidate:
 
     __slots__ = ("family", "local", "pair", "remote", "score")
 
-    def __init__(self, pair: AddressPair) -> None:
+    def __init__(self, pair: order.AddressPair) -> None:
         self.pair = pair
         self.family, self.remote = address_of(pair.host, pair.port)
         self.local: SockAddr | None = address_of(pair.source, 0)[1] if pair.source else None
-        self.score = Score()
+        self.score = order.Score()
 
 
 class Winner(NamedTuple):
     """An established connection; nothing was read from it or written to it."""
 
     sock: socket.socket
-    pair: AddressPair
+    pair: order.AddressPair
     took_s: float  # of this attempt, from SYN to established
     losers: tuple[str, ...]  # "source → upstream: why"
     mask: int  # epoll events of the socket so far
@@ -80,7 +68,7 @@ class Dialer:
         loop: Loop,
         settings: RaceSettings,
         opener_in: Callable[[str], OpenSocket] = lambda netns: connecting,
-        note_failure: Callable[[AddressPair, str], None] = lambda pair, error: None,
+        note_failure: Callable[[order.AddressPair, str], None] = lambda pair, error: None,
     ) -> None:
         self.loop, self.note_failure = loop, note_failure
         self._opener_in = opener_in
@@ -96,11 +84,11 @@ class Dialer:
         self.settings, self.options = settings, options(settings)
         self.open = self._opener_in(settings.netns)
 
-    def set_candidates(self, pairs: Iterable[AddressPair]) -> None:
+    def set_candidates(self, pairs: Iterable[order.AddressPair]) -> None:
         """Race between *pairs* from now on; those that stay keep their scores."""
         known = {candidate.pair: candidate for candidate in self.candidates}
         self.candidates = [known.get(pair) or DialCandidate(pair) for pair in dict.fromkeys(pairs)]
-        self._lanes = by_upstream(self.candidates)
+        self._lanes = order.by_upstream(self.candidates)
         if self.candidates:
             waiting, self._waiting = self._waiting, {}
             for race in waiting:
@@ -126,11 +114,11 @@ class Dialer:
             first = self.turn % len(candidates)
             return [*candidates[first:], *candidates[:first]], together
         if len(candidates) > MAX_WEIGHED:
-            candidates = window(self._lanes, self.turn, MAX_WEIGHED)
-        arranged = ranked_order(candidates, self.turn, self.loop.now_s)
-        if explores(self.turn):
-            arranged = with_explorer(arranged, together if settings.stagger_s else together - 1)
-        return arranged, starters(arranged, self.turn, together) if settings.stagger_s else together
+            candidates = order.window(self._lanes, self.turn, MAX_WEIGHED)
+        arranged = order.ranked_order(candidates, self.turn, self.loop.now_s)
+        if order.explores(self.turn):
+            arranged = order.with_explorer(arranged, together if settings.stagger_s else together - 1)
+        return arranged, order.starters(arranged, self.turn, together) if settings.stagger_s else together
 
     def untried(self, tried: Iterable[DialCandidate]) -> list[DialCandidate]:
         known = set(map(id, tried))
@@ -189,12 +177,14 @@ class DialRace:
         dialer, loop = self._dialer, self._dialer.loop
         now_s = loop.boottime_s()
         took_s = now_s - attempt.started_s
-        attempt.candidate.score = after_success(attempt.candidate.score, took_s, now_s)
+        attempt.candidate.score = order.after_success(attempt.candidate.score, took_s, now_s)
         del self._running[attempt]
         for loser in self._running:
             waited_s = now_s - loser.started_s
             silent, score = waited_s >= SILENT_ATTEMPT_S, loser.candidate.score
-            loser.candidate.score = after_failure(score, now_s) if silent else after_losing(score, waited_s, now_s)
+            loser.candidate.score = (
+                order.after_failure(score, now_s) if silent else order.after_losing(score, waited_s, now_s)
+            )
             self._losers.append(f"{loser.candidate.pair}: slower than {waited_s * 1000:.1f} ms")
         self._end()
         won = self._won
@@ -257,7 +247,7 @@ class DialRace:
 
     def _record_failure(self, candidate: DialCandidate, code: int) -> None:
         name = errno.errorcode.get(code, str(code))
-        candidate.score = after_failure(candidate.score, self._dialer.loop.now_s)
+        candidate.score = order.after_failure(candidate.score, self._dialer.loop.now_s)
         self._losers.append(f"{candidate.pair}: {os.strerror(code)}")
         self._dialer.note_failure(candidate.pair, name)
 

@@ -44,7 +44,6 @@ Watcher = Callable[[int], object]
 
 
 def boottime_s() -> float:
-    """Return seconds of CLOCK_BOOTTIME."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -49,8 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class Options(NamedTuple):
-    """The command line."""
-
     config: str
     runtime_dir: str
     names: tuple[str, ...]

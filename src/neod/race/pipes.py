@@ -70,7 +70,6 @@ class PipePool:
         self._exhausted = False
 
     def close(self) -> None:
-        """Close the spare ones."""
         while self._spare:
             self.drop(self._spare.pop())
 

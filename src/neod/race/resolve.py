@@ -110,7 +110,6 @@ class UpstreamName:
         self._resolve()
 
     def close(self) -> None:
-        """Stop resolving."""
         self._closed = True
 
     def _resolve(self) -> None:

@@ -143,7 +143,6 @@ class RaceService:
             self._log.info("sources", addresses=", ".join(self.sources()) or "left to the kernel")
 
     def page(self) -> str:
-        """Return what Prometheus reads."""
         shown: dict[str, tuple[RaceStats, RaceGauges]] = {}
         for name, runner in self.runners.items():
             shown[name] = (runner.stats, runner.acceptor.gauges())

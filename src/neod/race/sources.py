@@ -47,7 +47,6 @@ class AutoSources:
         self._read()
 
     def close(self) -> None:
-        """Stop following."""
         self._closed = True
         self._watch.close()
         self._path_status.close()

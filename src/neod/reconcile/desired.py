@@ -163,7 +163,6 @@ class DesiredState:
             self._link(key, new.spec)
 
     def _link(self, key: Key, spec: object) -> None:
-        """Add *key* to what is indexed."""
         self._specs[key] = spec
         self._places[key.netns, key.kind][key] = None
         for need in needs_of(self._kinds[key.kind], key, spec):

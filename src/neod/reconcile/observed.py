@@ -50,7 +50,6 @@ class Observed(Mapping[Key, Seen[Any]]):
         return key in self or self._provided[key] > 0
 
     def set(self, key: Key, seen: Seen[Any]) -> None:
-        """Note one object."""
         place = self._places.setdefault((key.netns, key.kind), {})
         if key not in place:
             self._count(key, 1)

@@ -91,7 +91,6 @@ class HintQueue:
         self._wake(cause)
 
     def hint_keys(self, keys: Iterable[Key], cause: str) -> None:
-        """Look at *keys* again."""
         for key in keys:
             self._hints.keys.setdefault(key, None)
         self._wake(cause)
@@ -107,7 +106,6 @@ class HintQueue:
         self._wake(cause)
 
     def hint_everything(self, cause: str) -> None:
-        """Look at everything again."""
         self._hints.everything = True
         self._wake(cause)
 

@@ -93,7 +93,6 @@ class StatusTable:
         self.out_of_sync.pop(key, None)
 
     def blocked(self, change: Change, waits_for: tuple[Key, ...]) -> None:
-        """Note that *change* waits for others."""
         self.out_of_sync[change.key] = ObjectStatus(
             ObjectPhase.BLOCKED, change, self.drift_of(change), waits_for=waits_for
         )

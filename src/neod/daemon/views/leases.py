@@ -14,7 +14,6 @@ def leases_reply(controller: Controller) -> LeasesReply:
 
 
 def lease_row(controller: Controller, status: LeaseStatus) -> LeaseRow:
-    """Return one DHCP client."""
     now, lease = controller.clock.boottime(), status.lease
     if lease is None:
         tried = f"{status.last_error}" if status.last_error else ""

@@ -10,7 +10,6 @@ from neod.model.change import Change, Op, Outcome, Plan, Report
 
 
 def change_row(controller: Controller, change: Change) -> ChangeRow:
-    """Return one change as people read it."""
     now = controller.clock.boottime()
     before = None if change.before is None else flat(change.before, now)
     after = None if change.after is None else flat(change.after, now)
@@ -39,7 +38,6 @@ def plan_reply(controller: Controller, plan: Plan, file: str, warnings: tuple[st
 
 
 def outcome_row(outcome: Outcome) -> OutcomeRow:
-    """Return what came of one change."""
     result = "failed" if outcome.error else "skipped" if outcome.skipped else "done"
     skipped = tuple(map(str, outcome.skipped))
     return OutcomeRow(
@@ -48,7 +46,6 @@ def outcome_row(outcome: Outcome) -> OutcomeRow:
 
 
 def apply_reply(controller: Controller, report: Report, converged: bool) -> ApplyReply:
-    """Return what one pass did."""
     return ApplyReply(
         converged,
         report.number,

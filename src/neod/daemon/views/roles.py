@@ -55,7 +55,6 @@ def translation_keys(controller: Controller) -> list[Key]:
 
 
 def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
-    """Return phase and reason of the worst of *keys*."""
     if controller.state.desired.suspended:
         return "down", "neodctl resume brings it back"
     out_of_sync = controller.state.status.out_of_sync

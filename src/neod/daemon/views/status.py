@@ -82,7 +82,6 @@ def missing(controller: Controller) -> tuple[str, ...]:
 
 
 def pass_summary(report: Report) -> PassSummary:
-    """Return the last pass in short."""
     done = sum(1 for outcome in report.outcomes if not outcome.error and not outcome.skipped)
     failures = sum(1 for outcome in report.outcomes if outcome.error)
     took_ms = round(report.duration_s * 1000, 2)

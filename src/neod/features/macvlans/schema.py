@@ -48,7 +48,6 @@ class Interface:
         return self.override is not None and key in self.override.model_fields_set
 
     def path(self, key: str) -> Path:
-        """Return where *key* is said."""
         return (*self.group_path, "override", self.name, key) if self.overrides(key) else (*self.group_path, key)
 
     @property
@@ -96,7 +95,6 @@ class Interface:
 
     @property
     def table_path(self) -> Path:
-        """Return where its table is said."""
         return self.path("table" if self.overrides("table") else "table_base")
 
 

@@ -19,7 +19,6 @@ class Metrics(Section):
 
 
 def contribute(section: Metrics, context: Context) -> Iterator[MetricsSettings]:
-    """Yield where to listen."""
     yield MetricsSettings(section.listen)
 
 

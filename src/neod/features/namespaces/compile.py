@@ -82,7 +82,6 @@ class NamespaceFragment(Fragment):
 
     @property
     def name(self) -> str:
-        """Return ``namespaces.proxy``."""
         return f"namespaces.{self.namespace}"
 
     def compile(self, facts: Facts) -> Iterator[Want]:

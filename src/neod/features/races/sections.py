@@ -96,7 +96,6 @@ def _port(digits: str, least: int) -> int:
 
 
 def upstreams(value: object) -> tuple[RaceEndpoint, ...]:
-    """Return a list of different upstreams."""
     if not isinstance(value, list | tuple) or not value:
         raise InvalidValue(f"{'an empty list' if value == [] else show(value)} is not a list of upstreams")
     if len(value) > MOST_UPSTREAMS:

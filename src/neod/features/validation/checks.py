@@ -64,7 +64,6 @@ class EnvText(str):
 
 
 def text(value: object) -> str:
-    """Return *value* if it is a string."""
     if not isinstance(value, str):
         raise InvalidValue(f"{show(value)} is not a text in quotes")
     return str(value)
@@ -112,8 +111,6 @@ def table_wrong(number: int) -> str:
 
 
 def one_of(*words: str) -> Callable[[object], str]:
-    """Return the check for one of *words*."""
-
     def check(value: object) -> str:
         if value in words:
             return str(value)
@@ -205,7 +202,6 @@ def seconds_of(span: str) -> float:
 
 
 def link_name(value: object) -> str:
-    """Return the name of a network interface."""
     name = text(value)
     size = len(name.encode("utf-8", "surrogatepass"))
     if size > LINK_NAME_BYTES:

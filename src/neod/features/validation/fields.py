@@ -70,7 +70,6 @@ def toml_key(default: Any, validator: Validator, *examples: object, **more: Any)
 
 
 def integer(low: int, high: int) -> Validator:
-    """A whole number."""
     return Validator(checks.integer(low, high), {"type": "integer", "minimum": low, "maximum": high})
 
 

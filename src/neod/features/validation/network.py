@@ -84,7 +84,6 @@ def target(value: object) -> tuple[Ip, int | None]:
 
 
 def source(value: object) -> Ip | str:
-    """Return ``masquerade``, ``none`` or an address."""
     if value in ("masquerade", "none"):
         return str(value)
     try:
@@ -102,7 +101,6 @@ def networks(value: object) -> tuple[Net, ...]:
 
 
 def network(value: object) -> IPv4Network | IPv6Network:
-    """Return a network in CIDR form."""
     given = text(value)
     try:
         return ip_network(given)

@@ -36,7 +36,6 @@ def proc_path(key: str) -> str:
 
 
 def proc_value(value: object) -> str:
-    """Return a value as the kernel prints it."""
     match value:
         case bool():
             return str(int(value))

@@ -69,7 +69,6 @@ def path_text(path: Sequence[str | int]) -> str:
 
 
 def any_of(words: Iterable[str]) -> str:
-    """Return ``a, b or c``."""
     *most, last = words
     return f"{', '.join(most)} or {last}" if most else last
 

@@ -41,7 +41,6 @@ class KernelNetfilter:
         await self.nft.replace(script)
 
     async def nft_remove(self) -> None:
-        """Delete the table."""
         await self.nft.remove()
 
     def nft_tables(self) -> Sequence[str]:
@@ -53,7 +52,6 @@ class KernelNetfilter:
         return self.nft.forward_drops()
 
     def legacy_names(self, version: int) -> Sequence[str]:
-        """Return the legacy tables that exist."""
         return self.legacy.names(version)
 
     def legacy_read(self, version: int, table: str) -> LegacyTable | None:

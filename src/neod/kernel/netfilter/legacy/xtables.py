@@ -45,7 +45,6 @@ class Info:
 
     @staticmethod
     def parse(data: bytes) -> "Info":
-        """Return the answer as values."""
         _, valid, *rest = INFO.unpack_from(data)
         entry, underflow, entries, size = rest[:5], rest[5:10], rest[10], rest[11]
         hooks = ((name, entry[i], underflow[i]) for i, name in enumerate(HOOKS) if valid & 1 << i)

@@ -6,15 +6,7 @@ import os
 import socket
 from typing import Final
 
-from neod.kernel.netfilter.legacy.xtables import (
-    LAYOUTS,
-    NAME_BYTES,
-    SO_GET_ENTRIES,
-    SO_GET_INFO,
-    Entries,
-    Info,
-    chains_of,
-)
+from neod.kernel.netfilter.legacy import xtables
 from neod.model.ports import LegacyTable
 from neod.netlink.libc import libc
 
@@ -28,26 +20,28 @@ def open_raw(version: int) -> socket.socket:
     return socket.socket(FAMILIES[version], socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
 
 
-def read_info(sock: socket.socket, version: int, table: str) -> Info:
+def read_info(sock: socket.socket, version: int, table: str) -> xtables.Info:
     """Return entries and size of a table.
 
     Raises:
         OSError: there is no such table, and it cannot be made.
     """
     request = table.encode().ljust(INFO_BYTES, b"\0")
-    return Info.parse(_getsockopt(sock, LEVELS[version], SO_GET_INFO, request))
+    return xtables.Info.parse(_getsockopt(sock, LEVELS[version], xtables.SO_GET_INFO, request))
 
 
-def read_chains(sock: socket.socket, version: int, table: str, info: Info, known: Entries) -> LegacyTable:
+def read_chains(
+    sock: socket.socket, version: int, table: str, info: xtables.Info, known: xtables.Entries
+) -> LegacyTable:
     """Return the chains of a table that *info* was just told of; what is in *known* need not be taken apart again.
 
     Raises:
         OSError: EAGAIN when it changed meanwhile.
     """
-    head = table.encode().ljust(NAME_BYTES, b"\0") + info.size.to_bytes(4, "little")
-    request = head.ljust(LAYOUTS[version].table_head + info.size, b"\0")
-    answer = _getsockopt(sock, LEVELS[version], SO_GET_ENTRIES, request)
-    return chains_of(answer[LAYOUTS[version].table_head :], info, version, known)
+    head = table.encode().ljust(xtables.NAME_BYTES, b"\0") + info.size.to_bytes(4, "little")
+    request = head.ljust(xtables.LAYOUTS[version].table_head + info.size, b"\0")
+    answer = _getsockopt(sock, LEVELS[version], xtables.SO_GET_ENTRIES, request)
+    return xtables.chains_of(answer[xtables.LAYOUTS[version].table_head :], info, version, known)
 
 
 def _getsockopt(sock: socket.socket, level: int, option: int, request: bytes) -> bytes:

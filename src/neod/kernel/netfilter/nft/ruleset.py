@@ -48,7 +48,6 @@ class NftRuleset:
         return nfnetlink.generation_in(payload)
 
     def has_table(self, name: str) -> bool:
-        """Whether there is a table ``inet`` *name*."""
         try:
             self._get(f"look for table inet {name}", nfnetlink.NFT_MSG_GETTABLE, nfnetlink.inet_table(name))
         except KernelError as error:
@@ -58,7 +57,6 @@ class NftRuleset:
         return True
 
     def tables(self) -> list[TableSeen]:
-        """Return the tables that hold chains."""
         with kernel_call("list the nftables tables"):
             found = self._connected().dump(nfnetlink.NFT_MSG_GETTABLE, nfnetlink.nfgenmsg(0))
         return [table for _, payload in found if (table := nfnetlink.table_in(payload)).used]

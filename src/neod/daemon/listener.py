@@ -43,6 +43,8 @@ class EventListener:
             return
         for mention in mentions:
             self._hint(kind, mention, actor, gone=mention.owned and type_ in kind.deletions)
+        if news and news.moved and any(mention.owned for mention in mentions):
+            rtnl.note_moved(rtnl.name_of(news.index) or news.name)
         if news:
             rtnl.learn(news.index, None if news.gone else news.name)
 

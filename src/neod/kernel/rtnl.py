@@ -29,6 +29,7 @@ class NetlinkRtnl:
             self._connection = AsyncConnection(Connection(NETLINK_ROUTE, opener), SLOW)
         self._names: dict[int, str] = {}
         self._indexes: dict[str, int] = {}
+        self._moved: set[str] = set()
         self.writes = 0
 
     @property
@@ -83,6 +84,16 @@ class NetlinkRtnl:
     def known(self) -> int:
         """Return how many links have been seen."""
         return len(self._names)
+
+    def note_moved(self, link: str) -> None:
+        """Note that somebody moved a link of ours to another namespace."""
+        self._moved.add(link)
+
+    def take_moved(self, link: str) -> bool:
+        """Whether somebody moved the link to another namespace; asked again, it says no."""
+        moved = link in self._moved
+        self._moved.discard(link)
+        return moved
 
     def learn(self, index: int, link: str | None) -> None:
         """Note what an index is called now; None forgets it."""

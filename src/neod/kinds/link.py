@@ -18,6 +18,7 @@ from neod.kinds.link_codec import (
     LinkSpec,
     Reading,
     alias_request,
+    aside_mac,
     by_key,
     change_request,
     create_request,
@@ -27,20 +28,26 @@ from neod.kinds.link_codec import (
     up_request,
     with_options,
 )
+from neod.kinds.link_obstacles import all_links, in_use, mac_elsewhere, of_link
 from neod.kinds.link_pair import Pairs
 from neod.model.change import Seen
-from neod.model.errors import KernelError
+from neod.model.errors import KernelError, Obstacle
 from neod.model.key import Key, LinkKey, NetnsKey
 from neod.model.kind import Entry, Kind, LinkNews, Mention, Names
 from neod.model.marks import DOOMED_GROUP
 from neod.model.ports import Ports
-from neod.netlink.attributes import attr_text, attr_u32, attrs, text
+from neod.netlink.attributes import attr_u32, attrs, text
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
 from neod.netlink.rtnetlink import IFINFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK, link_name
 
 AF_BRIDGE: Final = 7
+IFLA_NEW_NETNSID: Final = 45
+"""In a deletion: the link goes on in another namespace."""
 
 __all__ = ["LinkDriver", "LinkKey", "LinkKind", "LinkSpec"]
+
+Item = tuple[LinkKey, LinkSpec, LinkSpec | None]
+"""What to make so, and how it was when it was read."""
 
 ONE_BY_ONE: Final = 48
 """More links than this, and than a third of all, are read with one dump: one alone costs about twice its share."""
@@ -72,7 +79,13 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
                 )
             )
             and not missing(have, want)
+            and have.master in ("", want.master)
+            and have.marked
         )
+
+    def adopts(self, have: LinkSpec, want: LinkSpec) -> bool:
+        """A link that has the alias that we gave it has lost its group only."""
+        return not have.marked and self.in_place(have, want)
 
     def in_place(self, have: LinkSpec, want: LinkSpec) -> bool:
         """A link cannot change its parent, where its other end is, what it is, and some options."""
@@ -114,7 +127,8 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
             return None
         _, _, index, flags, _ = IFINFO.unpack_from(payload)
         gone = message == RTM_DELLINK
-        return LinkNews(index, link_name(payload), not gone and bool(flags & IFF_LOWER_UP), gone)
+        moved = gone and IFLA_NEW_NETNSID in attrs(payload, IFINFO.size)
+        return LinkNews(index, link_name(payload), not gone and bool(flags & IFF_LOWER_UP), gone, moved)
 
     def loses_dependents(self, before: Seen[LinkSpec] | None, after: Seen[LinkSpec] | None) -> bool:
         """The kernel drops addresses and routes with a link, and routes when it is set down."""
@@ -138,9 +152,26 @@ def _with_peer(reading: Reading, pairs: Mapping[int, str]) -> Seen[LinkSpec]:
     return replace(reading.seen, spec=replace(reading.seen.spec, peer=LinkKey(pairs[reading.index], "")))
 
 
-def _may_be_held_by_us(error: KernelError, spec: LinkSpec) -> bool:
-    """Whether our own link, elsewhere or half made, may hold the MAC, or the id of a vlan, that was refused."""
-    return error.code in (errno.EADDRINUSE, errno.EBUSY) or (error.code == errno.EEXIST and spec.driver == "vlan")
+def _may_be_held_by_us(error: KernelError, key: LinkKey, spec: LinkSpec, have: LinkSpec | None) -> bool:
+    """Whether our own link, elsewhere or half made, may hold MAC or id of a vlan; or a rename wants the link down."""
+    if have is not None:
+        return error.code == errno.EBUSY and have.name != spec.name
+    return error.code == errno.EADDRINUSE or (error.code == errno.EEXIST and spec.driver == "vlan")
+
+
+def _aside(items: Sequence[Item], indexes: Mapping[LinkKey, int]) -> dict[LinkKey, LinkSpec]:
+    """Return what has a name or MAC that another of *items* wants, with one to have meanwhile: circles are possible."""
+    there = {key: (have, spec) for key, spec, have in items if have is not None}
+    names = {spec.name for have, spec in there.values() if have.name != spec.name}
+    macs = {spec.mac for have, spec in there.values() if spec.mac and have.mac != spec.mac}
+    found = {}
+    for key, (have, spec) in there.items():
+        index = indexes.get(key, 0)
+        name = f"neo~{index}" if have.name != spec.name and have.name in names else have.name
+        mac = aside_mac(index) if have.mac != spec.mac and have.mac in macs else have.mac
+        if (name, mac) != (have.name, have.mac):
+            found[key] = replace(have, name=name, mac=mac)
+    return found
 
 
 class LinkDriver:
@@ -149,24 +180,32 @@ class LinkDriver:
         self._sysctls = ports.sysctls
         self._pairs = Pairs(ports.rtnl, ports.namespaces)
         self._indexes: dict[LinkKey, int] = {}  # of ours; a renamed link has no name to find it by
+        self._keys: dict[int, LinkKey] = {}  # the reverse
 
     async def observe(self, keys: Collection[LinkKey]) -> Mapping[LinkKey, Seen[LinkSpec]]:
         """Read *keys* by name, or everything where that is cheaper."""
         if len(keys) > max(ONE_BY_ONE, self._rtnl.known() // 3):
             return await self.observe_all(keys)
-        asked = list(keys)
-        requests = [
-            (RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + attr_text(IFLA_IFNAME, k.name) + SKIP_STATS) for k in asked
-        ]
-        payloads = []
-        for key, answer in zip(asked, await self._rtnl.get(requests), strict=True):
-            if isinstance(answer, KernelError):
-                if answer.code != errno.ENODEV:
-                    raise answer
+        ours = {key: IFINFO.pack(0, 0, index, 0, 0) for key in keys if (index := self._indexes.get(key))}
+        by_index = await self._get(ours)
+        at_home = {key for key, payload in by_index.items() if link_name(payload) == key.name}
+        by_name = await self._get({key: named(key.name) for key in keys if key not in at_home})
+        for key in keys:
+            if key not in by_index and key not in by_name:
                 self._forget(key.name)
-            else:
-                payloads.append(answer[1])
+        payloads = list({IFINFO.unpack_from(p)[2]: p for p in (*by_index.values(), *by_name.values())}.values())
         return self._read(payloads, await self._pairs.namespaces(payloads))
+
+    async def _get(self, heads: Mapping[LinkKey, bytes]) -> dict[LinkKey, memoryview]:
+        """Return what is there of the links that *heads* name, by the key that they were asked for under."""
+        answers = await self._rtnl.get([(RTM_GETLINK, head + SKIP_STATS) for head in heads.values()]) if heads else ()
+        found = {}
+        for key, answer in zip(heads, answers, strict=True):
+            if not isinstance(answer, KernelError):
+                found[key] = answer[1]
+            elif answer.code != errno.ENODEV:
+                raise answer
+        return found
 
     async def observe_all(self, wanted: Collection[LinkKey]) -> Mapping[LinkKey, Seen[LinkSpec]]:
         """Read every link: any of them can be somebody's parent."""
@@ -177,30 +216,37 @@ class LinkDriver:
     def _read(self, payloads: Sequence[memoryview], pairs: Mapping[int, str]) -> dict[LinkKey, Seen[LinkSpec]]:
         parsed = [(payload, attrs(payload, IFINFO.size)) for payload in payloads]
         for payload, told in parsed:  # a parent may come after its child
-            self._rtnl.learn(IFINFO.unpack_from(payload)[2], text(told[IFLA_IFNAME]))
+            index = IFINFO.unpack_from(payload)[2]
+            self._rtnl.learn(index, self._keys[index].name if index in self._keys else text(told[IFLA_IFNAME]))
         readings = [(payload, from_wire(payload, told, self._rtnl.name_of)) for payload, told in parsed]
         # Inside a namespace is only the bridge of relay_link, which has no options: no reason to import pyroute2.
-        found = by_key(self._netns, (r if self._netns else with_options(payload, r) for payload, r in readings))
+        found = by_key(
+            self._netns, [r if self._netns else with_options(payload, r) for payload, r in readings], self._keys
+        )
         for key, reading in found.items():
             self._rtnl.learn(reading.index, key.name)  # what is on a renamed link still belongs to its key
             if reading.seen.owned:
-                self._indexes[key] = reading.index
+                self._note_index(key, reading.index)
         return {key: _with_peer(reading, pairs) for key, reading in found.items()}
 
+    def _note_index(self, key: LinkKey, index: int) -> None:
+        self._keys.pop(self._indexes.get(key, 0), None)
+        self._indexes[key], self._keys[index] = index, key
+
     def _forget(self, name: str) -> None:
-        self._indexes.pop(LinkKey(self._netns, name), None)
+        self._keys.pop(self._indexes.pop(LinkKey(self._netns, name), 0), None)
         index = self._rtnl.index_of(name)
         if index is not None:
             self._rtnl.learn(index, None)
 
-    async def put(self, items: Sequence[tuple[LinkKey, LinkSpec, LinkSpec | None]]) -> Sequence[KernelError | None]:
+    async def put(self, items: Sequence[Item]) -> Sequence[KernelError | None]:
         """Create or change every link, then note on each new one what it is."""
-        items = await self._with_what_came_along(items)
+        await self._remove_moved(items)
+        items = await self._set_aside(await self._with_what_came_along(items))
         answers = await self._send(items)
-        busy = [i for i, answer in enumerate(answers) if answer and _may_be_held_by_us(answer, items[i][1])]
-        for i in busy:
-            key, spec, have = items[i]
-            answers[i] = await self._put_after_making_room(key, spec, have)
+        held = [i for i, answer in enumerate(answers) if answer and _may_be_held_by_us(answer, *items[i])]
+        for i, answer in zip(held, await self._put_after_making_room([items[i] for i in held]), strict=True):
+            answers[i] = answer
         created = {
             key: spec
             for (key, spec, have), answer in zip(items, answers, strict=True)
@@ -210,9 +256,29 @@ class LinkDriver:
             await self._note(created)
         return answers
 
-    async def _with_what_came_along(
-        self, items: Sequence[tuple[LinkKey, LinkSpec, LinkSpec | None]]
-    ) -> Sequence[tuple[LinkKey, LinkSpec, LinkSpec | None]]:
+    async def _remove_moved(self, items: Sequence[Item]) -> None:
+        """Delete what somebody moved to another namespace: it is ours, and not where the file wants it."""
+        if moved := [self._stray(key, spec) for key, spec, have in items if have is None and self._is_moved(key, spec)]:
+            await self._strays.remove(moved)
+
+    def _is_moved(self, key: LinkKey, spec: LinkSpec) -> bool:
+        return bool(spec.parent) and self._rtnl.take_moved(key.name)
+
+    def _stray(self, key: LinkKey, spec: LinkSpec) -> tuple[str, int]:
+        return ALIAS_PREFIX + key.name, self._rtnl.index_of(spec.parent or "") or 0
+
+    async def _set_aside(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return *items* with those that had to give their name or MAC to others under another one, where it worked."""
+        if not (aside := _aside(items, self._indexes)):
+            return items
+        moves = [(key, aside[key], have) for key, _, have in items if key in aside]
+        answers = await self._send(moves)
+        busy = [move for move, answer in zip(moves, answers, strict=True) if answer]
+        answers = [*answers, *await self._put_after_making_room(busy)]
+        done = {key for (key, _, _), answer in zip([*moves, *busy], answers, strict=True) if answer is None}
+        return [(key, spec, aside[key] if key in done else have) for key, spec, have in items]
+
+    async def _with_what_came_along(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return *items* with the inner ends of pairs as they are: they were made with the outer ones."""
         born = {key for key, spec, have in items if have is None and _born_with(spec)}
         if not born:
@@ -220,13 +286,15 @@ class LinkDriver:
         there = await self.observe(born)
         return [(key, spec, there[key].spec if key in there else have) for key, spec, have in items]
 
-    async def _send(self, items: Sequence[tuple[LinkKey, LinkSpec, LinkSpec | None]]) -> list[KernelError | None]:
+    async def _send(self, items: Sequence[Item]) -> list[KernelError | None]:
+        """Send a request for each item: first those that change links, and may give a name or a MAC away."""
         answers: list[KernelError | None] = [None] * len(items)
         self._turn_ipv6_off([have.name for _, spec, have in items if spec.quiet and have and not have.up])
         requests: list[tuple[int, int, bytes]] = []
         sent: list[int] = []
         with ExitStack() as until:
-            for place, (key, spec, have) in enumerate(items):
+            for place in sorted(range(len(items)), key=lambda place: items[place][2] is None):
+                key, spec, have = items[place]
                 try:
                     requests.append(self._request(key, spec, have, until))
                     sent.append(place)
@@ -260,31 +328,33 @@ class LinkDriver:
 
     def _request(self, key: LinkKey, spec: LinkSpec, have: LinkSpec | None, until: ExitStack) -> tuple[int, int, bytes]:
         if have is not None:
-            return RTM_NEWLINK, 0, change_request(self._indexes.get(key, 0), have, spec)
+            return RTM_NEWLINK, 0, change_request(self._indexes.get(key, 0), key, have, spec)
         if _born_with(spec):
             raise KernelError("link add", errno.ENODEV, f"{spec.peer or 'its namespace'} has to be made first")
         end = self._pairs.other_end(spec.peer, until) if spec.peer else b""
-        parent = self._rtnl.index_of(spec.parent or "") or 0
+        parent = self._rtnl.index_of(spec.parent) if spec.parent else 0
+        if parent is None:
+            raise KernelError("link add", errno.ENODEV, f"there is no {spec.parent}")
         return RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, create_request(spec, parent, end)
 
-    async def _put_after_making_room(self, key: LinkKey, spec: LinkSpec, have: LinkSpec | None) -> KernelError | None:
+    async def _put_after_making_room(self, items: Sequence[Item]) -> Sequence[KernelError | None]:
         """A MAC in use on the parent may be our own link, moved to another namespace; a rename may want it down."""
-        if have is None:
-            parent = self._rtnl.index_of(spec.parent or "") or 0
-            gone = await self._strays.remove(ALIAS_PREFIX + key.name, spec.mac or "", parent)
-            if not gone and not spec.options:
-                await self._rtnl.send([(RTM_DELLINK, 0, named(key.name))])  # created but could not come up
-        elif have.name != spec.name:
-            await self._rtnl.send([(RTM_NEWLINK, 0, IFINFO.pack(0, 0, self._indexes.get(key, 0), 0, IFF_UP))])
-            have = replace(have, up=False)
-        return (await self._send([(key, spec, have)]))[0]
+        new = {self._stray(key, spec): (key, spec) for key, spec, have in items if have is None}
+        gone = await self._strays.remove(new) if new else ()
+        half_made = [key for stray, (key, spec) in new.items() if stray not in gone and not spec.options]
+        await self._rtnl.send([(RTM_DELLINK, 0, named(key.name)) for key in half_made])  # they could not come up
+        there = [self._indexes.get(key, 0) for key, _, have in items if have]
+        await self._rtnl.send([(RTM_NEWLINK, 0, IFINFO.pack(0, 0, index, 0, IFF_UP)) for index in there])
+        return await self._send([(key, spec, replace(have, up=False) if have else None) for key, spec, have in items])
 
     async def _note(self, created: Mapping[LinkKey, LinkSpec]) -> None:
         """Learn the new indexes and write the aliases not yet there: macvlan drops an alias given at creation."""
         if len(created) > ONE_BY_ONE:
             for _, payload in await self._rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS):
                 self._rtnl.learn(IFINFO.unpack_from(payload)[2], link_name(payload))
-            self._indexes |= {key: index for key in created if (index := self._rtnl.index_of(key.name))}
+            for key in created:
+                if index := self._rtnl.index_of(key.name):
+                    self._note_index(key, index)
         else:
             await self.observe(list(created))
         requests = [
@@ -293,6 +363,18 @@ class LinkDriver:
             if not spec.quiet and (index := self._rtnl.index_of(key.name))
         ]
         await self._rtnl.send(requests)
+
+    async def explain(self, refused: Sequence[tuple[LinkKey, LinkSpec, KernelError]]) -> Sequence[Obstacle | None]:
+        """Return who is in the way of each, here or, with a MAC, in another namespace."""
+        links = await all_links(self._rtnl, options=any(spec.driver == "vlan" for _, spec, _ in refused))
+        found = [of_link(self._netns, spec, error, links) for _, spec, error in refused]
+        hidden = [in_use(error) and one is None for (_, _, error), one in zip(refused, found, strict=True)]
+        parents = {spec.parent for (_, spec, _), it_is in zip(refused, hidden, strict=True) if it_is and spec.parent}
+        elsewhere = {parent: await self._strays.holders(links[parent].index) for parent in parents if parent in links}
+        return [
+            mac_elsewhere(spec, elsewhere.get(spec.parent or "", {})) if it_is else one
+            for (_, spec, _), one, it_is in zip(refused, found, hidden, strict=True)
+        ]
 
     async def drop(self, keys: Sequence[LinkKey]) -> Sequence[KernelError | None]:
         """Delete every link; what is gone is done. A loopback cannot go, and is left.

@@ -15,11 +15,12 @@ from neod.model.key import LinkKey
 from neod.model.kind import Names
 from neod.model.marks import LINK_GROUP
 from neod.netlink import generic
-from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, mac_bytes, mac_text, nest, text, u32
+from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, each_attr, mac_bytes, mac_text, nest, text, u32
 from neod.netlink.rtnetlink import IFINFO
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO = 1, 3, 4, 5, 18
-IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK = 20, 27, 29
+IFLA_MASTER, IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK = 10, 20, 27, 29
+IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_MACVLAN_MODE = 1, 2, 1
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
@@ -27,6 +28,9 @@ MODES: Final = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 MODE_NAMES: Final = {number: name for name, number in MODES.items()}
 ALIAS_PREFIX: Final = "neo:"
 LOOPBACK: Final = "lo"
+ARPHRD_ETHER: Final = 1
+ELSEWHERE: Final = "?"
+"""A link whose name is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,10 @@ class LinkSpec:
     peer: LinkKey | None = None  # veth: the other end; of one that is observed, only its namespace is known
     options: Options = ()  # of a kind in ``link_options``; observed of our own links alone
     quiet: bool = False  # it has no IPv6 from its first moment on; a sysctl that is wanted as well keeps it so
+    master: str = ""  # the bond or bridge that it is a port of; wanted: the one that it may be a port of
+    altnames: tuple[str, ...] = ()  # other names; of no link is one wanted
+    carrier: bool = True  # observed of others' links alone: of ours it follows
+    marked: bool = True  # group and alias are those that tell ours, and which
 
     @property
     def may_be_parent(self) -> bool:
@@ -81,7 +89,7 @@ def _link_info(spec: LinkSpec, other_end: bytes = b"") -> bytes:
     return nest(IFLA_LINKINFO, [kind, nest(IFLA_INFO_DATA, data)] if data else [kind])
 
 
-def change_request(index: int, have: LinkSpec, want: LinkSpec) -> bytes:
+def change_request(index: int, key: LinkKey, have: LinkSpec, want: LinkSpec) -> bytes:
     """Return the RTM_NEWLINK payload that turns *have* into *want*; only what differs is named."""
     parts = [IFINFO.pack(0, 0, index, IFF_UP if want.up else 0, IFF_UP if have.up != want.up else 0)]
     if have.name != want.name:
@@ -92,6 +100,10 @@ def change_request(index: int, have: LinkSpec, want: LinkSpec) -> bytes:
         parts.append(attr_u32(IFLA_MTU, want.mtu))
     if want.mode and have.mode != want.mode:
         parts.append(_link_info(want))
+    if have.master not in ("", want.master):
+        parts.append(attr_u32(IFLA_MASTER, 0))
+    if not have.marked:
+        parts += [attr_u32(IFLA_GROUP, LINK_GROUP), _alias(key)]
     if changed := missing(have, want):
         parts.append(generic.link_info(want.driver, link_options.to_wire(want.driver, changed)))
     return b"".join(parts)
@@ -101,6 +113,11 @@ def up_request(key: LinkKey, spec: LinkSpec) -> bytes:
     """Return the payload that sets a link up that was just made, and notes the key on it."""
     parts = [IFINFO.pack(0, 0, 0, IFF_UP if spec.up else 0, IFF_UP), attr_text(IFLA_IFNAME, spec.name)]
     return b"".join([*parts, _alias(key)])
+
+
+def aside_mac(index: int) -> str:
+    """Return a MAC that a link of ours can have while two of them exchange theirs."""
+    return (b"\x06neo" + index.to_bytes(4, "big")[2:]).hex(":")
 
 
 def alias_request(index: int, key: LinkKey) -> bytes:
@@ -119,48 +136,82 @@ class Reading:
     index: int
     alias: str
     seen: Seen[LinkSpec]
+    type: int = ARPHRD_ETHER  # of hardware: what takes macvlans, or can be a port, is Ethernet
+
+    def marked_as(self, key: LinkKey) -> "Reading":
+        """Return the reading with whether group and alias say that it is *key*'s link of ours."""
+        spec, named = self.seen.spec, self.alias == ALIAS_PREFIX + key.name
+        marked = named == self.seen.owned or spec.name == LOOPBACK
+        if marked == spec.marked:
+            return self
+        return replace(self, seen=replace(self.seen, spec=replace(spec, marked=marked)))
 
 
 def from_wire(payload: memoryview, found: Mapping[int, memoryview], names: Names) -> Reading:
     """Return the link that an RTM_NEWLINK payload with the attributes *found* describes."""
-    _, _, index, flags, _ = IFINFO.unpack_from(payload)
-    driver, mode = "", None
+    _, type_, index, flags, _ = IFINFO.unpack_from(payload)
+    driver, mode, name = "", None, text(found[IFLA_IFNAME])
+    alias = text(found[IFLA_IFALIAS]) if IFLA_IFALIAS in found else ""
     if IFLA_LINKINFO in found:
         info = attrs(found[IFLA_LINKINFO])
         driver = text(info[IFLA_INFO_KIND]) if IFLA_INFO_KIND in info else ""
         if driver == "macvlan" and IFLA_INFO_DATA in info:
             mode = MODE_NAMES.get(u32(attrs(info[IFLA_INFO_DATA])[IFLA_MACVLAN_MODE]))
     parent = names(u32(found[IFLA_LINK])) if IFLA_LINK in found and driver != "veth" else None
+    master = names(u32(found[IFLA_MASTER])) or ELSEWHERE if IFLA_MASTER in found else ""
+    owned = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
     spec = LinkSpec(
         driver,
-        text(found[IFLA_IFNAME]),
+        name,
         parent,
         mode,
         mac_text(found[IFLA_ADDRESS]) if IFLA_ADDRESS in found else None,
         u32(found[IFLA_MTU]) if IFLA_MTU in found else None,
         bool(flags & IFF_UP),
+        master=master,
+        altnames=_altnames(found[IFLA_PROP_LIST]) if IFLA_PROP_LIST in found else (),
+        carrier=owned or bool(flags & IFF_LOWER_UP),
+        marked=not owned or alias in ("", ALIAS_PREFIX + name),  # a new link gets its alias after it is made
     )
-    owned = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
-    return Reading(index, text(found[IFLA_IFALIAS]) if IFLA_IFALIAS in found else "", Seen(spec, owned))
+    return Reading(index, alias, Seen(spec, owned), type_)
 
 
-def with_options(payload: memoryview, reading: Reading) -> Reading:
-    """Return a link of ours with its options: those of others are none of our business, and cost 0.1 ms each."""
+def _altnames(properties: memoryview) -> tuple[str, ...]:
+    return tuple(text(value) for type_, value in each_attr(properties) if type_ == IFLA_ALT_IFNAME)
+
+
+def with_options(payload: memoryview, reading: Reading, *, foreign: bool = False) -> Reading:
+    """Return a link of ours with its options: those of others are rarely our business, and cost 0.1 ms each."""
     driver = reading.seen.spec.driver
-    if not reading.seen.owned or driver not in link_options.OPTIONS:
+    if not (reading.seen.owned or foreign) or driver not in link_options.OPTIONS:
         return reading
     options = link_options.from_wire(driver, generic.link_data(payload, link_options.attributes(driver)))
     return replace(reading, seen=replace(reading.seen, spec=replace(reading.seen.spec, options=options)))
 
 
-def by_key(netns: str, readings: Iterable[Reading]) -> dict[LinkKey, Reading]:
-    """Return the links by key: one of ours that was renamed keeps the key its alias tells."""
-    found = {LinkKey(netns, r.seen.spec.name): r for r in readings}
-    for name_key, reading in list(found.items()):
-        key = LinkKey(netns, reading.alias.removeprefix(ALIAS_PREFIX))
-        if reading.seen.owned and reading.alias.startswith(ALIAS_PREFIX) and key not in found:
-            found[key] = found.pop(name_key)
-    return found
+def by_key(netns: str, readings: Iterable[Reading], known: Mapping[int, LinkKey]) -> dict[LinkKey, Reading]:
+    """Return the links by key: one of ours that was renamed keeps its key, whatever name another of ours has now.
+
+    *known*: the keys of ours by index. Where that says nothing, the alias
+    does. The name of a link of others is that link's key.
+    """
+    found: dict[LinkKey, Reading] = {}
+    ours: list[tuple[bool, LinkKey, LinkKey, Reading]] = []
+    for reading in readings:
+        name = LinkKey(netns, reading.seen.spec.name)
+        key = known.get(reading.index) or _told_by_alias(netns, reading)
+        if reading.seen.owned and key is not None and key != name:
+            ours.append((reading.index not in known, key, name, reading))
+        else:
+            found[name] = reading
+    for _, key, name, reading in sorted(ours, key=lambda one: one[0]):
+        found[name if key in found else key] = reading
+    return {key: reading.marked_as(key) for key, reading in found.items()}
+
+
+def _told_by_alias(netns: str, reading: Reading) -> LinkKey | None:
+    prefix, name = reading.alias[: len(ALIAS_PREFIX)], reading.alias[len(ALIAS_PREFIX) :]
+    return LinkKey(netns, name) if prefix == ALIAS_PREFIX and name else None
 
 
 def named(name: str) -> bytes:

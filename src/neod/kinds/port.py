@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from neod.kinds.link_obstacles import all_links, of_port
 from neod.model.change import Seen
-from neod.model.errors import KernelError
+from neod.model.errors import KernelError, Obstacle
 from neod.model.key import Hashed, Key, LinkKey, within
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import LINK_GROUP, PORT_ALTNAME
@@ -49,6 +50,7 @@ class PortSpec:
 
     master: str  # the name of the bond or bridge; empty for one of ours that was taken out
     up: bool = True
+    marked: bool = True
 
 
 class PortKind(Kind[PortKey, PortSpec]):
@@ -67,6 +69,10 @@ class PortKind(Kind[PortKey, PortSpec]):
         """A port needs the NIC, and what it is a port of."""
         nic = LinkKey(key.netns, key.link)
         return (nic, LinkKey(key.netns, spec.master)) if spec.master else (nic,)
+
+    def adopts(self, have: PortSpec, want: PortSpec) -> bool:
+        """A NIC that is in our bond or bridge as the file wants it has lost its mark only."""
+        return have.master == want.master and not have.marked
 
     def path(self, key: PortKey, spec: PortSpec | None, tables: Mapping[int, str]) -> str:
         """A port is its bond's or bridge's."""
@@ -122,7 +128,7 @@ def as_port(nic: LinkSeen, masters: Mapping[int, LinkSeen]) -> Seen[PortSpec] | 
         return None
     master = masters.get(nic.master)
     ours = bool(nic.mark) and (master.group == LINK_GROUP if master else not nic.master)
-    return Seen(PortSpec(master.name if master else "", nic.up), ours)
+    return Seen(PortSpec(master.name if master else "", nic.up, bool(nic.mark)), ours)
 
 
 def property_request(nic: LinkSeen, verb: int) -> tuple[int, int, bytes]:
@@ -195,6 +201,11 @@ class PortDriver:
         rest = {key: nic for key, nic in nics.items() if key not in failed}
         failed |= await self._send({key: state_request(nic, up=wanted[key].up) for key, nic in rest.items()})
         return [failed.get(key) for key in wanted]
+
+    async def explain(self, refused: Sequence[tuple[PortKey, PortSpec, KernelError]]) -> Sequence[Obstacle | None]:
+        """Return what is in the way of each."""
+        links = await all_links(self._rtnl)
+        return [of_port(self._netns, key.link, spec.master, error, links) for key, spec, error in refused]
 
     async def _enslave(self, nics: Mapping[PortKey, LinkSeen], wanted: Mapping[PortKey, PortSpec]) -> Errors:
         """Put each in. A bond takes none that is up: that one is set down before, and up again where it fails."""

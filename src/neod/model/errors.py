@@ -1,7 +1,11 @@
 """The one family of errors that neo raises on purpose."""
 
 import errno
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from neod.model.key import Key
 
 TRANSIENT: Final = frozenset(
     {
@@ -23,17 +27,36 @@ class NeoError(Exception):
     """Base of everything neo raises on purpose."""
 
 
-class KernelError(NeoError):
-    """The kernel refused *call*; *transient* says whether asking again can help."""
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Who or what is in the way of a write."""
 
-    def __init__(self, call: str, code: int, why: str) -> None:
-        super().__init__(f"{call}: {errno.errorcode.get(code, str(code))}: {why}")
-        self.call, self.code, self.why = call, code, why
+    text: str  # in plain words, with what to do: "ens3 is a port of br0: use br0"
+    holder: "Key | None" = None  # the object in the way: when it changes or goes, the write is tried again at once
+    foreign: bool = False  # what is wanted is held by somebody else: a conflict
+
+
+class KernelError(NeoError):
+    """The kernel refused *call*; *obstacle* says who is in the way, where that is known."""
+
+    def __init__(self, call: str, code: int, why: str, obstacle: Obstacle | None = None) -> None:
+        self.call, self.code, self.why, self.obstacle = call, code, why, obstacle
+        super().__init__(f"{self.refusal}: {obstacle.text}" if obstacle else self.refusal)
+
+    @property
+    def refusal(self) -> str:
+        """Return what the kernel said, without what is in the way."""
+        return f"{self.call}: {errno.errorcode.get(self.code, str(self.code))}: {self.why}"
 
     @property
     def transient(self) -> bool:
         """Whether the same request can succeed later with nothing changed in the file."""
-        return self.code in TRANSIENT
+        movable = self.obstacle is not None and (self.obstacle.foreign or self.obstacle.holder is not None)
+        return self.code in TRANSIENT or movable
+
+    def because(self, obstacle: Obstacle | None) -> "KernelError":
+        """Return the error with what is in the way."""
+        return KernelError(self.call, self.code, self.why, obstacle) if obstacle else self
 
 
 class ConfigError(NeoError):

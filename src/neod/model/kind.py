@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from neod.model.change import Seen
-from neod.model.errors import KernelError
+from neod.model.errors import KernelError, Obstacle
 from neod.model.key import Key, NetnsKey
 
 K = TypeVar("K", bound=Key)
@@ -36,6 +36,7 @@ class LinkNews:
     name: str
     carrier: bool
     gone: bool = False
+    moved: bool = False  # to another namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,10 @@ class Kind(Generic[K, S]):
         """Return the name of the path that the object belongs to; empty for none. *tables*: paths by routing table."""
         return ""
 
+    def adopts(self, have: S, want: S) -> bool:
+        """Whether *have*, which does not bear our mark, is ours beyond doubt: it gets the mark back."""
+        return False
+
     def conflict(self, have: S) -> str:
         """Return what people are told where a foreign object, *have*, holds the key."""
         return "a foreign object holds this name; neod leaves it alone"
@@ -188,6 +193,21 @@ class Driver(Protocol[K, S]):
 
     async def drop(self, keys: Sequence[K]) -> Sequence[KernelError | None]:
         """Make every key not exist; what is already gone counts as done."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A driver that finds out who is in the way of what the kernel refused."""
+
+    async def explain(self, refused: Sequence[tuple[Any, Any, KernelError]]) -> Sequence[Obstacle | None]:
+        """Return what is in the way of each ``(key, spec, refusal)``; None where that is not known.
+
+        Asked after a refusal only, so it may read all that it needs.
+
+        Raises:
+            KernelError: the kernel could not be read; nothing is known then.
+        """
         ...
 
 

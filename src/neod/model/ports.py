@@ -58,6 +58,14 @@ class Rtnl(Protocol):
         """Note what an index is called now; None forgets it."""
         ...
 
+    def note_moved(self, link: str) -> None:
+        """Note that somebody moved a link of ours to another namespace."""
+        ...
+
+    def take_moved(self, link: str) -> bool:
+        """Whether somebody moved the link to another namespace; asked again, it says no."""
+        ...
+
 
 class Sysctls(Protocol):
     """/proc/sys of one namespace, and the values found there before our first write."""
@@ -96,10 +104,14 @@ class Sysctls(Protocol):
 
 
 class Strays(Protocol):
-    """Links of ours that somebody moved to another namespace."""
+    """Links that are in other namespaces, and their parents in this one."""
 
-    async def remove(self, alias: str, mac: str, parent_index: int) -> bool:
-        """Delete the link wherever a named namespace holds it; True if one was found."""
+    async def remove(self, links: Collection[tuple[str, int]]) -> Collection[tuple[str, int]]:
+        """Delete ours of *links*, each an alias and the index of its parent; return those that were found."""
+        ...
+
+    async def holders(self, parent_index: int) -> Mapping[str, str]:
+        """Return who has which MAC on a parent, from other namespaces: "eth0 in the namespace web", by MAC."""
         ...
 
 

@@ -6,7 +6,7 @@ five thousand messages; pyroute2 takes about 100 µs to encode one, this 2 µs.
 Source: linux/netlink.h.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import Final
@@ -68,6 +68,17 @@ def attrs(data: memoryview, offset: int = 0) -> dict[int, memoryview]:
         found[type_ & NLA_TYPE_MASK] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
     return found
+
+
+def each_attr(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield type and value of every attribute of *data*, for those that come several times."""
+    offset = 0
+    while offset + 4 <= len(data):
+        length, type_ = _ATTR.unpack_from(data, offset)
+        if length < 4 or offset + length > len(data):
+            break
+        yield type_ & NLA_TYPE_MASK, data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
 
 
 def u32(data: memoryview) -> int:

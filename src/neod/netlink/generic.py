@@ -7,7 +7,7 @@ Source: pyroute2.netlink.rtnl.ifinfmsg.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from neod.netlink.message import HEADER, message
@@ -36,26 +36,6 @@ def link_data(payload: memoryview, names: Iterable[str]) -> Mapping[str, int]:
     told = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
     found = {name: told.get_attr(name) for name in names} if told is not None else {}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def delete_link(is_it: Callable[[Mapping[str, Any]], bool]) -> bool:
-    """Delete the first link of the calling thread's namespace that *is_it*, by its attributes; True if there was one.
-
-    Raises:
-        OSError: the links cannot be read, or this one not deleted.
-    """
-    from pyroute2 import IPRoute
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    with IPRoute() as route:
-        for link in route.get_links():
-            if is_it(dict(link["attrs"])):
-                try:
-                    route.link("del", index=link["index"])
-                except NetlinkError as error:
-                    raise OSError(error.code, f"link del: {error}") from error
-                return True
-    return False
 
 
 def link_drivers(kinds: Iterable[str]) -> Mapping[str, bool]:

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -81,15 +82,19 @@ def in_new_netns(call: Callable[[], T]) -> T:
     return in_thread(run)
 
 
-def named_elsewhere() -> Iterator[Path]:
-    """Yield the named namespaces except our own."""
-    own = os.stat(OWN).st_ino  # noqa: PTH116  Path.stat would resolve the link
-    for path in sorted(NAMED.glob("*")):
+def elsewhere() -> Iterator[tuple[str, Path]]:
+    """Yield what people call each namespace except our own, and where it is: its name, or a program in it."""
+    known = {os.stat(OWN).st_ino}  # noqa: PTH116  Path.stat would resolve the link
+    named = ((path.name, path) for path in sorted(NAMED.glob("*")))
+    inhabited = ((f"of process {path.parts[2]}", path) for path in Path("/proc").glob("[0-9]*/ns/net"))
+    for name, path in chain(named, inhabited):
         try:
-            if path.stat().st_ino != own:
-                yield path
+            inode = path.stat().st_ino
         except OSError:
             continue
+        if inode not in known:
+            known.add(inode)
+            yield name, path
 
 
 class StuckInNetns(BaseException):

@@ -8,9 +8,10 @@ from typing import Any
 from neod.model.change import Change, Op, Outcome, Plan
 from neod.model.errors import KernelError
 from neod.model.key import Key, Place
-from neod.model.kind import Driver, Kind, needs_of
+from neod.model.kind import Driver, Explains, Kind, needs_of
 
 DriverOf = Callable[[Place], Driver[Any, Any]]
+Refused = Sequence[tuple[Key, object, KernelError]]
 
 
 async def apply(plan: Plan, driver_of: DriverOf, kinds: Mapping[str, Kind[Any, Any]]) -> tuple[Outcome, ...]:
@@ -55,4 +56,15 @@ async def _run(driver_of: DriverOf, place: Place, batch: Sequence[Change]) -> li
     if puts:
         items = [(c.key, c.after, None if c.op is Op.RECREATE else c.before) for c in puts]
         answers |= dict(zip((c.key for c in puts), await driver.put(items), strict=True))
+        refused = [(c.key, c.after, refusal) for c in puts if (refusal := answers[c.key])]
+        answers |= await _explained(driver, refused) if refused and isinstance(driver, Explains) else {}
     return [Outcome(change, answers[change.key]) for change in batch]
+
+
+async def _explained(driver: Explains, refused: Refused) -> dict[Key, KernelError | None]:
+    """Return the refusals with what is in the way, as far as it is known."""
+    try:
+        obstacles = await driver.explain(refused)
+    except KernelError:
+        return {}
+    return {key: error.because(obstacle) for (key, _, error), obstacle in zip(refused, obstacles, strict=True)}

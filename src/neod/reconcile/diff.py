@@ -26,7 +26,7 @@ def diff(
         elif seen is None:
             yield Change(Op.CREATE, key, None, want)
         elif not (kind := kinds(key)).matches(seen.spec, want):
-            if not seen.owned and not kind.takes_over_foreign:
+            if not (seen.owned or kind.takes_over_foreign or kind.adopts(seen.spec, want)):
                 op = Op.CONFLICT
             else:
                 op = Op.UPDATE if kind.in_place(seen.spec, want) else Op.RECREATE

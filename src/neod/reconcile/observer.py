@@ -25,6 +25,7 @@ class Observer:
         self._desired, self._observed = state.desired, state.observed
         self._ranks = {name: rank for rank, name in enumerate(state.kinds)}
         self.unreadable: dict[Place, KernelError] = {}  # why places could not be read at the last attempt
+        self.changed: set[Key] = set()  # what the last look at single keys found otherwise than before
         self._cpu_s: dict[Place, float] = {}
 
     def cpu_s(self, place: Place) -> float:
@@ -33,6 +34,7 @@ class Observer:
 
     async def observe(self, hints: Hints) -> set[Key]:
         """Read what *hints* name; return the keys that the pass decides on."""
+        self.changed.clear()
         self._trust_deletions(hints.gone)
         asked = {key for key in hints.keys if not self._can_create_unread(key)}
         scope = hints.keys.keys() - asked
@@ -135,6 +137,8 @@ class Observer:
         self._observed.update(keys, seen)
         also: set[Key] = set()
         for key, old in before.items():
+            if old != self._observed.get(key):
+                self.changed.add(key)
             if kind.loses_dependents(old, self._observed.get(key)):
                 also.update(self._desired.dependents_of(key))
         return set(seen), also

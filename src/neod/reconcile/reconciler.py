@@ -78,6 +78,7 @@ class Reconciler:
             self.passes += 1
             self._state.status.note_actors(hints.keys)
             scope = await self._observer.observe(hints)
+            scope |= self._state.retry_refused(self._observer.changed, begun)
             plan = self._plan(scope, begun, insist=bool(hints.waiters))
             doable = plan if self.writing else plan.only(self._prolongs)
             outcomes = await apply(doable, self._drivers.driver, self._state.kinds)
@@ -133,6 +134,7 @@ class Reconciler:
             self._carry_over(outcome)
             status.settle(outcome, now, hints.keys.get(outcome.change.key))
         self._retry_dependents(outcomes, now)
+        self._watch_holders(outcomes)
         tried = {outcome.change.key for outcome in outcomes}
         for change in plan.changes:
             if change.key not in tried:
@@ -161,17 +163,19 @@ class Reconciler:
 
     def _retry_dependents(self, outcomes: Iterable[Outcome], now: float) -> None:
         """Try again what was refused while something it needs was away: an address that is flushed goes twice."""
-        state = self._state
-        refused = state.status.refused_keys() - {o.change.key for o in outcomes if o.error or o.skipped}
-        if not refused:
-            return
         made: set[Key] = set()
         for outcome in outcomes:
             key = outcome.change.key
             if outcome.error is None and not outcome.skipped and outcome.change.op is not Op.DELETE:
-                made |= {key, *state.kind_of(key).provides(key)}
-        specs = ((key, state.desired.specs[key]) for key in refused if key in state.desired.specs)
-        state.status.retry_now([key for key, spec in specs if not made.isdisjoint(state.needs_of(key, spec))], now)
+                made |= {key, *self._state.kind_of(key).provides(key)}
+        refused = {outcome.change.key for outcome in outcomes if outcome.error or outcome.skipped}
+        self._state.retry_refused(made, now, but=refused)
+
+    def _watch_holders(self, outcomes: Iterable[Outcome]) -> None:
+        """Look at what is in the way, so that its changes and its end are noticed."""
+        holders = {h for o in outcomes if o.error and o.error.obstacle and (h := o.error.obstacle.holder)}
+        if unseen := [holder for holder in holders if holder not in self._state.observed]:
+            self._queue.hint_keys(unseen, "in the way")
 
     def actor_of(self, change: Change, hints: Hints) -> Actor | None:
         """Return who made the drift that *change* repairs: of the object itself, or of what it needs."""

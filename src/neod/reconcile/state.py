@@ -45,6 +45,18 @@ class HostState:
         """Whether every object is in sync and no fragment waits for a fact."""
         return not self.status.out_of_sync and not self.desired.waiting()
 
+    def retry_refused(self, changed: Collection[Key], now: float, but: Collection[Key] = ()) -> set[Key]:
+        """Let what was refused be tried at once if *changed* has something that it needs, or that was in its way."""
+        found = {key for key in self.status.refused_keys() if self._waits_for(key, changed)} if changed else set()
+        found.difference_update(but)
+        self.status.retry_now(found, now)
+        return found
+
+    def _waits_for(self, key: Key, changed: Collection[Key]) -> bool:
+        spec = self.desired.specs.get(key)
+        needs = self.needs_of(key, spec) if spec is not None else ()
+        return self.status.holder(key) in changed or any(need in changed for need in needs)
+
     def note_requested(self, keys: Iterable[Key]) -> None:
         """Note that what is desired of *keys* changed: what comes next is no drift."""
         for key in keys:

@@ -122,6 +122,8 @@ class StatusTable:
             phase, wait_s = ObjectPhase.RETRYING, 0.0 if _is_stale(error, attempts) else backoff(attempts)
         else:
             phase, wait_s = ObjectPhase.FAILED, SLOW_RETRY_S
+        if error.obstacle and error.obstacle.foreign and change.op is Op.CREATE:
+            phase = ObjectPhase.CONFLICT
         drift = self.drift_of(change)
         self.out_of_sync[change.key] = ObjectStatus(
             phase, change, drift, error, next_at=now + wait_s, attempts=attempts
@@ -131,8 +133,14 @@ class StatusTable:
         """Return what the kernel refused and is to be tried again some time."""
         return {key for key, status in self.out_of_sync.items() if status.error is not None}
 
+    def holder(self, key: Key) -> Key | None:
+        """Return what was in the way when *key* was refused, where that is known."""
+        status = self.out_of_sync.get(key)
+        obstacle = status.error.obstacle if status is not None and status.error is not None else None
+        return obstacle.holder if obstacle else None
+
     def retry_now(self, keys: Iterable[Key], now: float) -> None:
-        """Let what was refused be tried at once: something that it needs has just been made."""
+        """Let what was refused be tried at once: something that it needs has just been made, or changed."""
         for key in keys:
             status = self.out_of_sync.get(key)
             if status is not None and status.error is not None:
@@ -193,4 +201,4 @@ def _is_held_back(status: ObjectStatus, change: Change, now: float) -> bool:
 
 
 def _is_stale(error: KernelError, attempts: int) -> bool:
-    return attempts == 1 and error.code in LOOK_AGAIN
+    return attempts == 1 and error.code in LOOK_AGAIN and error.obstacle is None

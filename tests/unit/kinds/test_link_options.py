@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from neod.kernel.moved_links import is_moved_link
+from neod.kernel.moved_links import LinkElsewhere
 from neod.kinds import link_codec, link_options
 from neod.kinds.link import LinkKind, LinkSpec
 from neod.kinds.port import LinkSeen, PortKind, PortSpec, as_port
@@ -69,8 +69,8 @@ MASTERS = {5: OURS, 6: THEIRS}
         pytest.param(0, "", None, id="nobody's"),
         pytest.param(5, "neo-port-up-7", Seen(PortSpec("br0"), True), id="ours"),
         pytest.param(0, "neo-port-up-7", Seen(PortSpec(""), True), id="ours, taken out"),
-        pytest.param(5, "", Seen(PortSpec("br0"), False), id="put into ours by somebody else"),
-        pytest.param(6, "", Seen(PortSpec("br9"), False), id="somebody else's"),
+        pytest.param(5, "", Seen(PortSpec("br0", marked=False), False), id="put into ours by somebody else"),
+        pytest.param(6, "", Seen(PortSpec("br9", marked=False), False), id="somebody else's"),
         pytest.param(6, "neo-port-up-7", Seen(PortSpec("br9"), False), id="ours once, taken by somebody else"),
     ],
 )
@@ -78,19 +78,18 @@ def test_a_port_is_ours_by_its_mark_and_by_what_it_is_in(master, mark, seen):
     assert as_port(LinkSeen(7, "ens4", True, 0, master, mark), MASTERS) == seen
 
 
-MOVED = {"IFLA_GROUP": 110, "IFLA_IFALIAS": "neo:neo1", "IFLA_ADDRESS": "02:00:00:00:00:01", "IFLA_LINK": 3}
+MOVED = LinkElsewhere(9, "eth0", 3, "02:00:00:00:00:01", "neo:neo1", 110)
 
 
 @pytest.mark.parametrize(
     ("changes", "ours"),
     [
-        pytest.param({"IFLA_LINK_NETNSID": 0}, True, id="moved"),
-        pytest.param({}, False, id="its parent is beside it"),
-        pytest.param({"IFLA_LINK_NETNSID": 0, "IFLA_GROUP": 0}, False, id="without the mark"),
-        pytest.param({"IFLA_LINK_NETNSID": 0, "IFLA_IFALIAS": "neo:neo2"}, False, id="another link of ours"),
-        pytest.param({"IFLA_LINK_NETNSID": 0, "IFLA_ADDRESS": "02:00:00:00:00:02"}, False, id="another MAC"),
-        pytest.param({"IFLA_LINK_NETNSID": 0, "IFLA_LINK": 4}, False, id="another parent"),
+        pytest.param({}, True, id="moved"),
+        pytest.param({"mac": "02:00:00:00:00:02"}, True, id="with another MAC since"),
+        pytest.param({"group": 0}, False, id="without the mark"),
+        pytest.param({"alias": "neo:neo2"}, False, id="another link of ours"),
+        pytest.param({"parent_index": 4}, False, id="another parent"),
     ],
 )
-def test_a_link_elsewhere_is_ours_by_mark_alias_mac_and_parent(changes, ours):
-    assert is_moved_link("neo:neo1", "02:00:00:00:00:01", 3, MOVED | changes) is ours
+def test_a_link_elsewhere_is_ours_by_mark_alias_and_parent(changes, ours):
+    assert replace(MOVED, **changes).is_one_of({("neo:neo1", 3)}) is ours

@@ -38,7 +38,7 @@ def drift_row(controller: Controller, key: Key, status: ObjectStatus) -> Drift:
         str(status.drift or ""),
         reason,
         tuple(map(str, status.waits_for)),
-        str(status.error or ""),
+        status.error.refusal if status.error else "",
         next_s,
         str(status.actor or ""),
         origin_of(controller, key),
@@ -63,15 +63,17 @@ def resource(controller: Controller, key: Key, spec: object, owned: bool = True)
 
 
 def why_not_in_sync(status: ObjectStatus) -> str:
-    """Return the error, what it waits for, or the meaning of the phase."""
+    """Return what is in the way, the error, what it waits for, or the meaning of the phase."""
     if status.error is not None:
-        return str(status.error)
+        return _meaning(status) if status.error.obstacle else str(status.error)
     if status.waits_for:
         return "waits for " + ", ".join(map(str, status.waits_for))
     return _meaning(status)
 
 
 def _meaning(status: ObjectStatus) -> str:
+    if status.error is not None and status.error.obstacle:
+        return status.error.obstacle.text
     if status.phase is ObjectPhase.CONFLICT and status.change is not None:
         return KINDS[status.change.key.kind].conflict(status.change.before)
     return REASONS.get(status.phase, "")

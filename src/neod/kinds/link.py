@@ -18,7 +18,6 @@ from neod.kinds.link_codec import (
     LinkSpec,
     Reading,
     alias_request,
-    aside_mac,
     by_key,
     change_request,
     create_request,
@@ -30,6 +29,7 @@ from neod.kinds.link_codec import (
 )
 from neod.kinds.link_obstacles import all_links, in_use, mac_elsewhere, of_link
 from neod.kinds.link_pair import Pairs
+from neod.kinds.link_room import Item, aside_of, may_be_held_by_us
 from neod.model.change import Seen
 from neod.model.errors import KernelError, Obstacle
 from neod.model.key import Key, LinkKey, NetnsKey
@@ -45,9 +45,6 @@ IFLA_NEW_NETNSID: Final = 45
 """In a deletion: the link goes on in another namespace."""
 
 __all__ = ["LinkDriver", "LinkKey", "LinkKind", "LinkSpec"]
-
-Item = tuple[LinkKey, LinkSpec, LinkSpec | None]
-"""What to make so, and how it was when it was read."""
 
 ONE_BY_ONE: Final = 48
 """More links than this, and than a third of all, are read with one dump: one alone costs about twice its share."""
@@ -152,28 +149,6 @@ def _with_peer(reading: Reading, pairs: Mapping[int, str]) -> Seen[LinkSpec]:
     return replace(reading.seen, spec=replace(reading.seen.spec, peer=LinkKey(pairs[reading.index], "")))
 
 
-def _may_be_held_by_us(error: KernelError, key: LinkKey, spec: LinkSpec, have: LinkSpec | None) -> bool:
-    """Whether our own link, elsewhere or half made, may hold MAC or id of a vlan; or a rename wants the link down."""
-    if have is not None:
-        return error.code == errno.EBUSY and have.name != spec.name
-    return error.code == errno.EADDRINUSE or (error.code == errno.EEXIST and spec.driver == "vlan")
-
-
-def _aside(items: Sequence[Item], indexes: Mapping[LinkKey, int]) -> dict[LinkKey, LinkSpec]:
-    """Return what has a name or MAC that another of *items* wants, with one to have meanwhile: circles are possible."""
-    there = {key: (have, spec) for key, spec, have in items if have is not None}
-    names = {spec.name for have, spec in there.values() if have.name != spec.name}
-    macs = {spec.mac for have, spec in there.values() if spec.mac and have.mac != spec.mac}
-    found = {}
-    for key, (have, spec) in there.items():
-        index = indexes.get(key, 0)
-        name = f"neo~{index}" if have.name != spec.name and have.name in names else have.name
-        mac = aside_mac(index) if have.mac != spec.mac and have.mac in macs else have.mac
-        if (name, mac) != (have.name, have.mac):
-            found[key] = replace(have, name=name, mac=mac)
-    return found
-
-
 class LinkDriver:
     def __init__(self, ports: Ports) -> None:
         self._netns, self._rtnl, self._strays = ports.netns, ports.rtnl, ports.strays
@@ -244,7 +219,7 @@ class LinkDriver:
         await self._remove_moved(items)
         items = await self._set_aside(await self._with_what_came_along(items))
         answers = await self._send(items)
-        held = [i for i, answer in enumerate(answers) if answer and _may_be_held_by_us(answer, *items[i])]
+        held = [i for i, answer in enumerate(answers) if answer and may_be_held_by_us(answer, *items[i])]
         for i, answer in zip(held, await self._put_after_making_room([items[i] for i in held]), strict=True):
             answers[i] = answer
         created = {
@@ -269,7 +244,7 @@ class LinkDriver:
 
     async def _set_aside(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return *items* with those that had to give their name or MAC to others under another one, where it worked."""
-        if not (aside := _aside(items, self._indexes)):
+        if not (aside := aside_of(items, self._indexes)):
             return items
         moves = [(key, aside[key], have) for key, _, have in items if key in aside]
         answers = await self._send(moves)

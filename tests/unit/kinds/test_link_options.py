@@ -9,6 +9,7 @@ from neod.kinds import link_codec, link_options
 from neod.kinds.link import LinkKind, LinkSpec
 from neod.kinds.port import LinkSeen, PortKind, PortSpec, as_port
 from neod.model.change import Seen
+from neod.model.key import LinkKey
 from neod.netlink import generic
 from neod.netlink.rtnetlink import IFINFO
 
@@ -47,7 +48,7 @@ def test_another_value_is_seen_and_needs_another_link_where_the_kernel_keeps_it(
     have = replace(want, options=tuple((name, value if name == option else told) for name, told in want.options))
     assert not KIND.matches(have, want)
     assert KIND.in_place(have, want) is in_place
-    changed = memoryview(link_codec.change_request(7, have, want))
+    changed = memoryview(link_codec.change_request(7, LinkKey("", "br0"), have, want))
     attribute = link_options.OPTIONS[want.driver][option].attribute
     assert set(generic.link_data(changed, link_options.attributes(want.driver))) == {attribute}
 

@@ -1,0 +1,34 @@
+"""Room for links: names and MACs that others of ours hold. Pure."""
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from neod.kinds.link_codec import LinkSpec, aside_mac
+from neod.model.errors import KernelError
+from neod.model.key import LinkKey
+
+Item = tuple[LinkKey, LinkSpec, LinkSpec | None]
+"""What to make so, and how it was when it was read."""
+
+
+def may_be_held_by_us(error: KernelError, key: LinkKey, spec: LinkSpec, have: LinkSpec | None) -> bool:
+    """Whether our own link, elsewhere or half made, may hold MAC or id of a vlan; or a rename wants the link down."""
+    if have is not None:
+        return error.code == errno.EBUSY and have.name != spec.name
+    return error.code == errno.EADDRINUSE or (error.code == errno.EEXIST and spec.driver == "vlan")
+
+
+def aside_of(items: Sequence[Item], indexes: Mapping[LinkKey, int]) -> dict[LinkKey, LinkSpec]:
+    """Return what has a name or MAC that another of *items* wants, with one to have meanwhile: circles are possible."""
+    there = {key: (have, spec) for key, spec, have in items if have is not None}
+    names = {spec.name for have, spec in there.values() if have.name != spec.name}
+    macs = {spec.mac for have, spec in there.values() if spec.mac and have.mac != spec.mac}
+    found = {}
+    for key, (have, spec) in there.items():
+        index = indexes.get(key, 0)
+        name = f"neo~{index}" if have.name != spec.name and have.name in names else have.name
+        mac = aside_mac(index) if have.mac != spec.mac and have.mac in macs else have.mac
+        if (name, mac) != (have.name, have.mac):
+            found[key] = replace(have, name=name, mac=mac)
+    return found

@@ -16,6 +16,7 @@ from neod.daemon.controller import Controller
 from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
+from neod.daemon.flow_cutter import FlowCutter
 from neod.daemon.listener import EventListener
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.netns import EventHandlers, NamespaceRegistry
@@ -85,6 +86,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
         dhcp=dhcp,
         mptcp=mptcp,
         facts=facts,
+        flows=FlowCutter(event_log),
     )
     config = ConfigStore(config_path, state_dir, clock, controller.revert)
     loaded = await asyncio.to_thread(config.load_initial, child)

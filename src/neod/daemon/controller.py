@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
+from neod.daemon.flow_cutter import FlowCutter
 from neod.daemon.mptcp_controller import MptcpController
 from neod.features.daemon.compile import DaemonSettings
 from neod.features.intents import Intents
@@ -39,9 +40,10 @@ class Controller:
         dhcp: DhcpBinding,
         mptcp: MptcpController,
         facts: FactCollector,
+        flows: FlowCutter,
     ) -> None:
         self.clock, self.queue, self.event_log, self.state = clock, queue, event_log, state
-        self.drivers, self.dhcp, self.mptcp, self.facts = drivers, dhcp, mptcp, facts
+        self.drivers, self.dhcp, self.mptcp, self.facts, self.flows = drivers, dhcp, mptcp, facts, flows
         self.reconciler = Reconciler(state, drivers, clock, queue, facts)
         self.intents = Intents(())
         self.passed = asyncio.Condition()  # notified after every pass
@@ -64,6 +66,7 @@ class Controller:
         self.queue.hint_keys((*changed, *(LinkKey("", uplink) for uplink in followed_links(intents))), cause)
         self.dhcp.want(intents.of(DhcpClient))
         self.mptcp.want(intents)
+        self.flows.want(intents)
         self.dhcp.on_pass_done(None, self.state.observed)
 
     def revert(self, intents: Intents) -> None:
@@ -71,6 +74,7 @@ class Controller:
         self.event_log.note("not confirmed", detail="the file before is in force again")
         self.event_log.counters.reloads["unconfirmed"] += 1
         self.adopt(intents, "not confirmed")
+        self.flows.release()
 
     def _apply_facts(self, hints: Hints) -> None:
         """Take over the facts that came with *hints*, and look at what is desired otherwise because of them."""
@@ -106,6 +110,7 @@ class Controller:
         self._polls.plan(hints, self.clock.boottime())
         self._publish(report, hints)
         self.dhcp.on_pass_done(self._links_of(report, hints), self.state.observed)
+        self.flows.on_pass_done(report)
         self.mptcp.on_pass_done(report, hints, self.state.observed, self.facts.known)
         self.queue.done(hints)
         async with self.passed:

@@ -67,6 +67,7 @@ class Supervisor:
                     for name, work in (
                         ("passes", self._passes),
                         ("dhcp", self._controller.dhcp.service.run),
+                        ("flows", self._controller.flows.run),
                         ("paths", self._controller.mptcp.run),
                         ("control", self._serve),
                         ("metrics", self._metrics),

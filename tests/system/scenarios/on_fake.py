@@ -31,6 +31,7 @@ from neod.daemon.controller import Controller
 from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
+from neod.daemon.flow_cutter import FlowCutter
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.kernel.clock import SystemClock
@@ -156,6 +157,7 @@ class Daemon:
             dhcp=DhcpBinding(self._dhcp),  # type: ignore[arg-type]
             mptcp=mptcp,
             facts=FactCollector(state, known, UplinkFollower(), Unasked(), mptcp),  # type: ignore[arg-type]
+            flows=FlowCutter(event_log),
         )
         file = ConfigStore(self._directory / "neo.toml", self._directory, clock, controller.revert)
         metrics = MetricsServer(self.loop, lambda: "", self._log)

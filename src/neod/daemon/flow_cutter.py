@@ -1,0 +1,112 @@
+"""Old flows follow new rules: tracked connections that contradict changed translation are removed, off the passes.
+
+Only after a change of our rules, and never while a reload may still be
+undone: what was cut does not come back.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from neod.daemon.event_log import EventLog
+from neod.features.intents import Intents
+from neod.features.nat.compile import NatSettings
+from neod.kernel.netfilter.flows import Judge, cut_flows
+from neod.kinds.nat import NatKey, NatSpec
+from neod.model.change import Op, Report
+from neod.model.errors import KernelError
+from neod.model.flows import Addresses, Contradictions
+from neod.model.nat import Ruleset
+from neod.netlink.conntrack import IPPROTO_TCP, TrackedFlow
+from neod.netlink.host_addresses import HostAddress
+from neod.netlink.netns import NAMED
+
+NOTHING = Ruleset()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """Translation of one namespace: all that was in force since connections were last compared with it, and what is."""
+
+    before: tuple[Ruleset, ...]
+    now: Ruleset
+
+
+class FlowCutter:
+    """Compares connections with the rules once these were written."""
+
+    def __init__(self, event_log: EventLog) -> None:
+        self._event_log = event_log
+        self._cuts_tcp = False  # open TCP connections follow, too
+        self._in_force: dict[str, Ruleset] = {}
+        self._due: dict[str, RuleChange] = {}
+        self._woken, self._free = asyncio.Event(), asyncio.Event()
+        self._free.set()
+
+    def want(self, intents: Intents) -> None:
+        """Treat open TCP connections as the file says."""
+        self._cuts_tcp = intents.settings(NatSettings).established == "cut"
+
+    def hold(self) -> None:
+        """Cut nothing until ``release``: what is in force may be undone."""
+        self._free.clear()
+
+    def release(self) -> None:
+        """Compare with what is in force now."""
+        self._free.set()
+
+    def on_pass_done(self, report: Report) -> None:
+        """Note which rules were written."""
+        for outcome in report.outcomes:
+            change = outcome.change
+            if isinstance(change.key, NatKey) and outcome.error is None and not outcome.skipped:
+                spec = change.after if change.op is not Op.DELETE else None
+                self._note(change.key.netns, spec.ruleset if isinstance(spec, NatSpec) else NOTHING)
+
+    def _note(self, netns: str, now: Ruleset) -> None:
+        due = self._due.get(netns)
+        before = {*(due.before if due else ()), self._in_force.get(netns, NOTHING)}
+        self._due[netns] = RuleChange(tuple(before), now)
+        self._in_force[netns] = now
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Compare whenever rules were written, for ever."""
+        while True:
+            await self._woken.wait()
+            await self._free.wait()
+            self._woken.clear()
+            due, self._due = self._due, {}
+            for netns, change in due.items():
+                await self._compare(netns, change)
+
+    async def _compare(self, netns: str, change: RuleChange) -> None:
+        judge, path = self._judge(change), NAMED / netns if netns else None
+        name = str(NatKey(netns))
+        try:
+            gone = await asyncio.to_thread(cut_flows, path, judge)
+        except KernelError as error:
+            self._event_log.note("flows not compared", object=name, detail=str(error))
+            return
+        if gone:
+            self._event_log.note("flows cut", object=name, detail=_in_words(gone))
+
+    def _judge(self, change: RuleChange) -> Callable[[list[HostAddress]], Judge]:
+        cuts_tcp = self._cuts_tcp
+
+        def judge(host: list[HostAddress]) -> Judge:
+            addresses = Addresses(tuple((one.link, one.ip, one.prefix_length) for one in host))
+            contradicts = Contradictions.between(change.before, change.now, addresses)
+
+            def condemns(flow: TrackedFlow) -> bool:
+                open_ = flow.protocol == IPPROTO_TCP and not flow.half_open
+                return (cuts_tcp or not open_) and contradicts(flow)
+
+            return condemns
+
+        return judge
+
+
+def _in_words(gone: list[TrackedFlow]) -> str:
+    tcp = sum(flow.protocol == IPPROTO_TCP for flow in gone)
+    return f"{len(gone)} tracked connections contradicted the rules: {tcp} of TCP, {len(gone) - tcp} others"

@@ -1,0 +1,134 @@
+"""Flows are compared once rules were written, after a reload cannot be undone any more, and open TCP only if asked."""
+
+import asyncio
+from dataclasses import replace
+from ipaddress import ip_address
+
+from tests.doubles.waiting import until
+
+from neod.daemon import flow_cutter
+from neod.daemon.flow_cutter import FlowCutter
+from neod.features.intents import Intents
+from neod.features.nat.compile import NatSettings
+from neod.kinds.nat import NatKey, NatSpec
+from neod.model.change import Change, Op, Outcome, Plan, Report
+from neod.model.errors import KernelError
+from neod.model.nat import Dnat, Ruleset
+from neod.netlink.conntrack import Ends, TrackedFlow
+from neod.netlink.host_addresses import HostAddress
+
+HOST = [HostAddress("eth0", ip_address("192.0.2.1"), 24)]
+CLIENT, OWN, A, B = (ip_address(ip).packed for ip in ("192.0.2.7", "192.0.2.1", "198.51.100.1", "198.51.100.2"))
+
+
+class Log:
+    def __init__(self):
+        self.notes = []
+
+    def note(self, what, **fields):
+        self.notes.append((what, fields["detail"]))
+
+
+def flow(protocol, *, to=OWN, half_open=False):
+    return TrackedFlow(protocol, Ends(CLIENT, 4, OWN, 443), Ends(to, 443, CLIENT, 4), half_open, b"")
+
+
+def rules(to=None):
+    sends = [Dnat(protocol, 443, 443, ip_address(to)) for protocol in ("tcp", "udp")] if to else []
+    return NatSpec(Ruleset(tuple(sends)))
+
+
+def written(spec, op=Op.UPDATE, error=None):
+    change = Change(op, NatKey(""), None, None if op is Op.DELETE else spec)
+    return Report(1, 0.0, 0.0, "", Plan(), (Outcome(change, error),))
+
+
+def played(monkeypatch, script, flows=()):
+    """Return what each comparison condemned while *script* ran with a cutter, and the notes."""
+    told, log = [], Log()
+
+    def cut(netns, judge):
+        condemns = judge(HOST)
+        told.append([one for one in flows if condemns(one)])
+        return told[-1]
+
+    async def go():
+        cutter = FlowCutter(log)
+        task = asyncio.create_task(cutter.run())
+        await script(cutter, told)
+        task.cancel()
+
+    monkeypatch.setattr(flow_cutter, "cut_flows", cut)
+    asyncio.run(go())
+    return told, log.notes
+
+
+async def settled():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+OLD = [flow(17), flow(6), flow(6, half_open=True)]
+
+
+def test_open_tcp_connections_end_by_themselves_unless_they_are_to_be_cut(monkeypatch):
+    async def script(cutter, told):
+        cutter.on_pass_done(written(rules("198.51.100.1"), Op.CREATE))
+        await until(lambda: len(told) == 1)
+        cutter.want(Intents((), {NatSettings: (NatSettings(established="cut"),)}))
+        cutter.on_pass_done(written(rules("198.51.100.1")))
+        await until(lambda: len(told) == 2)
+        await settled()
+
+    told, notes = played(monkeypatch, script, OLD)
+    assert told == [[OLD[0], OLD[2]], OLD]
+    assert notes[0] == ("flows cut", "2 tracked connections contradicted the rules: 1 of TCP, 1 others")
+
+
+def test_inside_a_window_nothing_is_cut_and_what_it_left_behind_is_cut_after(monkeypatch):
+    flows = [flow(17, to=A), flow(17, to=B)]
+
+    async def script(cutter, told):
+        cutter.on_pass_done(written(rules("198.51.100.1"), Op.CREATE))
+        await until(lambda: len(told) == 1)
+        cutter.hold()
+        cutter.on_pass_done(written(rules("198.51.100.2")))
+        await settled()
+        assert len(told) == 1
+        cutter.on_pass_done(written(rules("198.51.100.1")))  # not confirmed: as before
+        cutter.release()
+        await until(lambda: len(told) == 2)
+
+    told, _ = played(monkeypatch, script, flows)
+    assert told == [[flows[1]], [flows[1]]]
+
+
+def test_rules_that_went_are_remembered_and_rules_that_were_refused_are_not(monkeypatch):
+    async def script(cutter, told):
+        cutter.on_pass_done(written(rules("198.51.100.1"), Op.CREATE))
+        await until(lambda: len(told) == 1)
+        cutter.on_pass_done(written(rules("198.51.100.2"), error=KernelError("nft", 1, "no")))
+        await settled()
+        cutter.on_pass_done(written(None, Op.DELETE))
+        await until(lambda: len(told) == 2)
+
+    flows = [flow(17, to=A), flow(17, to=B)]
+    told, _ = played(monkeypatch, script, flows)
+    assert told == [[flows[1]], [flows[0]]]
+
+
+def test_a_table_that_cannot_be_read_is_told_and_ends_nothing(monkeypatch):
+    async def script(cutter, told):
+        def refuse(netns, judge):
+            told.append(1)
+            raise KernelError("read the tracked connections", 105, "No buffer space available")
+
+        monkeypatch.setattr(flow_cutter, "cut_flows", refuse)
+        for count in (1, 2):
+            cutter.on_pass_done(written(rules("198.51.100.1")))
+            await until(lambda: len(told) == count)  # noqa: B023
+            await settled()
+
+    _, notes = played(monkeypatch, script)
+    assert [what for what, _ in notes][:1] == ["flows not compared"]
+    assert replace(OLD[0], protocol=6) == OLD[1]

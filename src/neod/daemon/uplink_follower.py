@@ -1,20 +1,22 @@
 """Uplinks that somebody else configures: their addresses and gateway become facts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
 
 from neod.kinds import KINDS
-from neod.kinds.route import RTA_OIF, RTA_TABLE, from_wire
+from neod.kinds.route import MAIN_TABLE, RTA_TABLE, from_wire
+from neod.kinds.route_hops import NHMSG, RTA_NH_ID, RTA_OIF, Hop, hops, hops_of_objects
 from neod.model.errors import KernelError
 from neod.model.facts import Followed
 from neod.model.key import AddressKey, Key
 from neod.model.ports import Rtnl
-from neod.netlink.attributes import attr_u32, family_of
-from neod.netlink.rtnetlink import RTM_GETROUTE, RTMSG
+from neod.netlink.attributes import attr_u32, attrs, family_of, u32
+from neod.netlink.rtnetlink import RTM_GETNEXTHOP, RTM_GETROUTE, RTMSG
 from neod.reconcile.observed import Observed
 
-MAIN_TABLE: Final = 254
+ON_THE_LINK: Final = IPv4Address("0.0.0.0")
 IN_MAIN_TABLE: Final = {MAIN_TABLE: "main table"}  # no link can have a name with a space
 
 
@@ -58,24 +60,52 @@ class UplinkFollower:
             for key, seen in observed.named_by(AddressKey, "").items()
             if key.link == link and not seen.owned and isinstance(key.ip, IPv4Address) and not key.ip.is_link_local
         )
-        return Followed(link, tuple(addresses), await self._gateway(link, rtnl) if addresses else None)
+        seen = Followed(link, tuple(addresses))
+        return await self._with_default(seen, rtnl) if addresses else seen
 
-    async def _gateway(self, link: str, rtnl: Rtnl) -> IPv4Address | None:
-        """Return the gateway of the best foreign default route over *link* in the main table."""
-        index = rtnl.index_of(link)
+    async def _with_default(self, seen: Followed, rtnl: Rtnl) -> Followed:
+        """Add the best foreign default route by the link in the main table: of one with several hops, its own."""
+        index = rtnl.index_of(seen.link)
         if index is None:
-            return None
+            return seen
         head = RTMSG.pack(family_of(4), 0, 0, 0, MAIN_TABLE, 0, 0, 0, 0)
         filters = attr_u32(RTA_TABLE, MAIN_TABLE) + attr_u32(RTA_OIF, index)
         try:
-            dumped = await rtnl.dump(RTM_GETROUTE, head + filters)
+            dumped = [payload for _, payload in await rtnl.dump(RTM_GETROUTE, head + filters)]
+            defaults = [payload for payload in dumped if not payload[1]]
+            objects = await _nexthop_objects(rtnl) if any(map(_object_of, defaults)) else {}
         except KernelError:
             self._dirty = True
-            return self._facts[link].gateway if link in self._facts else None
-        routes = [reading for _, p in dumped if (reading := from_wire("", p, rtnl.name_of))]
-        defaults = sorted(
-            (key.metric, seen.spec.gateway)
-            for key, seen in routes
-            if key.dst.prefixlen == 0 and isinstance(seen.spec.gateway, IPv4Address) and not seen.owned
+            before = self._facts.get(seen.link, seen)
+            return replace(before, addresses=seen.addresses)
+        found = sorted(
+            (key.metric, number, route.spec, hop)
+            for number, payload in enumerate(defaults)
+            if (reading := from_wire("", payload, rtnl.name_of))
+            for key, route in (reading,)
+            if not route.owned and not key.tos and route.spec.type == "unicast"
+            if (hop := _hop_by(index, payload, objects)) is not None
         )
-        return defaults[0][1] if defaults else None
+        if not found:
+            return seen
+        _, _, spec, hop = found[0]
+        source = spec.source if isinstance(spec.source, IPv4Address) else None
+        return replace(seen, gateway=hop.gateway or ON_THE_LINK, on_link=hop.on_link, source=source, mtu=spec.mtu)
+
+
+async def _nexthop_objects(rtnl: Rtnl) -> Mapping[int, list[Hop]]:
+    return hops_of_objects(payload for _, payload in await rtnl.dump(RTM_GETNEXTHOP, NHMSG.pack(0, 0, 0, 0)))
+
+
+def _object_of(payload: memoryview) -> int:
+    """Return the nexthop object that alone says the hops of a route; 0 for none."""
+    found = attrs(payload, RTMSG.size)
+    told = next(hops(found, 0), None) is not None
+    return 0 if told or RTA_NH_ID not in found else u32(found[RTA_NH_ID])
+
+
+def _hop_by(index: int, payload: memoryview, objects: Mapping[int, list[Hop]]) -> Hop | None:
+    """Return the first hop of a route that leaves by the link with that index."""
+    found = attrs(payload, RTMSG.size)
+    told = [*hops(found, RTMSG.unpack_from(payload)[8]), *objects.get(_object_of(payload), ())]
+    return next((hop for hop in told if hop.index == index), None)

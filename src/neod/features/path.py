@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from typing import Final
 
 from neod.kinds.address import AddressKey, AddressSpec, slack
@@ -39,12 +39,13 @@ class Addressing:
 
     ip: IPv4Address
     prefix_length: int
-    gateway: IPv4Address | None = None
+    gateway: IPv4Address | IPv6Address | None = None
     routes: tuple[tuple[IPv4Network, IPv4Address], ...] = ()
     mtu: int | None = None  # bytes, of what leaves through the routes; None leaves the link's
     valid_until: float = FOREVER
     slack_s: float = 0.0
     lease: str = ""  # its server; empty where it is not leased
+    on_link: bool = False  # whether an IPv6 gateway is on the link though no route says so
 
     def holds(self, ip: IPv4Address) -> bool:
         shift = 32 - self.prefix_length
@@ -101,13 +102,19 @@ class PathFragment(Fragment):
 
 
 def followed(seen: Followed) -> tuple[Addressing, ...]:
-    """Return the addresses of an uplink, first the one whose subnet holds the gateway: it is the source there."""
+    """Return the addresses of an uplink, first the source of its default route.
+
+    That is the one that the route prefers; else one whose subnet holds the gateway.
+    """
     given = [Addressing(ip, length) for ip, length in seen.addresses]
-    if seen.gateway is None or not given:
+    gateway = seen.gateway
+    if gateway is None or not given:
         return tuple(given)
-    first = next((one for one in given if one.holds(seen.gateway)), given[0])
+    preferred = [one for one in given if one.ip == seen.source]
+    holding = [one for one in given if isinstance(gateway, IPv4Address) and one.holds(gateway)]
+    first = (*preferred, *holding, *given)[0]
     others = (one for one in given if one is not first)
-    return (replace(first, gateway=seen.gateway), *others)
+    return (replace(first, gateway=gateway, mtu=seen.mtu, on_link=seen.on_link), *others)
 
 
 def leased(lease: Lease, link_mtu: int) -> Addressing:
@@ -186,7 +193,7 @@ def rule(number: int, given: Addressing, origin: Origin) -> Want:
     return Want(RuleKey("", RULE_PRIORITY_BASE + number, source, number), RULE, origin, given.lease)
 
 
-def via(link: str, given: Addressing, gateway: IPv4Address) -> RouteSpec:
+def via(link: str, given: Addressing, gateway: IPv4Address | IPv6Address) -> RouteSpec:
     """Return the route through *gateway*, whether or not the address's own subnet holds it.
 
     A gateway of zeros means that everything is on the link, and so does one that is the address itself.
@@ -195,4 +202,5 @@ def via(link: str, given: Addressing, gateway: IPv4Address) -> RouteSpec:
     """
     if gateway in (ON_THE_LINK, given.ip):
         return RouteSpec(link, None, given.ip, given.mtu)
-    return RouteSpec(link, gateway, given.ip, given.mtu, on_link=not given.holds(gateway))
+    on_link = not given.holds(gateway) if isinstance(gateway, IPv4Address) else given.on_link
+    return RouteSpec(link, gateway, given.ip, given.mtu, on_link)

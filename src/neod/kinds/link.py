@@ -91,6 +91,10 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
             return False
         return not link_options.create_only(want.driver, missing(have, want))
 
+    def mends_mark(self, have: LinkSpec, want: LinkSpec) -> bool:
+        """Another link under the name is another's. Ours without its group is known by its index: see ``marked``."""
+        return False
+
     def requires(self, key: LinkKey, spec: LinkSpec) -> Iterable[Key]:
         """A macvlan or vlan needs its parent. Of a pair, the outer end is made with the inner one in its namespace."""
         if spec.peer is not None:

@@ -71,7 +71,9 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
         return have.flags == want.flags and (not want.link or have.link == want.link)
 
     def in_place(self, have: EndpointSpec, want: EndpointSpec) -> bool:
-        """Backup and fullmesh can be changed on a live endpoint."""
+        """Backup and fullmesh can be changed on a live endpoint; for one under an id of others ``put`` makes room."""
+        if have.id not in ENDPOINT_IDS:
+            return True
         fixed = ~pm.IN_PLACE
         bits = pm.flag_bits(have.flags) & fixed == pm.flag_bits(want.flags) & fixed
         return bits and (not want.link or have.link == want.link)
@@ -180,6 +182,7 @@ class EndpointDriver:
         """Add every endpoint, or change its flags."""
         answers: list[KernelError | None] = [refusal(spec, self._mptcp.release) for _, spec, _ in items]
         doable = [i for i, answer in enumerate(answers) if answer is None]
+        await self._make_room([(key, have) for key, _, have in items if have and have.id not in ENDPOINT_IDS])
         try:
             used = {seen.spec.id for seen in (await self.observe(())).values()}
         except KernelError as error:
@@ -189,9 +192,15 @@ class EndpointDriver:
             answers[i] = answer
         return answers
 
+    async def _make_room(self, foreign: Sequence[tuple[EndpointKey, EndpointSpec]]) -> None:
+        """Delete what somebody put in the place of ours under an id of theirs: an address has one endpoint."""
+        targets = [pm.Endpoint(key.ip, have.id) for key, have in foreign]
+        await self._mptcp.send([(pm.CMD_DEL_ADDR, pm.address(pm.ATTR_ADDR, one, full=True)) for one in targets])
+
     def _request(
         self, key: EndpointKey, spec: EndpointSpec, have: EndpointSpec | None, used: set[int]
     ) -> tuple[int, bytes]:
+        have = have if have and have.id in ENDPOINT_IDS else None
         number = have.id if have else free_id(spec.id, used, self._resting, self._clock.boottime())
         used.add(number)
         index = (self._rtnl.index_of(spec.link) or 0) if spec.link else 0

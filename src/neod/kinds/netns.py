@@ -29,6 +29,10 @@ class NetnsKind(Kind[NetnsKey, NetnsSpec]):
     moves_addresses: ClassVar[bool] = True
     poll: ClassVar[Poll | None] = Poll(1.0)
 
+    def mends_mark(self, have: NetnsSpec, want: NetnsSpec) -> bool:
+        """Another namespace under the name is another's, with all that runs in it."""
+        return False
+
 
 def seen_as(told: NetnsSeen | None) -> Seen[NetnsSpec] | None:
     """Return what a name stands for; None where it may be made.

@@ -78,6 +78,10 @@ class PortKind(Kind[PortKey, PortSpec]):
         """A port is its bond's or bridge's."""
         return spec.master if spec else ""
 
+    def mends_mark(self, have: PortSpec, want: PortSpec) -> bool:
+        """A port of ours that lost its alternative name; as the port of another master it is not ours."""
+        return have.master == want.master
+
     def conflict(self, have: PortSpec) -> str:
         """Return whose port the NIC is."""
         return f"it is a port of {have.master}, and neod did not put it there; take it out, or write another NIC"

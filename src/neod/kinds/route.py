@@ -1,4 +1,4 @@
-"""Unicast routes in tables that neo owns."""
+"""Routes in tables that neo owns, and whatever route bears its mark."""
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -6,29 +6,40 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import ClassVar, Final
 
+from neod.kinds.route_hops import RTA_OIF, RTNH_F_ONLINK, gateway_attr, gateway_in
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, LocalKey, TableKey, within
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
-from neod.netlink.attributes import attr, attr_u32, attrs, family_of, ip, nest, u32
+from neod.netlink.attributes import Ip, attr, attr_u32, attrs, family_of, ip, nest, u32
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from neod.netlink.rtnetlink import (
+    RTM_DELNEXTHOP,
     RTM_DELROUTE,
     RTM_GETROUTE,
+    RTM_NEWNEXTHOP,
     RTM_NEWROUTE,
     RTMSG,
     RTNLGRP_IPV4_ROUTE,
     RTNLGRP_IPV6_ROUTE,
+    RTNLGRP_NEXTHOP,
 )
 
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_TABLE = 1, 4, 5, 6, 7, 8, 15
+RTA_DST, RTA_SRC, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_TABLE = 1, 2, 6, 7, 8, 15
 RTAX_MTU: Final = 2
-RTN_UNICAST: Final = 1
-SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
-RTNH_F_ONLINK, RTM_F_CLONED = 4, 0x200
+TYPES: Final = (
+    "unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit", "throw",
+    "nat", "xresolve",
+)  # fmt: skip
+"""Names of ``rtm_type``, as ``ip route`` writes them."""
 
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
+RTM_F_CLONED: Final = 0x200
+MAIN_TABLE: Final = 254
+
+EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
 IP6_DEFAULT_METRIC: Final = 1024
 
 ONE_BY_ONE: Final = 24
@@ -44,11 +55,16 @@ class RouteKey(Hashed):
     table: int
     dst: IPv4Network | IPv6Network
     metric: int = 0
+    tos: int = 0  # IPv4
+    src: IPv4Network | IPv6Network | None = None  # IPv6: for packets from there alone
+    hop: tuple[str, Ip | None] | None = None  # link and gateway of one that stands behind another of the same key
 
     def __str__(self) -> str:
         dst = "default" if self.dst.prefixlen == 0 else str(self.dst)
         metric = f"@{self.metric}" if self.metric else ""
-        return f"route:{within(self.netns)}{self.table}/{dst}{metric}"
+        rest = (f" from {self.src}" if self.src else "") + (f" tos {self.tos:#x}" if self.tos else "")
+        behind = f" behind, dev {self.hop[0]} via {self.hop[1]}" if self.hop else ""
+        return f"route:{within(self.netns)}{self.table}/{dst}{metric}{rest}{behind}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +76,15 @@ class RouteSpec:
     source: IPv4Address | IPv6Address | None = None  # preferred source; must be on a link already
     mtu: int | None = None  # bytes; None leaves the kernel's choice alone
     on_link: bool = False  # the gateway is reachable though no subnet holds it
+    type: str = "unicast"  # of ``TYPES``; neo wants no other
 
 
 class RouteKind(Kind[RouteKey, RouteSpec]):
     """Unicast routes with our protocol; those of others, maybe a million, are not read."""
 
     name: ClassVar[str] = "route"
-    groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE)
-    messages: ClassVar[tuple[int, ...]] = (RTM_NEWROUTE, RTM_DELROUTE)
+    groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEXTHOP)
+    messages: ClassVar[tuple[int, ...]] = (RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEXTHOP, RTM_DELNEXTHOP)
     deletions: ClassVar[tuple[int, ...]] = (RTM_DELROUTE,)
     verbs: ClassVar[Mapping[int, str]] = {
         RTM_NEWROUTE: "route add",
@@ -102,20 +119,23 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
         return tables.get(key.table, "")
 
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
-        """Return the route that an event is about."""
+        """Return the route that an event is about. Of a nexthop object, any of the main table may be made."""
+        if message in (RTM_NEWNEXTHOP, RTM_DELNEXTHOP):
+            return (Mention(RouteKey(netns, MAIN_TABLE, EVERYWHERE), False),)
         reading = from_wire(netns, payload, names)
         return (Mention(reading[0], reading[1].owned),) if reading else ()
 
 
-def name_of(key: RouteKey, scope: int, flags: int) -> bytes:
-    """Return the payload that names the route: table, destination, metric, and our protocol."""
-    table = key.table if key.table < 256 else 0
-    parts = [
-        RTMSG.pack(family_of(key.dst.version), key.dst.prefixlen, 0, 0, table, PROTOCOL, scope, RTN_UNICAST, flags)
-    ]
-    parts.append(attr_u32(RTA_TABLE, key.table))
+def name_of(key: RouteKey, scope: int, type_: int, flags: int) -> bytes:
+    """Return the payload that names the route: all that its key says, and our protocol."""
+    table, from_length = key.table if key.table < 256 else 0, key.src.prefixlen if key.src else 0
+    family = family_of(key.dst.version)
+    head = RTMSG.pack(family, key.dst.prefixlen, from_length, key.tos, table, PROTOCOL, scope, type_, flags)
+    parts = [head, attr_u32(RTA_TABLE, key.table)]
     if key.dst.prefixlen:
         parts.append(attr(RTA_DST, key.dst.network_address.packed))
+    if key.src is not None:
+        parts.append(attr(RTA_SRC, key.src.network_address.packed))
     if key.metric:
         parts.append(attr_u32(RTA_PRIORITY, key.metric))
     return b"".join(parts)
@@ -124,10 +144,11 @@ def name_of(key: RouteKey, scope: int, flags: int) -> bytes:
 def to_wire(key: RouteKey, spec: RouteSpec, index: int) -> bytes:
     """Return the RTM_NEWROUTE payload."""
     on_wire = key.dst.version == 6 or spec.gateway is not None
-    head = name_of(key, SCOPE_UNIVERSE if on_wire else SCOPE_LINK, RTNH_F_ONLINK if spec.on_link else 0)
+    scope, flags = SCOPE_UNIVERSE if on_wire else SCOPE_LINK, RTNH_F_ONLINK if spec.on_link else 0
+    head = name_of(key, scope, TYPES.index(spec.type), flags)
     parts = [head, attr_u32(RTA_OIF, index)]
     if spec.gateway is not None:
-        parts.append(attr(RTA_GATEWAY, spec.gateway.packed))
+        parts.append(gateway_attr(key.dst.version, spec.gateway))
     if spec.source is not None:
         parts.append(attr(RTA_PREFSRC, spec.source.packed))
     if spec.mtu is not None:
@@ -137,23 +158,45 @@ def to_wire(key: RouteKey, spec: RouteSpec, index: int) -> bytes:
 
 def from_wire(netns: str, payload: memoryview, names: Names) -> tuple[RouteKey, Seen[RouteSpec]] | None:
     """Return the route that an RTM_NEWROUTE payload describes; None for what is no route of a table."""
-    family, length, _, _, table, protocol, _, _, flags = RTMSG.unpack_from(payload)
+    family, length, from_length, tos, table, protocol, _, type_, flags = RTMSG.unpack_from(payload)
     if flags & RTM_F_CLONED:
         return None
     found = attrs(payload, RTMSG.size)
     width = 4 if family == family_of(4) else 16
-    raw = bytes(found[RTA_DST]) if RTA_DST in found else bytes(width)
-    metric = u32(found[RTA_PRIORITY]) if RTA_PRIORITY in found else 0
-    key = RouteKey(netns, u32(found[RTA_TABLE]) if RTA_TABLE in found else table, ip_network((raw, length)), metric)
+    key = RouteKey(
+        netns,
+        u32(found[RTA_TABLE]) if RTA_TABLE in found else table,
+        ip_network((bytes(found[RTA_DST]) if RTA_DST in found else bytes(width), length)),
+        u32(found[RTA_PRIORITY]) if RTA_PRIORITY in found else 0,
+        tos,
+        ip_network((bytes(found[RTA_SRC]), from_length)) if RTA_SRC in found else None,
+    )
     metrics = attrs(found[RTA_METRICS]) if RTA_METRICS in found else {}
     spec = RouteSpec(
         (names(u32(found[RTA_OIF])) or "") if RTA_OIF in found else "",  # multipath has no single link
-        ip(found[RTA_GATEWAY]) if RTA_GATEWAY in found else None,
+        gateway_in(found),
         ip(found[RTA_PREFSRC]) if RTA_PREFSRC in found else None,
         u32(metrics[RTAX_MTU]) if RTAX_MTU in metrics else None,
         bool(flags & RTNH_F_ONLINK),
+        TYPES[type_] if type_ < len(TYPES) else "unspec",
     )
     return key, Seen(spec, protocol == PROTOCOL)
+
+
+def by_key(readings: Iterable[tuple[RouteKey, Seen[RouteSpec]]]) -> dict[RouteKey, Seen[RouteSpec]]:
+    """Return routes by key. Of several that IPv4 keeps under one (`ip route append`), the first of ours has it.
+
+    The others of ours are under keys that say their hop; those of others are
+    left out, since the one in front is what counts.
+    """
+    found: dict[RouteKey, Seen[RouteSpec]] = {}
+    for key, seen in readings:
+        before = found.get(key)
+        if before is None or (seen.owned and not before.owned):
+            found[key] = seen
+        elif seen.owned:
+            found[replace(key, hop=(seen.spec.link, seen.spec.gateway))] = seen
+    return found
 
 
 class RouteDriver:
@@ -185,7 +228,7 @@ class RouteDriver:
                 return {}
             raise
         readings = (from_wire(self._netns, payload, self._rtnl.name_of) for _, payload in dumped)
-        return dict(reading for reading in readings if reading)
+        return by_key(reading for reading in readings if reading)
 
     async def put(self, items: Sequence[tuple[RouteKey, RouteSpec, RouteSpec | None]]) -> Sequence[KernelError | None]:
         """Add every route, or replace the one that is there; what a gateway is reached by comes before it."""
@@ -199,9 +242,16 @@ class RouteDriver:
 
     async def drop(self, keys: Sequence[RouteKey]) -> Sequence[KernelError | None]:
         """Delete every route that carries our protocol; already gone counts as done."""
-        requests = [(RTM_DELROUTE, 0, name_of(key, SCOPE_NOWHERE, 0)) for key in keys]
+        requests = [(RTM_DELROUTE, 0, name_of(key, SCOPE_NOWHERE, 0, 0) + self._hop_of(key)) for key in keys]
         gone = (errno.ESRCH, errno.ENOENT, errno.ENODEV)
         return [None if e and e.code in gone else e for e in await self._rtnl.send(requests)]
+
+    def _hop_of(self, key: RouteKey) -> bytes:
+        if key.hop is None:
+            return b""
+        link, gateway = key.hop
+        out = attr_u32(RTA_OIF, self._rtnl.index_of(link) or 0)
+        return out if gateway is None else out + gateway_attr(key.dst.version, gateway)
 
 
 ENTRIES: Final = (Entry(RouteKind(), RouteDriver),)

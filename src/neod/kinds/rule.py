@@ -1,4 +1,4 @@
-"""Policy rules: packets from an address look into that address's table."""
+"""Policy rules: packets from an address look into that address's table; and whatever rule bears our mark."""
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -6,6 +6,19 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import ClassVar, Final
 
+from neod.kinds.rule_words import (
+    FIB_RULE_INVERT,
+    FR_ACT_TO_TBL,
+    FRA_FWMARK,
+    FRA_FWMASK,
+    FRA_PRIORITY,
+    FRA_PROTOCOL,
+    FRA_SRC,
+    FRA_SUPPRESS_PREFIXLEN,
+    FRA_TABLE,
+    NO_SUPPRESSION,
+    rule_seen,
+)
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, SourceKey, TableKey, within
@@ -16,12 +29,12 @@ from neod.netlink.attributes import attr, attr_u32, attrs, family_of, number, u3
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
 from neod.netlink.rtnetlink import RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RULEHDR
 
-FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 2, 6, 10, 15, 16, 21
-FRA_SUPPRESS_PREFIXLEN: Final = 14
-FR_ACT_TO_TBL: Final = 1
+FRA_PAD: Final = 18
 PRIORITY_HEADER: Final = attr_u32(FRA_PRIORITY, 0)[:4]
-PLAIN: Final = {FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL, FRA_SUPPRESS_PREFIXLEN, 18, 22}
-"""Attributes of a rule that selects by source and mark alone; 18 is padding, 22 an empty port range."""
+PLAIN: Final = {
+    FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL, FRA_SUPPRESS_PREFIXLEN, FRA_PAD,
+}  # fmt: skip
+"""Attributes of a rule that selects by source and mark alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +48,11 @@ class RuleKey(Hashed):
     table: int
     mark: int = 0  # of the packets that it is for, compared in the bits of *mask*
     mask: int = 0  # 0: whatever mark they bear
+    raw: bytes = b""  # of one that is more than that: the kernel's whole message, which names it best
 
     def __str__(self) -> str:
+        if self.raw:
+            return f"rule:{within(self.netns)}{self.priority}/{rule_seen(memoryview(self.raw))}"
         source = self.source.network_address if self.source.prefixlen == self.source.max_prefixlen else self.source
         marked = f" fwmark {self.mark:#x}/{self.mask:#x}" if self.mask else ""
         return f"rule:{within(self.netns)}{self.priority}/from {source}{marked} lookup {self.table}"
@@ -64,7 +80,7 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
     def provides(self, key: RuleKey) -> Iterable[Key]:
         """The rule of one address is what its endpoint waits for."""
         source = key.source
-        single = source.prefixlen == source.max_prefixlen and not key.mask
+        single = source.prefixlen == source.max_prefixlen and not (key.mask or key.raw)
         return (SourceKey(key.netns, source.network_address),) if single else ()
 
     def path(self, key: RuleKey, spec: RuleSpec | None, tables: Mapping[int, str]) -> str:
@@ -73,7 +89,7 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
 
     def columns(self, key: RuleKey, seen: Seen[RuleSpec] | None) -> Mapping[str, object]:
         """The priority of a rule that is there."""
-        return {} if key.mask else {"rule_priority": key.priority if seen else None}
+        return {} if key.mask or key.raw else {"rule_priority": key.priority if seen else None}
 
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the rule that an event is about."""
@@ -83,6 +99,9 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
 
 def to_wire(key: RuleKey) -> bytes:
     """Return the payload that makes, or names, the rule."""
+    if key.raw:
+        header = RULEHDR.unpack_from(key.raw)
+        return RULEHDR.pack(*header[:8], header[8] & FIB_RULE_INVERT) + key.raw[RULEHDR.size :]
     table = key.table if key.table < 256 else 0
     head = RULEHDR.pack(family_of(key.source.version), 0, key.source.prefixlen, 0, table, 0, 0, FR_ACT_TO_TBL, 0)
     parts = [head, attr_u32(FRA_TABLE, key.table), attr_u32(FRA_PRIORITY, key.priority)]
@@ -95,22 +114,31 @@ def to_wire(key: RuleKey) -> bytes:
 
 
 def from_wire(netns: str, payload: memoryview) -> tuple[RuleKey, Seen[RuleSpec]] | None:
-    """Return the rule that an RTM_NEWRULE payload describes; None when it selects by more than source and mark."""
-    family, dst_length, length, tos, table, _, _, action, _ = RULEHDR.unpack_from(payload)
-    found = attrs(payload, RULEHDR.size)
-    if dst_length or tos or action != FR_ACT_TO_TBL or not PLAIN.issuperset(found):
+    """Return the rule that an RTM_NEWRULE payload describes; None for one of others that neo cannot want."""
+    header, found = RULEHDR.unpack_from(payload), attrs(payload, RULEHDR.size)
+    owned = FRA_PROTOCOL in found and found[FRA_PROTOCOL][0] == PROTOCOL
+    family, length, table = header[0], header[2], header[4]
+    plain = _selects_by_source_and_mark(header, found)
+    if not (plain or owned):
         return None
     raw = bytes(found[FRA_SRC]) if FRA_SRC in found else bytes(4 if family == family_of(4) else 16)
-    source = ip_network((raw, length))
     key = RuleKey(
         netns,
         u32(found[FRA_PRIORITY]) if FRA_PRIORITY in found else 0,
-        source,
+        ip_network((raw, length)),
         u32(found[FRA_TABLE]) if FRA_TABLE in found else table,
         number(found, FRA_FWMARK),
         number(found, FRA_FWMASK),
+        b"" if plain else bytes(payload),
     )
-    return key, Seen(RuleSpec(), FRA_PROTOCOL in found and found[FRA_PROTOCOL][0] == PROTOCOL)
+    return key, Seen(RuleSpec(), owned)
+
+
+def _selects_by_source_and_mark(header: tuple[int, ...], found: Mapping[int, memoryview]) -> bool:
+    _, to_length, _, tos, _, _, _, action, flags = header
+    if to_length or tos or action != FR_ACT_TO_TBL or flags & FIB_RULE_INVERT or not PLAIN.issuperset(found):
+        return False
+    return number(found, FRA_SUPPRESS_PREFIXLEN, default=NO_SUPPRESSION) == NO_SUPPRESSION
 
 
 def priority_of(payload: memoryview) -> int:

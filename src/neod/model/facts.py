@@ -35,7 +35,10 @@ class Followed:
 
     link: str
     addresses: tuple[tuple[IPv4Address, int], ...] = ()  # (address, prefix length)
-    gateway: IPv4Address | None = None
+    gateway: IPv4Address | IPv6Address | None = None  # zeros: everything is on the link. None: no default route by it
+    on_link: bool = False  # the gateway is reachable though no subnet holds it
+    source: IPv4Address | None = None  # the default route prefers it
+    mtu: int | None = None  # bytes, of the default route
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,10 @@ class Kind(Generic[K, S]):
         """Whether turning *have* into *want* only keeps the object from ending by itself: done even while paused."""
         return False
 
+    def mends_mark(self, have: S, want: S) -> bool:
+        """Whether *have*, without our mark where an object of ours was, is ours to mend: ``put`` then sets the mark."""
+        return not self.takes_over_foreign
+
     def requires(self, key: K, spec: S) -> Iterable[Key]:
         """Return what must exist before the object, and outlive it."""
         return ()

@@ -1,6 +1,6 @@
 """The pure difference between what should exist and what does."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from neod.model.change import Change, Op, Seen
@@ -11,12 +11,18 @@ Kinds = Callable[[Key], Kind[Any, Any]]
 
 
 def diff(
-    keys: Iterable[Key], desired: Mapping[Key, object], observed: Mapping[Key, Seen[Any]], kinds: Kinds
+    keys: Iterable[Key],
+    desired: Mapping[Key, object],
+    observed: Mapping[Key, Seen[Any]],
+    kinds: Kinds,
+    made: Container[Key] = (),
 ) -> Iterator[Change]:
     """Yield what separates *observed* from *desired* among *keys*.
 
     A foreign object is never changed: unwanted, it is left alone; wanted but
-    different, it is a conflict for the operator to settle.
+    different, it is a conflict for the operator to settle. Under a key of
+    *made*, where our own object was, one without our mark is what somebody
+    made of ours (`ip route replace`): that is a drift.
     """
     for key in keys:
         want, seen = desired.get(key), observed.get(key)
@@ -25,9 +31,12 @@ def diff(
                 yield Change(Op.DELETE, key, seen.spec, None)
         elif seen is None:
             yield Change(Op.CREATE, key, None, want)
-        elif not (kind := kinds(key)).matches(seen.spec, want):
-            if not (seen.owned or kind.takes_over_foreign or kind.adopts(seen.spec, want)):
-                op = Op.CONFLICT
-            else:
-                op = Op.UPDATE if kind.in_place(seen.spec, want) else Op.RECREATE
-            yield Change(op, key, seen.spec, want)
+        else:
+            kind = kinds(key)
+            unmarked = not seen.owned and key in made and kind.mends_mark(seen.spec, want)
+            if unmarked or not kind.matches(seen.spec, want):
+                if not (seen.owned or unmarked or kind.takes_over_foreign or kind.adopts(seen.spec, want)):
+                    op = Op.CONFLICT
+                else:
+                    op = Op.UPDATE if kind.in_place(seen.spec, want) else Op.RECREATE
+                yield Change(op, key, seen.spec, want)

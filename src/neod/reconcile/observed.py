@@ -18,6 +18,7 @@ class Observed(Mapping[Key, Seen[Any]]):
         self._kinds = kinds
         self._places: dict[Place, dict[Key, Seen[Any]]] = {}
         self._provided: Counter[Key] = Counter()
+        self._made: set[Key] = set()
 
     def __getitem__(self, key: Key) -> Seen[Any]:
         return self._places[key.netns, key.kind][key]
@@ -54,6 +55,8 @@ class Observed(Mapping[Key, Seen[Any]]):
         if key not in place:
             self._count(key, 1)
         place[key] = seen
+        if seen.owned:
+            self._made.add(key)
 
     def discard(self, key: Key) -> None:
         """Note that one object is gone."""
@@ -79,6 +82,20 @@ class Observed(Mapping[Key, Seen[Any]]):
         """Note that a namespace is gone with all that was in it."""
         for place in [place for place in self._places if place[0] == netns]:
             self.replace(place, {})
+        self._made = {key for key in self._made if key.netns != netns}
+
+    @property
+    def made(self) -> Collection[Key]:
+        """The keys under which an object of ours was seen or made, and not given up since.
+
+        Of this process alone: a mark that is kept elsewhere than in the object
+        outlives it, so after a restart the kernel's marks count, and nothing else.
+        """
+        return self._made
+
+    def give_up(self, key: Key) -> None:
+        """Note that nothing at *key* is ours any more: it was deleted because nothing asks for it."""
+        self._made.discard(key)
 
     def _count(self, key: Key, by: int) -> None:
         for provided in self._kinds(key).provides(key):

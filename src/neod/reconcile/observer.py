@@ -61,7 +61,9 @@ class Observer:
         """
         driver: Driver[Any, Any] = self._drivers.driver(place)
         seen = dict(await driver.observe_all(wanted))
-        if held := [key for key in wanted if self._state.status.maybe_foreign(key)]:
+        made = self._observed.made
+        lost = (key for key in wanted if key in made and key not in seen)
+        if held := {*lost, *(key for key in wanted if self._state.status.maybe_foreign(key))}:
             seen |= await driver.observe(held)
         return seen
 

@@ -34,7 +34,7 @@ class Hints:
     waiters: list[asyncio.Future[None]] = field(default_factory=list)  # done when the pass is over
 
     def __bool__(self) -> bool:
-        return bool(self.keys or self.kinds or self.everything or self.read_facts)
+        return bool(self.keys or self.deep or self.kinds or self.everything or self.read_facts)
 
     def add_everything(self, cause: str) -> None:
         """Look at everything in this pass."""
@@ -83,6 +83,11 @@ class HintQueue:
             hints.gone.add(key)
         else:
             hints.gone.discard(key)
+        self._wake(cause)
+
+    def hint_dependents(self, key: Key, cause: str) -> None:
+        """Look again at what depends on *key*."""
+        self._hints.deep.add(key)
         self._wake(cause)
 
     def hint_kind(self, place: Place, cause: str) -> None:

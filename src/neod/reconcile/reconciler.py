@@ -100,13 +100,13 @@ class Reconciler:
                 if isinstance(driver, CheapChangeProbe) and driver.maybe_changed():
                     self._queue.hint_kind(place, "a change that a plan met")  # reading it makes it old to the probe
                 seen.replace(place, await self._observer.read_all(place, desired.of(place)))
-            changes = diff({*desired.specs, *seen}, desired.specs, seen, kind_of)
+            changes = diff({*desired.specs, *seen}, desired.specs, seen, kind_of, self._state.observed.made)
             return order(changes, OrderContext(kind_of, seen.present, desired.dependents_of, desired.specs))
 
     def _plan(self, scope: set[Key], now: float, *, insist: bool) -> Plan:
         state = self._state
         readable = [key for key in scope if (key.netns, key.kind) not in self._observer.unreadable]
-        changes = diff(readable, state.desired.specs, state.observed, state.kind_of)
+        changes = state.differences(readable)
         due = [c for c in changes if c.op is Op.CONFLICT or state.status.due(c, now, insist=insist)]
         context = OrderContext(state.kind_of, state.present, state.desired.dependents_of, state.desired.specs)
         return order([c for c in due if not self._is_guarded(c)], context)
@@ -124,7 +124,7 @@ class Reconciler:
         planned = {change.key for change in (*plan.changes, *plan.conflicts)} | set(plan.blocked)
         for key in scope - planned:
             self._record_unplanned(key, now)
-        for change in diff(plan.blocked, self._state.desired.specs, self._state.observed, self._state.kind_of):
+        for change in self._state.differences(plan.blocked):
             status.blocked(change, plan.blocked[change.key])
         for change in plan.conflicts:
             status.conflict(change)
@@ -145,8 +145,10 @@ class Reconciler:
         want, seen = self._state.desired.specs.get(key), self._state.observed.get(key)
         if want is not None and seen is not None and self._state.kind_of(key).matches(seen.spec, want):
             self._state.status.in_sync(key, now)
-        elif want is None and seen is None:
-            self._state.status.note_absent(key)
+        elif want is None:
+            self._state.observed.give_up(key)
+            if seen is None:
+                self._state.status.note_absent(key)
 
     def _carry_over(self, outcome: Outcome) -> None:
         """Carry a change that was made over into what was observed."""
@@ -155,10 +157,13 @@ class Reconciler:
             return
         if change.op is Op.DELETE:
             observed.discard(change.key)
+            observed.give_up(change.key)
             return
         if change.op is Op.RECREATE:
             for dependent in self._state.desired.dependents_of(change.key):
                 observed.discard(dependent)
+            for provided in self._state.kind_of(change.key).provides(change.key):
+                self._queue.hint_dependents(provided, "re-created")  # some kernels drop routes with their source
         observed.set(change.key, Seen(change.after, True))
 
     def _retry_dependents(self, outcomes: Iterable[Outcome], now: float) -> None:

@@ -1,12 +1,14 @@
 """What is known between passes. Made first: event sources, facts, passes and views all read it. No I/O."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from neod.model.change import Change
 from neod.model.key import Key, Place
 from neod.model.kind import Kind, needs_of
 from neod.model.status import ObjectPhase
 from neod.reconcile.desired import DesiredState
+from neod.reconcile.diff import diff
 from neod.reconcile.observed import Observed
 from neod.reconcile.status import StatusTable
 
@@ -26,6 +28,10 @@ class HostState:
     def needs_of(self, key: Key, spec: object) -> Iterable[Key]:
         """Return what an object with *spec* needs."""
         return needs_of(self.kind_of(key), key, spec)
+
+    def differences(self, keys: Iterable[Key]) -> Iterator[Change]:
+        """Yield what separates what was seen from what is desired, among *keys*."""
+        return diff(keys, self.desired.specs, self.observed, self.kind_of, self.observed.made)
 
     def present(self, key: Key) -> bool:
         """Whether others can use *key*: it was seen, and no foreign object holds it."""

@@ -154,7 +154,36 @@ DRIFTS = {
     "address of an endpoint deleted": "addr del 10.9.0.5/16 dev neo1",
     "limits changed": "mptcp limits set subflow 0 add_addr_accepted 0",
     "orphan route": "route add 10.1.0.0/16 dev neo1 table 12 proto 110",
-}
+    "route replaced by another program": "route replace default via 10.9.0.77 dev neo1 table 7",
+    "route changed by another program": "route change default via 10.9.0.1 dev neo1 table 7",
+    "route deleted and made by another program": "route del default table 7; route add blackhole default table 7",
+    "v6 route replaced by another program": "-6 route replace default via fd00:9::77 dev neo1 table 7",
+    "v6 route made a refusal": "-6 route del default table 7; -6 route add unreachable default table 7",
+    "address replaced by another program": "addr replace 10.9.0.2/16 dev neo1 valid_lft 60 preferred_lft 60",
+    "v6 address replaced by another program": "addr change fd00:9::2/64 dev neo1 noprefixroute",
+    "prefix route of an address": "addr del 10.9.0.2/16 dev neo1; addr add 10.9.0.2/16 dev neo1",
+    "rule deleted and made by another program": "rule del pref 11007; rule add from 10.9.0.2 lookup 7 pref 11007",
+    "endpoint made by another program": "mptcp endpoint delete id 201; mptcp endpoint add 10.9.0.5 id 7 subflow",
+    "group of a link changed": "link set neo1 group 0",
+    "route of ours behind another": "route append default via 10.9.0.77 dev neo1 table 7 proto 110",
+    "hops of ours": "route replace default table 7 proto 110 nexthop via 10.9.0.7 nexthop via 10.9.0.8",
+    **{f"orphan {type_} route": f"route add {type_} 10.1.0.0/16 table {table} proto 110"
+       for type_, table in {"blackhole": 12, "unreachable": 7, "prohibit": 254, "throw": 70000}.items()},
+    **{f"orphan v6 {type_} route": f"-6 route add {type_} fd00:1::/32 table 254 proto 110"
+       for type_ in ("blackhole", "unreachable", "prohibit", "throw")},
+    "orphan multicast route": "route add multicast 239.1.0.0/16 dev neo1 table 255 proto 110",
+    "orphan local route": "route add local 10.1.0.1 dev neo1 table local proto 110",
+    "orphan route of a type of service": "route add 10.1.0.0/16 tos 0x10 dev neo1 table 7 proto 110",
+    "orphan v6 route by source": "-6 route add fd00:1::/32 from fd00:2::/32 dev neo1 table 7 proto 110",
+    "orphan default in main": "route add default dev neo1 metric 77 proto 110",
+    **{f"orphan rule, {words}": f"rule add {words} pref 77 protocol 110" for words in (
+        "from all blackhole", "from all unreachable", "to 10.1.0.0/16 prohibit", "goto 99", "nop",
+        "fwmark 0x1/0xff lookup 7", "iif neo1 lookup 7", "oif neo1 lookup 7", "uidrange 7-9 lookup 7",
+        "ipproto tcp dport 80-81 lookup 7", "not from 10.1.0.1 lookup 7", "tos 0x10 lookup 7",
+        "lookup main suppress_prefixlength 0", "from 10.9.0.2 lookup 7 suppress_prefixlength 8",
+    )},
+    "orphan v6 rule": "-6 rule add from fd00:1::/32 fwmark 0x1 prohibit pref 77 protocol 110",
+}  # fmt: skip
 
 
 @pytest.mark.kernel

@@ -1,7 +1,7 @@
 """What an interface of the file comes to, given what the network told."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
 
 import pytest
 
@@ -266,6 +266,30 @@ def test_a_followed_uplink_without_gateway_is_a_path_to_its_segment():
     assert route("10.8.0.0/16", 33) in wants
     facts = {FactKey("followed", "ens3"): Followed("ens3", ((FIRST, 16),))}
     assert FOLLOW.waits_for(facts) == ()
+
+
+@pytest.mark.parametrize(
+    ("fact", "expected"),
+    [
+        (Followed("ens3", ((FIRST, 16),), IPv4Address("0.0.0.0")), RouteSpec("ens3", None, FIRST)),
+        (
+            Followed("ens3", ((FIRST, 16), (SECOND, 16)), GATEWAY, source=SECOND, mtu=1400),
+            RouteSpec("ens3", GATEWAY, SECOND, 1400),
+        ),
+        (
+            Followed("ens3", ((FIRST, 32),), ip_address("fe80::1")),
+            RouteSpec("ens3", ip_address("fe80::1"), FIRST),
+        ),
+        (
+            Followed("ens3", ((FIRST, 32),), ip_address("2001:db8::1"), on_link=True),
+            RouteSpec("ens3", ip_address("2001:db8::1"), FIRST, on_link=True),
+        ),
+    ],
+    ids=["by the device", "source and MTU", "IPv6 link-local", "IPv6 on the link"],
+)
+def test_the_default_of_a_followed_uplink_is_what_others_wrote(fact, expected):
+    wants = {want.key: want.spec for want in FOLLOW.compile({FactKey("followed", "ens3"): fact})}
+    assert wants[RouteKey("", 33, IPv4Network("0.0.0.0/0"))] == expected
 
 
 @pytest.mark.parametrize("facts", [{}, {FactKey("followed", "ens3"): Followed("ens3")}], ids=["unseen", "no address"])

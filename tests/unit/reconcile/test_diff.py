@@ -40,6 +40,30 @@ def test_diff_covers_every_way_two_states_can_differ(desired, observed, expected
     assert ops(desired, observed) == expected
 
 
+ROUTE, BY_1 = builders.route(7, "0.0.0.0/0", "neo1", gateway="10.9.0.1")
+BY_2 = builders.route(7, "0.0.0.0/0", "neo1", gateway="10.9.0.2")[1]
+NETNS, MADE = builders.netns("proxy")
+
+
+@pytest.mark.parametrize(
+    ("key", "want", "seen", "made", "expected"),
+    [
+        pytest.param(ROUTE, BY_1, BY_2, True, [Op.UPDATE], id="replaced"),
+        pytest.param(ROUTE, BY_1, BY_1, True, [Op.UPDATE], id="mark-lost"),
+        pytest.param(ROUTE, BY_1, BY_2, False, [Op.CONFLICT], id="found-before-we-wrote"),
+        pytest.param(ROUTE, None, BY_2, True, [], id="nothing-asks-for-it"),
+        pytest.param(SYSCTL, ONE, ONE, True, [], id="settings-have-no-mark"),
+        pytest.param(NETNS, MADE, MADE, True, [], id="a-namespace-is-its-inhabitants"),
+        pytest.param(KEY, WANT, OTHER_PARENT, True, [Op.CONFLICT], id="a-link-is-known-by-its-index"),
+    ],
+)
+def test_what_was_ours_and_has_lost_our_mark_is_a_drift(key, want, seen, made, expected):
+    desired = {} if want is None else {key: want}
+    kinds = (lambda key: KINDS[key.kind],)
+    changes = diff([key], desired, {key: Seen(seen, False)}, *kinds, {key} if made else ())
+    assert [change.op for change in changes] == expected
+
+
 def test_only_the_named_keys_are_compared():
     other = LinkKey("", "neo2")
     changes = list(diff([KEY], {KEY: WANT, other: WANT}, {}, lambda key: KINDS[key.kind]))

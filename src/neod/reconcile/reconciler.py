@@ -117,7 +117,9 @@ class Reconciler:
         return orphan and self._facts.guards(change.key)
 
     def _prolongs(self, change: Change) -> bool:
-        return change.op is Op.UPDATE and self._state.kind_of(change.key).prolongs(change.before, change.after)
+        seen = self._state.observed.get(change.key)
+        ours = change.op is Op.UPDATE and seen is not None and seen.owned
+        return ours and self._state.kind_of(change.key).prolongs(change.before, change.after)
 
     def _record(self, scope: set[Key], plan: Plan, outcomes: tuple[Outcome, ...], hints: Hints) -> None:
         status, now = self._state.status, self._clock.boottime()

@@ -99,11 +99,22 @@ def test_stranger_with_a_wanted_name_is_a_conflict_and_is_left_alone(shared):
     shared.wait_converged()
 
 
-def test_foreign_route_in_the_place_of_ours_is_a_conflict_until_it_goes(shared):
+def test_a_route_replaced_under_a_running_neod_comes_back(shared):
     host = shared.host
     host.start_neod()
     shared.wait_converged()
     host.ip("route", "replace", "default", "via", "10.8.0.9", "dev", "neo2", "table", "2")
+    poll(lambda: "via 10.8.0.1 " in host.ip("route", "show", "default", "table", "2"), 10, why="the route comes back")
+    shared.wait_converged()
+
+
+def test_foreign_route_that_neod_finds_in_the_place_of_its_own_is_a_conflict_until_it_goes(shared):
+    host = shared.host
+    host.start_neod()
+    shared.wait_converged()
+    host.stop()
+    host.ip("route", "replace", "default", "via", "10.8.0.9", "dev", "neo2", "table", "2")
+    host.start_neod()
     poll(lambda: _with_conflict(shared, "route:2/default"), 10, why="the conflict shows")
     assert "via 10.8.0.9" in host.ip("route", "show", "table", "2")
     host.ip("route", "del", "default", "table", "2")

@@ -92,7 +92,7 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
         return not link_options.create_only(want.driver, missing(have, want))
 
     def mends_mark(self, have: LinkSpec, want: LinkSpec) -> bool:
-        """Another link under the name is another's. Ours without its group is known by its index: see ``marked``."""
+        """Another link under the name is another's. Ours without its group is known by its alias: see ``adopts``."""
         return False
 
     def requires(self, key: LinkKey, spec: LinkSpec) -> Iterable[Key]:

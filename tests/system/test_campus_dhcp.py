@@ -70,7 +70,7 @@ def test_one_refusal_each_at_start_leads_to_another_lease(new_campus):
     campus.wait_converged(25)
 
 
-def test_server_that_always_refuses_is_not_stormed(new_campus):
+def test_server_that_always_refuses_is_asked_at_a_bounded_rate(new_campus):
     campus = new_campus(4, "scripted")
     campus.scripted.refuse = True
     campus.host.write_config(campus.file())

@@ -128,7 +128,7 @@ class ActionExecutor:
             self._retry_all(segment, now)
 
     def claimed(self, segment: Segment, arp: Arp) -> None:
-        """Find out whether ARP tells of a conflict, or of a gateway that is still there.
+        """Find out whether an ARP packet shows a conflict, or a gateway that is still there.
 
         Our own MACs are no conflict: all macvlans of a parent are on one segment.
         """

@@ -5,7 +5,8 @@ already, or that this host had before from the same server, is used with the ACK
 for ``PROBE_WAIT_S``. A host that answers later still counts: the address is withdrawn and declined. It is announced
 only after that time, because an announcement would change the entry of whoever else has it.
 
-What a claim is worth is found out first: ``claimants`` asks whether its MAC claims everything, and ``acquitted`` tells.
+What a claim is worth is found out first: ``claimants`` asks whether its MAC claims everything, and ``acquitted`` takes
+the answer.
 """
 
 from ipaddress import IPv4Address

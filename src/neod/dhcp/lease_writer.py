@@ -1,4 +1,4 @@
-"""Leases are on disk before they are in use: a process that is killed at any moment forgets none of them.
+"""Leases are on disk before they are in use: a process that is killed at any moment loses none of them.
 
 A new lease is recorded, written, and only then published; publishing it is what makes addresses and routes. All that
 is recorded while one write is under way is in the next, so a thousand leases cost some dozens of writes.
@@ -7,7 +7,7 @@ is recorded while one write is under way is in the next, so a thousand leases co
   written well before that record ends.
 * **A lease that is given up** is withdrawn at once, and written at once. Until then the disk has nothing
   that would come back: it has ended, its link or MAC is not wanted any more, or (NAK) it was shortened.
-* **A disk that fails or hangs** keeps nobody without an address: leases are then published without waiting for it,
+* **A disk that fails or hangs** delays no address for long: leases are then published without waiting for it,
   and ``problem`` says so until a write succeeds.
 """
 

@@ -28,7 +28,7 @@ class LoopTimer:
         self._ahead_s = self._clock.boottime() - self._loop.time()
 
     def stop(self) -> None:
-        """Wake nobody any more."""
+        """Call *wake* no more."""
         self._loop = None
         if self._timer is not None:
             self._timer.cancel()

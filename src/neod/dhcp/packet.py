@@ -1,7 +1,7 @@
 """DHCPv4 messages as bytes: a strict decoder of replies and an encoder of requests. Pure.
 
 Not here: the Ethernet, IP and UDP headers around them (``frame``), and what the values mean
-for a host (``terms``).
+for a host (``lease_from_ack``).
 
 Source: RFC 2131, RFC 2132, RFC 3396 (split options), RFC 3442 (option 121).
 """
@@ -215,7 +215,7 @@ def encode(request: Request, mac: bytes) -> bytes:
     """Return *request* of the client with *mac*, padded to the size of a BOOTP message.
 
     The client identifier is 01 and the MAC: macvlans have no better identity, and a
-    server keeps them apart by it. No host name and no vendor class are told.
+    server keeps them apart by it. No host name and no vendor class are sent.
     """
     kind, xid, secs, ciaddr, requested, server, broadcast = request
     flags = _BROADCAST_FLAG if broadcast else 0

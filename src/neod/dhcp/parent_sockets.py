@@ -71,7 +71,7 @@ class ParentSockets:
         return FOREVER if self._dhcp is not None else self._reopen_at
 
     def close(self) -> None:
-        """Give everything back to the kernel."""
+        """Close the sockets."""
         for sock in (self._dhcp, self._arp):
             _close(sock)
         self._dhcp = self._arp = None
@@ -115,7 +115,7 @@ class ParentSockets:
                 self.problem = ""
 
     def listen_for_arp(self, now: float) -> None:
-        """Hear ARP for the next seconds; without a socket nothing is heard, and nothing else happens."""
+        """Receive ARP for the next seconds; without a socket none is received, and nothing else happens."""
         self._arp_until = now + ARP_LINGER_S
         if self._arp is None:
             with suppress(OSError):

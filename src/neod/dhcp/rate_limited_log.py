@@ -25,7 +25,7 @@ class RateLimitedLog:
             self._log(event, fields)
 
     def limited(self, event: str, **fields: object) -> None:
-        """Report *event*, or only count it if there were too many; the next report tells how many were not."""
+        """Report *event*, or only count it if there were too many; the next report says how many were not."""
         now = self._clock.boottime()
         self._tokens = min(float(BURST), self._tokens + (now - self._at) * PER_S)
         self._at = now

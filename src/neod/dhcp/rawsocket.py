@@ -159,7 +159,7 @@ class Port68:
             self.problem = ""
 
     def close(self) -> None:
-        """Leave the port to others."""
+        """Close the socket that occupies the port."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -174,7 +174,7 @@ def index_of(link: str) -> int:
 
 
 def name_of(index: int) -> str:
-    """Return what the link with *index* is called, nothing if there is none."""
+    """Return the name of the link with *index*, empty if there is none."""
     try:
         return socket.if_indextoname(index)
     except OSError:

@@ -50,16 +50,16 @@ class Listener(Protocol):
         ...
 
     def claimed(self, segment: "Segment", arp: Arp) -> None:
-        """Somebody said by ARP which address is whose, or asked for one."""
+        """An ARP packet says which MAC has an address, or asks for one."""
         ...
 
     def turn(self, segment: "Segment") -> None:
-        """All that had arrived has been told."""
+        """All that had arrived was passed on."""
         ...
 
 
 class CarrierDamping:
-    """How long a carrier that comes back must last before it is believed."""
+    """How long a carrier that comes back must last before it counts."""
 
     def __init__(self) -> None:
         self._ups: deque[float] = deque(maxlen=FLAPS)
@@ -93,7 +93,7 @@ class Segment:
         return self.exchanges.next_lapse() if self.queue else FOREVER
 
     def _take(self, frame: bytes) -> None:
-        """Look whose it is, and whether it answers anything, before all else: a flood must be cheap."""
+        """Find its client, and whether it answers a request, before it is parsed: a flood must be cheap."""
         counters = self._counters
         counters["received"] += 1
         at = CHADDR_AFTER_IP + ((frame[14] & 15) << 2) if len(frame) > 14 else 0
@@ -117,7 +117,7 @@ class Segment:
         self._listener.replied(self, client, reply, frame[6:12])
 
     def _note_server(self, reply: Reply) -> None:
-        """Tell once that several servers answer here: one of them may be a rogue."""
+        """Report once that several servers answer here: one of them may be a rogue."""
         servers = self._servers
         if reply.server in servers or reply.type == NAK or len(servers) >= SERVERS_REMEMBERED:
             return

@@ -71,7 +71,7 @@ class Probe(NamedTuple):
 
 
 class Announce(NamedTuple):
-    """Tell the segment that *ip* is ours."""
+    """Announce by ARP that *ip* is ours."""
 
     ip: int
 
@@ -84,7 +84,7 @@ class AskGateway(NamedTuple):
 
 
 class Publish(NamedTuple):
-    """Tell that *lease* holds from now on, in place of any other."""
+    """Publish that *lease* holds from now on, in place of any other."""
 
     lease: Lease
 
@@ -96,7 +96,7 @@ class Shorten(NamedTuple):
 
 
 class Withdraw(NamedTuple):
-    """Tell that the lease is gone."""
+    """Publish that there is no lease any more."""
 
     why: str
 

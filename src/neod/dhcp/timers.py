@@ -59,7 +59,7 @@ def renewal_times(lease_s: float, t1: int | None, t2: int | None, rng: Random) -
     """Return T1 and T2 in seconds since the request, always ``0 < T1 < T2 < lease_s``.
 
     Options 58 and 59 count where they make sense, else half and 7/8 of the lease. T1 is moved up to a
-    twentieth earlier, so that clients that started together do not renew together for ever.
+    twentieth earlier, so that clients that started together do not renew together indefinitely.
 
     Source: RFC 2131, section 4.4.5.
     """

@@ -1,4 +1,4 @@
-"""The DHCP client against a server that lies, stalls, refuses and floods, on a real kernel."""
+"""The DHCP client against a server that sends false replies, stalls, refuses and floods, on a real kernel."""
 
 import contextlib
 import os
@@ -81,7 +81,7 @@ def _wrong(request):
     yield good[:42] + os.urandom(len(good) - 42)
 
 
-def test_lies_are_dropped_and_the_truth_behind_them_is_taken(lab):
+def test_false_replies_are_dropped_and_the_true_one_behind_them_is_taken(lab):
     links = lab.add_macvlans(5)
     server = hostile(lab, lambda request: [*_wrong(request), *honest(request)])
     client = lab.client(links)
@@ -94,7 +94,7 @@ def test_lies_are_dropped_and_the_truth_behind_them_is_taken(lab):
     assert counters["late"] == 10
 
 
-def test_only_lies_lead_to_no_lease(lab):
+def test_false_replies_alone_lead_to_no_lease(lab):
     lab.add_macvlans(1)
     server = hostile(lab, lambda request: list(_wrong(request)))
     client = lab.client(["m1"])
@@ -121,7 +121,7 @@ def test_one_refusal_is_followed_by_a_lease_within_two_seconds_on_the_servers_cl
     assert (server.count(DISCOVER), server.count(REQUEST)) == (20, 20)
 
 
-def test_a_server_that_refuses_for_ever_is_asked_ever_more_rarely(lab):
+def test_a_server_that_always_refuses_is_asked_ever_more_rarely(lab):
     lab.add_macvlans(1)
     server = hostile(lab, refusing)
     client = lab.client(["m1"])
@@ -183,7 +183,7 @@ def test_absurd_lease_times_are_put_right(lab, options, lasts_s):
     assert len(server.heard) == 2
 
 
-def test_a_lease_of_one_second_is_renewed_without_hurry(lab):
+def test_a_lease_of_one_second_is_renewed_at_a_bounded_rate(lab):
     lab.add_macvlans(1)
     server = hostile(lab, lambda request: honest(request, o51=b"\0\0\0\x01"))
     client = lab.client(["m1"])
@@ -215,7 +215,7 @@ def test_renumbering_by_renewal_swaps_the_lease(lab):
     assert None not in [lease for _, _, lease in client.events], "the old one held until the new one was there"
 
 
-def test_a_lease_that_nobody_extends_ends_and_is_told(lab):
+def test_a_lease_that_nobody_extends_ends_and_is_reported(lab):
     lab.add_macvlans(1)
     mute = threading.Event()
     hostile(lab, lambda request: [] if mute.is_set() else honest(request, o51=b"\0\0\0\x0a"))
@@ -231,7 +231,7 @@ def test_a_lease_that_nobody_extends_ends_and_is_told(lab):
 
 
 def test_the_offer_of_a_second_server_does_not_win_over_the_last_one(lab):
-    """A rogue answers first; the server of the lease is preferred when it must be asked anew."""
+    """A rogue answers first; the server of the lease is preferred when it must be asked again."""
     lab.add_macvlans(1)
     rogue = {"o54": IPv4Address("10.77.0.66").packed, "ip": POOL + 66}
     ended = threading.Event()
@@ -343,7 +343,7 @@ def test_without_a_server_a_restart_keeps_the_lease_where_the_gateway_answers(la
     assert server.count(DISCOVER) == 1
 
 
-def test_without_server_and_gateway_a_restart_looks_around_and_keeps_the_lease_meanwhile(lab):
+def test_without_server_and_gateway_a_restart_discovers_and_keeps_the_lease_meanwhile(lab):
     lab.add_macvlans(1)
     mute = threading.Event()
     server = hostile(lab, lambda request: [] if mute.is_set() else honest(request))

@@ -181,7 +181,7 @@ def test_carrier_lost_and_back_confirms_the_leases(lab, server):
     assert [request.kind for request in sniffer.requests()] == [REQUEST] * 5
 
 
-def test_a_parent_made_anew_is_served_again(lab, server):
+def test_a_parent_that_was_recreated_is_served_again(lab, server):
     links = lab.add_macvlans(5)
     process = lab.serve(server)
     client = lab.client(links)

@@ -169,7 +169,7 @@ def test_a_reader_of_metrics_that_never_ends_its_request_is_let_go(ns):
             for _ in range(20_000):
                 endless.sendall(b"GET /" + b"x" * 1000)
                 time.sleep(0.001)
-            raise AssertionError("it listened for ever")
+            raise AssertionError("it went on listening")
         with dial(ns, (host, int(port))) as wrong:
             wrong.sendall(b"POST /metrics HTTP/1.1\r\n\r\n")
             assert read_all(wrong).startswith(b"HTTP/1.1 405")

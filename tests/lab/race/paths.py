@@ -70,7 +70,7 @@ class SlowPath:
 
 
 def carry(one: int, two: int, shared: mmap.mmap) -> None:
-    """Carry packets for ever."""
+    """Carry packets indefinitely."""
     poll, queue, serial = select.poll(), [], count()
     other = {one: two, two: one}
     for fd in other:

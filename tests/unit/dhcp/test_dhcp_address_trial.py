@@ -39,7 +39,7 @@ def rebooting(world, **state):
 
 
 @pytest.mark.parametrize("claimed_at", [OFFER, ACK])
-def test_an_address_in_use_is_declined_and_shunned(world, claimed_at):
+def test_an_address_in_use_is_declined_and_not_taken_again(world, claimed_at):
     offered(world)
     if claimed_at is OFFER:
         assert world.claimed() == [], "DECLINE makes sense only once the server has given the address"
@@ -57,7 +57,7 @@ def test_an_address_in_use_is_declined_and_shunned(world, claimed_at):
     assert isinstance(world.reply(OFFER, ip=OTHER_IP)[0], Send)
 
 
-def test_a_shunned_address_is_given_another_chance_later(world):
+def test_a_declined_address_is_tried_again_later(world):
     offered(world).reply(ACK)
     world.claimed()
     world.timer()
@@ -149,7 +149,7 @@ def test_a_late_answer_withdraws_and_declines(world, after_s):
 
 
 def test_a_claim_long_after_the_binding_takes_nothing_away(world):
-    """Anybody can send ARP: it is shown, and the lease is believed."""
+    """Anybody can send ARP: it is shown, and the lease stays in use."""
     world.bound()
     world.now += address_trial.LATE_S + 1
     assert world.claimed() == []
@@ -209,7 +209,7 @@ def test_a_renewal_that_gives_an_address_of_this_host_leaves_the_lease(world):
 
 
 def test_a_pool_is_not_emptied(world):
-    """Whatever is offered, somebody claims it: an hour costs the server few addresses."""
+    """Every address that is offered is claimed by another host: an hour costs the server few addresses."""
     world.start()
     begun, ip, declined = world.now, IP, 0
     while world.now < begun + 3600:

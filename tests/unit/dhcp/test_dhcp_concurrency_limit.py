@@ -1,4 +1,4 @@
-"""The window: whose turn it is on the wire."""
+"""The concurrency limit: how many exchanges are in progress, and which is next."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def silent_then_heard(window, lost_at, heard_at):
     return window.heard(heard_at)
 
 
-def test_the_first_answer_after_a_silence_is_told():
+def test_the_first_answer_after_a_silence_is_reported():
     window = ConcurrencyLimit()
     window.heard(100.0)
     assert silent_then_heard(window, 101.0, 100.0 + SILENCE_S)
@@ -73,7 +73,7 @@ def test_a_loss_among_answers_is_no_silence():
 
 
 @pytest.mark.parametrize(("after_s", "told"), [(RETRY_ALL_EVERY_S - 1, False), (RETRY_ALL_EVERY_S + 1, True)])
-def test_silences_that_end_often_are_told_seldom(after_s, told):
+def test_silences_that_end_often_are_reported_seldom(after_s, told):
     window = ConcurrencyLimit()
     assert silent_then_heard(window, 100.0, 110.0)
     assert silent_then_heard(window, 111.0, 110.0 + after_s) is told

@@ -253,7 +253,7 @@ def test_after_a_nak_the_old_lease_lasts_no_longer_than_the_grace(world):
     assert world.now == refused_at + fsm.NAK_GRACE_S
 
 
-def test_a_server_that_refuses_for_ever_is_asked_once_a_minute(world):
+def test_a_server_that_always_refuses_is_asked_once_a_minute(world):
     world.start()
     pauses = []
     for _ in range(9):
@@ -362,7 +362,7 @@ def test_a_lease_that_ended_before_its_ack_came_is_not_taken(world):
     assert (world.phase, world.state.lease) == (Phase.INIT, None)
 
 
-def test_a_lease_without_end_is_kept_in_silence(world):
+def test_a_lease_without_end_is_kept_without_a_packet(world):
     world.bound(o51=b"\xff\xff\xff\xff")
     assert world.state.retry_at == FOREVER
 
@@ -370,7 +370,7 @@ def test_a_lease_without_end_is_kept_in_silence(world):
 # ── duplicate addresses ────────────────────────────────────────────────────────────────────────
 
 
-def test_an_address_that_another_link_of_ours_has_is_asked_about_again_soon_but_not_for_ever(world):
+def test_an_address_that_another_link_of_ours_has_is_asked_about_again_soon_but_not_indefinitely(world):
     world.start()
     pauses = []
     for _ in range(6):
@@ -658,7 +658,7 @@ def test_whatever_happened_a_server_that_answers_gives_a_lease(events, seed):
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 1000), LEASE_TIMES, LEASE_TIMES, LEASE_TIMES)
-def test_no_grant_makes_a_client_spin(seed, lease_s, t1, t2):
+def test_no_grant_makes_a_client_send_without_pause(seed, lease_s, t1, t2):
     """With a server that answers everything, a client sends at most a packet a second."""
     world = World(seed)
     times = {f"o{code}": value.to_bytes(4, "big") for code, value in ((51, lease_s), (58, t1), (59, t2))}

@@ -63,7 +63,7 @@ def test_a_renewal_without_a_mask_keeps_the_old_one():
 
 
 @pytest.mark.parametrize(("mtu", "kept"), [(1500, 1500), (9000, 9000), (576, 576), (575, None), (68, None), (0, None)])
-def test_an_mtu_that_cripples_is_not_believed(mtu, kept):
+def test_an_mtu_too_small_to_use_is_ignored(mtu, kept):
     assert granted(o26=mtu.to_bytes(2, "big")).mtu == kept
 
 

@@ -1,4 +1,4 @@
-"""The service with a wire of the test's own: who gets to send when, who is who, what is told and kept."""
+"""The service on a segment of the test: which client sends when, whose an answer is, what is published and kept."""
 
 import asyncio
 import contextlib
@@ -321,7 +321,7 @@ async def test_two_links_with_one_mac_do_not_share_a_lease(host):
     assert "m1 has the same MAC" in host.status(2).last_error
 
 
-async def test_what_is_no_longer_wanted_is_gone_without_a_word_to_the_server(host, wire):
+async def test_what_is_no_longer_wanted_is_gone_without_a_release(host, wire):
     host.want(1, 2)
     async with host.running():
         host.ready(1, 2)
@@ -466,7 +466,7 @@ async def test_a_disk_that_hangs_is_shown_and_holds_up_neither_a_lease_nor_the_e
     answer.set()
 
 
-async def test_a_new_lease_is_on_disk_when_it_is_told_and_a_mere_extension_later(host, wire):
+async def test_a_new_lease_is_on_disk_when_it_is_published_and_a_mere_extension_later(host, wire):
     host.want(1)
     async with host.running():
         host.ready(1)
@@ -510,7 +510,7 @@ async def test_a_port_68_that_others_hold_is_shown_and_stops_nothing(host):
 
 
 @pytest.mark.slow
-async def test_a_refusal_is_told_once_a_second_at_most(host, wire):
+async def test_a_refusal_is_reported_once_a_second_at_most(host, wire):
     wire.script = lambda kind, mac, xid, wanted: wire.reply(OFFER if kind == DISCOVER else NAK, mac, xid)
     begun = host.clock.boottime()
     host.want(1)

@@ -185,7 +185,7 @@ def test_a_crash_while_writing_leaves_the_old_file(store, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 @pytest.mark.parametrize("call", ["open", "fsync"])
-def test_a_disk_that_fails_is_told_and_the_old_file_stays(store, tmp_path, monkeypatch, code, call):
+def test_a_disk_that_fails_is_reported_and_the_old_file_stays(store, tmp_path, monkeypatch, code, call):
     keeper = store()
     keeper.save({"m1": ENTRY})
 

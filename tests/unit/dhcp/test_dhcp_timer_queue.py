@@ -1,4 +1,4 @@
-"""The agenda: everybody is due once, at the moment last set."""
+"""The timer queue: each client is due once, at the moment last set."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ def test_who_is_due_comes_in_order_of_time():
     assert list(agenda.due(5)) == [first, second]
 
 
-def test_who_is_set_anew_while_others_are_due_is_due_again():
+def test_who_is_set_again_while_others_are_due_is_due_again():
     agenda, who = TimerQueue(), Who()
     agenda.set(who, 1.0)
     seen = []

@@ -23,7 +23,7 @@ INF = float("inf")
         pytest.param(2**32 - 2, 2**32 - 2, id="nearly for ever"),
     ],
 )
-def test_lease_times_are_believed_within_reason(granted, seconds):
+def test_lease_times_are_accepted_within_bounds(granted, seconds):
     assert timers.lease_seconds(granted) == seconds
 
 
@@ -95,7 +95,7 @@ def test_renewals_are_repeated_at_half_the_time_left(now, until, lease_s, again)
 
 
 @given(st.floats(0, 1e6), st.floats(0.1, 1e6), st.floats(10, 1e7))
-def test_repeats_never_spin(now, left, lease_s):
+def test_repeats_are_never_immediate(now, left, lease_s):
     again = timers.renew_again_at(now, now + left, lease_s)
     assert again <= now + left
     assert again == now + left or again - now >= min(1.0, lease_s / 16) * 0.999

@@ -7,6 +7,7 @@ from typing import Final
 
 from neod.dhcp import address_trial, fsm
 from neod.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, Arp, arp_announcement, arp_probe, arp_request, udp_frame
+from neod.dhcp.lease_from_ack import terms_of
 from neod.dhcp.lease_writer import LeaseWriter
 from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, Reply, encode
 from neod.dhcp.rate_limited_log import RateLimitedLog
@@ -110,7 +111,10 @@ class ActionExecutor:
         if not client.ready:
             self._counters["late"] += 1
             return
+        client.unusable = ""
         self._counters[_GOT[reply.type]] += 1
+        if reply.type != NAK:
+            self._counters["left_out"] += len(terms_of(reply).left_out)
         holder = client if reply.type == NAK else self._holders.get(reply.yiaddr, client)
         if holder is not client:
             self._counters["refused"] += 1
@@ -126,6 +130,11 @@ class ActionExecutor:
             segment.exchanges.enter(client, now)
         if ends_silence:
             self._retry_all(segment, now)
+
+    def unusable(self, client: Client, sender: str, why: str) -> None:
+        """Remember, until somebody gives a usable answer, what is wrong with that of *sender*."""
+        client.unusable = f"the answer of {sender} cannot be used: {why}"
+        self._log.limited("dhcp.unusable", link=client.link, sender=sender, why=why)
 
     def claimed(self, segment: Segment, arp: Arp) -> None:
         """Find out whether an ARP packet shows a conflict, or a gateway that is still there.

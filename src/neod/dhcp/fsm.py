@@ -262,14 +262,22 @@ def _offered(state: State, reply: Reply, sender: bytes, now: float, rng: Random)
     preferred = not state.prefer or reply.server == state.prefer
     if state.offer_ip and not preferred:
         return state, ()
-    state = state._replace(offer_ip=reply.yiaddr, offer_server=reply.server)
+    state = state._replace(offer_ip=reply.yiaddr, offer_server=reply.server, offered=reply.options)
     if not preferred and now < state.since + PREFER_S:
         return state._replace(retry_at=state.since + PREFER_S), ()
     return _request(state, now, rng)
 
 
 def _acknowledged(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
-    lease = lease_from(state.link, reply, state.sent_at, state.lease, rng)
+    """Take what is granted. What the ACK leaves out stays as it was in the OFFER, or in the lease that it extends."""
+    selected = state.phase is Phase.REQUESTING
+    server = reply.server or (state.offer_server if selected else int(state.lease.server) if state.lease else 0)
+    if not server:
+        return state._replace(error="the ACK does not say whose it is"), ()
+    if selected and (reply.yiaddr, server) == (state.offer_ip, state.offer_server):
+        reply = reply._replace(options={**state.offered, **reply.options})
+    reply = reply._replace(server=server)
+    lease = lease_from(state.link, reply, state.sent_at, None if selected else state.lease, rng)
     return take(state._replace(server_mac=sender), lease, now, rng)
 
 

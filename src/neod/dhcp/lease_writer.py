@@ -14,6 +14,7 @@ is recorded while one write is under way is in the next, so a thousand leases co
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Protocol
 
 from neod.dhcp.store import StoredLease
@@ -152,11 +153,6 @@ class LeaseWriter:
 
 def _extends(lease: Lease, before: Lease) -> bool:
     """Whether only the times differ."""
-    return _terms(lease) == _terms(before)
-
-
-def _terms(lease: Lease) -> tuple[object, ...]:
-    return (
-        *(lease.ip, lease.prefix_length, lease.gateway, lease.server),
-        *(lease.dns, lease.domain, lease.mtu, lease.routes),
-    )
+    bound_at, renew_at, rebind_at = before.bound_at, before.renew_at, before.rebind_at
+    as_before = replace(lease, bound_at=bound_at, renew_at=renew_at, rebind_at=rebind_at, expires_at=before.expires_at)
+    return as_before == before

@@ -1,4 +1,7 @@
-"""DHCPv4 messages as bytes: a strict decoder of replies and an encoder of requests. Pure.
+"""DHCPv4 messages as bytes: a decoder of replies and an encoder of requests. Pure.
+
+An answer is taken for what is usable in it. What a lease cannot do without (message type, address, server, time) makes
+it unusable where it is malformed; any other malformed option is as if it were not there, and named.
 
 Not here: the Ethernet, IP and UDP headers around them (``frame``), and what the values mean
 for a host (``lease_from_ack``).
@@ -8,7 +11,7 @@ Source: RFC 2131, RFC 2132, RFC 3396 (split options), RFC 3442 (option 121).
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import Final, NamedTuple
 
@@ -43,7 +46,8 @@ _EXACT: Final = {MASK: 4, MTU: 2, BROADCAST: 4, REQUESTED: 4, LEASE_TIME: 4, OVE
     T2: 4,
 }
 _ADDRESS_LISTS: Final = (ROUTER, DNS)
-_REPLIES: Final = frozenset((OFFER, ACK, NAK))
+_NEEDED: Final = {OFFER: (SERVER, LEASE_TIME), ACK: (LEASE_TIME,), NAK: (SERVER,)}
+"""What must not be malformed. An ACK without a server identifier is that of the server that was asked."""
 
 # 1472 + 28 bytes of IP and UDP fill an Ethernet frame. 121 comes before 3, as RFC 3442 asks.
 _ASKED: Final = bytes((MAX_SIZE, 2)) + (1472).to_bytes(2, "big")
@@ -51,23 +55,25 @@ _PARAMETERS: Final = bytes((MASK, ROUTES, ROUTER, DNS, DOMAIN, MTU, BROADCAST, L
 _ASKED_ALL: Final = _ASKED + bytes((WANTED, len(_PARAMETERS))) + _PARAMETERS
 _FULL: Final = frozenset((DISCOVER, REQUEST))
 
+_CHECKED: Final = frozenset((*_EXACT, *_ADDRESS_LISTS, CLIENT_ID, DOMAIN, ROUTES))
 _HOST_TEXT = re.compile(rb"[A-Za-z0-9.-]{1,253}")
 _PLAIN_TEXT = re.compile(rb"[ -~]{1,253}")
 
 
 class Malformed(NeoError):
-    """The bytes are no DHCP reply; the whole packet is dropped."""
+    """The bytes are no DHCP reply that a lease could come of; the whole packet is dropped."""
 
 
 class Reply(NamedTuple):
-    """One well-formed OFFER, ACK or NAK. Addresses are integers; a tuple, because it is made per packet."""
+    """One OFFER, ACK or NAK. Addresses are integers; a tuple, because it is made per packet."""
 
     type: int
     xid: int
     chaddr: bytes
     yiaddr: int  # 0 in a NAK
-    server: int  # option 54
-    options: Mapping[int, bytes]
+    server: int  # option 54; 0 in an ACK that does not say it
+    options: Mapping[int, bytes]  # those that are well-formed
+    malformed: Mapping[int, str]  # why each of the others is not
 
     def number(self, code: int) -> int | None:
         """Return a numeric option, None where the server left it out."""
@@ -81,8 +87,7 @@ class Reply(NamedTuple):
 
     def domain(self) -> str:
         """Return option 15 if it is a host name, else nothing: it ends up in logs and files."""
-        value = self.options.get(DOMAIN, b"").rstrip(b"\0")
-        return value.decode("ascii") if _HOST_TEXT.fullmatch(value) else ""
+        return self.options.get(DOMAIN, b"").rstrip(b"\0").decode("ascii")
 
     def text(self) -> str:
         """Return option 56, the server's words in a NAK, if it is printable ASCII, else nothing."""
@@ -91,7 +96,7 @@ class Reply(NamedTuple):
 
     def routes(self) -> tuple[tuple[str, IPv4Address], ...]:
         """Return option 121 as (destination in CIDR form, gateway)."""
-        return classless_routes(self.options.get(ROUTES, b""))
+        return classless_routes(self.options[ROUTES]) if ROUTES in self.options else ()
 
 
 class Request(NamedTuple):
@@ -110,7 +115,7 @@ def decode(data: bytes) -> Reply:
     """Return the DHCP reply that *data*, the payload of a datagram, is.
 
     Raises:
-        Malformed: it is not one, in any way; nothing else is ever raised.
+        Malformed: it is none that a lease could come of; nothing else is ever raised.
     """
     if len(data) < _SHORTEST:
         raise Malformed("too short")
@@ -119,24 +124,50 @@ def decode(data: bytes) -> Reply:
         raise Malformed("not a reply to an Ethernet client")
     if data[_COOKIE:_OPTIONS] != _MAGIC:
         raise Malformed("no magic cookie")
-    options: dict[int, bytes] = {}
-    _collect(data, _OPTIONS, len(data), options)
-    if OVERLOAD in options:
-        _collect_overloaded(data, options)
-    _check_sizes(options)
-    kind = options[TYPE][0]
-    if kind not in _REPLIES:
-        raise Malformed("not an OFFER, ACK or NAK")
-    if kind != NAK and not _usable(yiaddr):
-        raise Malformed("no usable address")
+    options, malformed = _options(data)
+    kind = options.get(TYPE, b"\0")[0]
+    if kind not in _NEEDED:
+        raise Malformed(_what_is_wrong(TYPE, options, malformed) or "not an OFFER, ACK or NAK")
+    for code in _NEEDED[kind]:
+        if (wrong := _what_is_wrong(code, options, malformed)) and (code in malformed or code == SERVER):
+            raise Malformed(f"{NAMES[kind].upper()} with {wrong}")
+    if kind != NAK and not is_host(yiaddr):
+        raise Malformed(f"{NAMES[kind].upper()} of {IPv4Address(yiaddr)}, which no host can have")
     identity = options.get(CLIENT_ID)
     if identity is not None and identity != b"\x01" + chaddr:
-        raise Malformed("client identifier of another")  # RFC 6842
-    return Reply(kind, xid, chaddr, yiaddr, int.from_bytes(options[SERVER], "big"), options)
+        raise Malformed(f"{NAMES[kind].upper()} with the client identifier of another")  # RFC 6842
+    return Reply(kind, xid, chaddr, yiaddr, int.from_bytes(options.get(SERVER, b""), "big"), options, malformed)
 
 
-def _collect(data: bytes, at: int, end: int, into: dict[int, bytes]) -> None:
-    """Add the options between two offsets; an option that comes again is appended (RFC 3396)."""
+def _what_is_wrong(code: int, options: Mapping[int, bytes], malformed: Mapping[int, str]) -> str:
+    if code in options:
+        return ""
+    return f"option {code} of {malformed[code]}" if code in malformed else f"no option {code}"
+
+
+def _options(data: bytes) -> tuple[dict[int, bytes], dict[int, str]]:
+    """Return the well-formed options, and why the others are malformed."""
+    options: dict[int, bytes] = {}
+    malformed: dict[int, str] = {}
+    _collect(data, _OPTIONS, len(data), options, malformed)
+    where = options.get(OVERLOAD, b"\0")
+    if where in (b"\x01", b"\x03"):  # first ``file``, then ``sname``: RFC 3396
+        _collect(data, _FILE, _COOKIE, options, malformed)
+    if where in (b"\x02", b"\x03"):
+        _collect(data, _SNAME, _FILE, options, malformed)
+    for code in _CHECKED.intersection(options):
+        if wrong := _malformed(code, options[code]):
+            malformed[code] = wrong
+    for code in malformed:
+        options.pop(code, None)
+    return options, malformed
+
+
+def _collect(data: bytes, at: int, end: int, into: dict[int, bytes], malformed: dict[int, str]) -> None:
+    """Add the options between two offsets; an option that comes again is appended (RFC 3396).
+
+    One of a fixed size is not once it is whole: what follows a wrong length is read as options that nobody sent.
+    """
     while at < end:
         code = data[at]
         if code == _PAD:
@@ -145,45 +176,28 @@ def _collect(data: bytes, at: int, end: int, into: dict[int, bytes]) -> None:
         if code == _END:
             return
         at += 2
-        if at > end:
-            raise Malformed("option without a length")
-        stop = at + data[at - 1]
-        if stop > end:
-            raise Malformed("option longer than the message")
-        into[code] = into[code] + data[at:stop] if code in into else data[at:stop]
+        stop = at + data[at - 1] if at <= end else end + 1
+        known = into.get(code, b"")
+        if not known or len(known) != _EXACT.get(code):
+            if stop > end:
+                malformed[code] = "more bytes than the message has"
+            else:
+                into[code] = known + data[at:stop]
         at = stop
 
 
-def _collect_overloaded(data: bytes, options: dict[int, bytes]) -> None:
-    """Read the options that spilled into ``file`` (1), ``sname`` (2) or both (3), in that order."""
-    where = options[OVERLOAD]
-    if where not in (b"\x01", b"\x02", b"\x03"):
-        raise Malformed("bad overload")
-    if where[0] & 1:
-        _collect(data, _FILE, _COOKIE, options)
-    if where[0] & 2:
-        _collect(data, _SNAME, _FILE, options)
+def _malformed(code: int, value: bytes) -> str:
+    """Return why an option that we know cannot be read; empty if it can."""
+    size = len(value)
+    if code in _EXACT and size != _EXACT[code]:
+        return f"{size} bytes, not {_EXACT[code]}"
+    if code in _ADDRESS_LISTS and (not size or size % 4):
+        return f"{size} bytes, which are no addresses"
+    check = _CHECKS.get(code)
+    return check(value) if check else ""
 
 
-def _check_sizes(options: Mapping[int, bytes]) -> None:
-    """Reject the message if an option we know has an impossible length."""
-    if TYPE not in options or SERVER not in options:
-        raise Malformed("no message type or no server identifier")
-    for code, value in options.items():
-        size = len(value)
-        if code in _EXACT:
-            if size != _EXACT[code]:
-                raise Malformed("option of a wrong length")
-        elif code in _ADDRESS_LISTS:
-            if not size or size % 4:
-                raise Malformed("address list of a wrong length")
-        elif code == ROUTES:
-            classless_routes(value)
-    if options[SERVER] in (b"\0\0\0\0", b"\xff\xff\xff\xff"):
-        raise Malformed("no server identifier")
-
-
-def _usable(address: int) -> bool:
+def is_host(address: int) -> bool:
     """Whether a host can have *address*: not 0/8, 127/8, multicast, reserved or broadcast."""
     return 0x01000000 <= address < 0xE0000000 and address >> 24 != 127
 
@@ -192,7 +206,7 @@ def classless_routes(value: bytes) -> tuple[tuple[str, IPv4Address], ...]:
     """Return the routes of option 121.
 
     Raises:
-        Malformed: a prefix over 32 bits, or the last route is cut off.
+        Malformed: none, a prefix over 32 bits, or the last route is cut off.
 
     Source: RFC 3442.
     """
@@ -202,13 +216,33 @@ def classless_routes(value: bytes) -> tuple[tuple[str, IPv4Address], ...]:
         significant = (prefix_length + 7) // 8
         gateway_at = at + 1 + significant
         if prefix_length > 32 or gateway_at + 4 > len(value):
-            raise Malformed("bad classless route")
+            raise Malformed("routes of which one is cut off or has more than 32 bits")
         network = int.from_bytes(value[at + 1 : gateway_at].ljust(4, b"\0"), "big")
         network &= 0xFFFFFFFF << (32 - prefix_length) & 0xFFFFFFFF
         destination = f"{IPv4Address(network)}/{prefix_length}"
         routes.append((destination, IPv4Address(value[gateway_at : gateway_at + 4])))
         at = gateway_at + 4
+    if not routes:
+        raise Malformed("no route")
     return tuple(routes)
+
+
+def _bad_routes(value: bytes) -> str:
+    try:
+        classless_routes(value)
+    except Malformed as exc:
+        return str(exc)
+    return ""
+
+
+_CHECKS: Final[Mapping[int, Callable[[bytes], str]]] = {
+    SERVER: lambda value: "" if any(value) and value != b"\xff\xff\xff\xff" else str(IPv4Address(value)),
+    OVERLOAD: lambda value: "" if 1 <= value[0] <= 3 else f"the value {value[0]}",
+    CLIENT_ID: lambda value: "" if len(value) > 1 else f"{len(value)} bytes",
+    DOMAIN: lambda value: "" if _HOST_TEXT.fullmatch(value.rstrip(b"\0")) else "text that is no domain",
+    ROUTES: _bad_routes,
+}
+"""Beside the length: what is wrong with a value."""
 
 
 def encode(request: Request, mac: bytes) -> bytes:

@@ -228,7 +228,7 @@ class DhcpService:
             mac=client.mac.hex(":"),
             state=state.phase.value,
             lease=state.lease,
-            last_error=client.trouble or state.error or deaf,
+            last_error=client.trouble or client.unusable or state.error or deaf,
             attempts=state.attempt,
             next_at=state.retry_at,
         )

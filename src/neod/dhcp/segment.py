@@ -16,7 +16,7 @@ FLAPS, FLAP_WINDOW_S, LONGEST_HOLD_S = 3, 10.0, 30.0
 SERVERS_REMEMBERED: Final = 16
 
 COUNTERS: Final = (
-    *("received", "foreign", "malformed", "late", "offers", "acks", "naks", "refused", "conflicts"),
+    *("received", "foreign", "malformed", "left_out", "late", "offers", "acks", "naks", "refused", "conflicts"),
     *("discovers", "requests", "declines", "arps", "send_errors", "dropped", "hurries"),
 )
 
@@ -26,7 +26,7 @@ class Client:
 
     __slots__ = (
         *("armed_at", "claimed", "claims", "held", "link", "mac", "parent", "probed", "queued", "ready"),
-        *("state", "trouble"),
+        *("state", "trouble", "unusable"),
     )
 
     def __init__(self, link: str, parent: str, mac: bytes) -> None:
@@ -40,6 +40,7 @@ class Client:
         self.probed = 0
         self.claims: tuple[int, int] = (0, 0)  # the address of its lease, and the one being probed
         self.trouble = ""  # why it cannot even begin
+        self.unusable = ""  # whose last answer could not be used, and why
 
 
 class Listener(Protocol):
@@ -47,6 +48,10 @@ class Listener(Protocol):
 
     def replied(self, segment: "Segment", client: Client, reply: Reply, sender: bytes) -> None:
         """A server answered *client*."""
+        ...
+
+    def unusable(self, client: Client, sender: str, why: str) -> None:
+        """Somebody answered *client* with what no lease can come of."""
         ...
 
     def claimed(self, segment: "Segment", arp: Arp) -> None:
@@ -110,8 +115,9 @@ class Segment:
             return
         try:
             reply = decode(frame[bounds[0] : bounds[1]])
-        except Malformed:
+        except Malformed as exc:
             counters["malformed"] += 1
+            self._listener.unusable(client, f"{IPv4Address(frame[26:30])} ({frame[6:12].hex(':')})", str(exc))
             return
         self._note_server(reply)
         self._listener.replied(self, client, reply, frame[6:12])

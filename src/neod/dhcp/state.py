@@ -1,6 +1,8 @@
 """One DHCPv4 client between two events, and what an event can ask the outside to do. Values only."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from neod.dhcp.packet import Request
@@ -47,6 +49,7 @@ class State(NamedTuple):
     prefer: int = 0  # the server whose offer goes first
     offer_ip: int = 0
     offer_server: int = 0
+    offered: Mapping[int, bytes] = MappingProxyType({})  # the options of that offer
     pending: Lease | None = None  # acknowledged, being probed
     trial: Trial = Trial()
     gateway_seen: bool = False

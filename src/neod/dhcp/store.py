@@ -185,6 +185,8 @@ def _to_json(entry: StoredLease) -> dict[str, object]:
         "domain": lease.domain,
         "mtu": lease.mtu,
         "routes": [[destination, str(gateway)] for destination, gateway in lease.routes],
+        "left_out": list(lease.left_out),
+        "no_router": lease.no_router,
     }
 
 
@@ -205,6 +207,8 @@ def _from_json(link: str, entry: Mapping[str, Any], shift_s: float) -> StoredLea
         domain=str(entry["domain"]),
         mtu=None if entry["mtu"] is None else int(entry["mtu"]),
         routes=tuple((str(destination), IPv4Address(via)) for destination, via in entry["routes"]),
+        left_out=tuple(map(str, entry.get("left_out", ()))),  # 0.1.0 did not write these
+        no_router=str(entry.get("no_router", "")),
     )
     return StoredLease(lease, str(entry["mac"]), str(entry["server_mac"]))
 

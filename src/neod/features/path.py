@@ -6,12 +6,13 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address
 from typing import Final
 
+from neod.features import link_mtu
 from neod.kinds.address import AddressKey, AddressSpec, slack
 from neod.kinds.route import RouteKey, RouteSpec
-from neod.kinds.rule import RuleKey, RuleSpec
+from neod.kinds.rule import UNREACHABLE, RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.facts import FOREVER, Followed, Lease
-from neod.model.marks import RULE_PRIORITY_BASE
+from neod.model.marks import NO_ROUTER_PRIORITY, RULE_PRIORITY_BASE
 from neod.model.want import FactKey, Facts, Fragment, Origin, Want
 
 EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
@@ -22,9 +23,6 @@ MAIN_TABLE: Final = 254
 MAIN_METRIC_BASE: Final = 1024
 """The default route of a NIC that neod configures has this metric plus the NIC's table: after those of ifupdown (0),
 NetworkManager (100) and networkd (1024); among uplinks the lowest table first."""
-
-SMALLEST_MTU: Final = 576
-"""Every IPv4 host takes datagrams of this size. Source: RFC 791, section 3.1."""
 
 ETHERNET_MTU: Final = 1500
 
@@ -62,17 +60,18 @@ class PathFragment(Fragment):
 
     name: str  # ``macvlans.neo/neo3/path``, ``uplinks.ens3``
     link: str
+    parent: str  # the NIC below; an uplink is its own
     ipv4: IPv4Interface | None  # None: leased
     gateway: IPv4Address | None
     table: int
-    mtu: int | None  # bytes, of the link; None: that of Ethernet
+    mtu: int | None  # bytes, of the link, at most; None: that of the parent
     main: bool
     origin: Origin
 
     @property
     def needs(self) -> tuple[FactKey, ...]:
-        """Return the lease of a leased address."""
-        return (FactKey("lease", self.link),) if self.ipv4 is None else ()
+        """Return the lease of a leased address, and the NIC, whose MTU the lease's may undercut."""
+        return (FactKey("lease", self.link), FactKey("nic", self.parent)) if self.ipv4 is None else ()
 
     def compile(self, facts: Facts) -> list[Want]:
         """Return the address and what makes it a path; nothing without a lease."""
@@ -82,23 +81,43 @@ class PathFragment(Fragment):
         key = AddressKey("", self.link, given.ip, given.prefix_length)
         spec = AddressSpec(given.valid_until, prefix_route=self.main, slack_s=given.slack_s)
         wants = [Want(key, spec, self.origin, given.lease), *table(self.link, self.table, (given,), self.origin)]
+        if given.gateway is None:
+            wants.append(no_router(given, self.origin))
         return [*wants, *self._reachable(given)] if self.main else wants
 
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return the lease, where it is missing."""
-        return () if all(need in facts for need in self.needs) else (f"a lease for {self.link}",)
+        """Return the lease, where it is missing, or a router, where it names none that can be one."""
+        if self.ipv4 is not None:
+            return ()
+        lease = facts.get(FactKey("lease", self.link))
+        if not isinstance(lease, Lease):
+            return (lease_for(self.link),)
+        return (f"a router: {lease.no_router}, says {lease.server}",) if lease.no_router else ()
+
+    def remarks(self, facts: Facts) -> tuple[str, ...]:
+        """Return what the server of the lease says that cannot be."""
+        lease = facts.get(FactKey("lease", self.link)) if self.ipv4 is None else None
+        if not isinstance(lease, Lease):
+            return ()
+        return tuple(f"left out of the lease from {lease.server}: {text}" for text in lease.left_out)
 
     def _addressing(self, facts: Facts) -> Addressing | None:
         if self.ipv4 is not None:
             return Addressing(self.ipv4.ip, self.ipv4.network.prefixlen, self.gateway)
         lease = facts.get(FactKey("lease", self.link))
-        return leased(lease, self.mtu or ETHERNET_MTU) if isinstance(lease, Lease) else None
+        link = link_mtu.lowest(self.mtu, self.parent, facts) or ETHERNET_MTU
+        return leased(lease, link) if isinstance(lease, Lease) else None
 
     def _reachable(self, given: Addressing) -> Iterator[Want]:
         yield Want(SysctlKey("", f"net/ipv4/conf/{self.link}/promote_secondaries"), PROMOTE, self.origin)
         if given.gateway is not None:
             key = RouteKey("", MAIN_TABLE, EVERYWHERE, MAIN_METRIC_BASE + self.table)
             yield Want(key, via(self.link, given, given.gateway), self.origin, given.lease)
+
+
+def lease_for(link: str) -> str:
+    """Return what a leased address waits for, in words."""
+    return f"a lease for {link}"
 
 
 def followed(seen: Followed) -> tuple[Addressing, ...]:
@@ -120,12 +139,12 @@ def followed(seen: Followed) -> tuple[Addressing, ...]:
 def leased(lease: Lease, link_mtu: int) -> Addressing:
     """Return what *lease* gives its link, whose MTU is *link_mtu* bytes.
 
-    A default route among the classless ones counts before the router.
+    Where there are classless routes the router does not count: without a default among them there is none.
 
     Source: RFC 3442.
     """
     routes = dict(_parsed(lease.routes)) if lease.routes else {}
-    gateway = routes.pop(EVERYWHERE, lease.gateway) if routes else lease.gateway
+    gateway = routes.pop(EVERYWHERE, None) if routes else lease.gateway
     mtu = route_mtu(lease.mtu, link_mtu)
     rest = tuple(routes.items()) if routes else ()
     until, slack_s = lease.expires_at, slack(lease.expires_at - lease.bound_at)
@@ -146,13 +165,13 @@ def _parsed(routes: Iterable[tuple[str, IPv4Address]]) -> Iterator[tuple[IPv4Net
 
 
 def route_mtu(option_26: int | None, link_mtu: int) -> int | None:
-    """Return the MTU for routes that option 26 asks for; None if it is absent, absurd or no smaller than the link's.
+    """Return the MTU for routes that option 26 asks for; None if it is absent or no smaller than the link's.
 
     The kernel uses the MTU of a route even where the link's is smaller, so only a smaller one may be taken over.
 
     Source: include/net/ip.h, ip_dst_mtu_maybe_forward.
     """
-    return option_26 if option_26 is not None and SMALLEST_MTU <= option_26 < link_mtu else None
+    return option_26 if option_26 is not None and option_26 < link_mtu else None
 
 
 @lru_cache(maxsize=1024)
@@ -170,7 +189,7 @@ def table(link: str, number: int, given: Sequence[Addressing], origin: Origin) -
     wants = [
         Want(RouteKey("", number, dst), spec, origin, one.lease) for one in given for dst, spec in routes(link, one)
     ]
-    if len(wants) > 2:
+    if len(wants) > 1:
         wants = list({want.key: want for want in reversed(wants)}.values())
     return wants + [rule(number, one, origin) for one in given if wants]
 
@@ -191,6 +210,16 @@ def rule(number: int, given: Addressing, origin: Origin) -> Want:
     """Return the rule that sends packets from the address to the table *number*."""
     source = IPv4Network(int(given.ip))
     return Want(RuleKey("", RULE_PRIORITY_BASE + number, source, number), RULE, origin, given.lease)
+
+
+def no_router(given: Addressing, origin: Origin) -> Want:
+    """Return the rule that ends the way of what the address's own table has no route for.
+
+    Without it the main table would send such packets by another NIC, with a source address that is not of that
+    network. A rule of somebody's own before the main table's still counts.
+    """
+    key = RuleKey("", NO_ROUTER_PRIORITY, IPv4Network(int(given.ip)), UNREACHABLE)
+    return Want(key, RULE, origin, given.lease)
 
 
 def via(link: str, given: Addressing, gateway: IPv4Address | IPv6Address) -> RouteSpec:

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from neod.kinds.rule_words import (
     FIB_RULE_INVERT,
     FR_ACT_TO_TBL,
+    FR_ACT_UNREACHABLE,
     FRA_FWMARK,
     FRA_FWMASK,
     FRA_PRIORITY,
@@ -30,6 +31,9 @@ from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
 from neod.netlink.rtnetlink import RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RULEHDR
 
 FRA_PAD: Final = 18
+UNREACHABLE: Final = 0
+"""In the place of a table: the rule says that there is no way."""
+
 PRIORITY_HEADER: Final = attr_u32(FRA_PRIORITY, 0)[:4]
 PLAIN: Final = {
     FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL, FRA_SUPPRESS_PREFIXLEN, FRA_PAD,
@@ -55,7 +59,13 @@ class RuleKey(Hashed):
             return f"rule:{within(self.netns)}{self.priority}/{rule_seen(memoryview(self.raw))}"
         source = self.source.network_address if self.source.prefixlen == self.source.max_prefixlen else self.source
         marked = f" fwmark {self.mark:#x}/{self.mask:#x}" if self.mask else ""
-        return f"rule:{within(self.netns)}{self.priority}/from {source}{marked} lookup {self.table}"
+        action = f"lookup {self.table}" if self.table else "unreachable"
+        return f"rule:{within(self.netns)}{self.priority}/from {source}{marked} {action}"
+
+    @property
+    def makes_path(self) -> bool:
+        """Whether it is what sends packets from an address into its own table."""
+        return self.table != UNREACHABLE and not (self.mask or self.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +85,12 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
 
     def requires(self, key: RuleKey, spec: RuleSpec) -> Iterable[Key]:
         """A rule needs a table with something in it: it would send packets to the main table otherwise."""
-        return (TableKey(key.netns, key.table, key.source.version),)
+        return (TableKey(key.netns, key.table, key.source.version),) if key.table else ()
 
     def provides(self, key: RuleKey) -> Iterable[Key]:
         """The rule of one address is what its endpoint waits for."""
         source = key.source
-        single = source.prefixlen == source.max_prefixlen and not (key.mask or key.raw)
+        single = source.prefixlen == source.max_prefixlen and key.makes_path
         return (SourceKey(key.netns, source.network_address),) if single else ()
 
     def path(self, key: RuleKey, spec: RuleSpec | None, tables: Mapping[int, str]) -> str:
@@ -89,7 +99,7 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
 
     def columns(self, key: RuleKey, seen: Seen[RuleSpec] | None) -> Mapping[str, object]:
         """The priority of a rule that is there."""
-        return {} if key.mask or key.raw else {"rule_priority": key.priority if seen else None}
+        return {"rule_priority": key.priority if seen else None} if key.makes_path else {}
 
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the rule that an event is about."""
@@ -103,7 +113,8 @@ def to_wire(key: RuleKey) -> bytes:
         header = RULEHDR.unpack_from(key.raw)
         return RULEHDR.pack(*header[:8], header[8] & FIB_RULE_INVERT) + key.raw[RULEHDR.size :]
     table = key.table if key.table < 256 else 0
-    head = RULEHDR.pack(family_of(key.source.version), 0, key.source.prefixlen, 0, table, 0, 0, FR_ACT_TO_TBL, 0)
+    action = FR_ACT_TO_TBL if key.table else FR_ACT_UNREACHABLE
+    head = RULEHDR.pack(family_of(key.source.version), 0, key.source.prefixlen, 0, table, 0, 0, action, 0)
     parts = [head, attr_u32(FRA_TABLE, key.table), attr_u32(FRA_PRIORITY, key.priority)]
     if key.source.prefixlen:
         parts.append(attr(FRA_SRC, key.source.network_address.packed))
@@ -136,7 +147,9 @@ def from_wire(netns: str, payload: memoryview) -> tuple[RuleKey, Seen[RuleSpec]]
 
 def _selects_by_source_and_mark(header: tuple[int, ...], found: Mapping[int, memoryview]) -> bool:
     _, to_length, _, tos, _, _, _, action, flags = header
-    if to_length or tos or action != FR_ACT_TO_TBL or flags & FIB_RULE_INVERT or not PLAIN.issuperset(found):
+    if to_length or tos or flags & FIB_RULE_INVERT or not PLAIN.issuperset(found):
+        return False
+    if action != (FR_ACT_TO_TBL if number(found, FRA_TABLE, default=header[4]) else FR_ACT_UNREACHABLE):
         return False
     return number(found, FRA_SUPPRESS_PREFIXLEN, default=NO_SUPPRESSION) == NO_SUPPRESSION
 

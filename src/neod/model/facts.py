@@ -27,6 +27,8 @@ class Lease:
     domain: str = ""
     mtu: int | None = None  # bytes, option 26
     routes: tuple[tuple[str, IPv4Address], ...] = ()  # option 121: (destination CIDR, gateway)
+    left_out: tuple[str, ...] = ()  # what else the server said, and why it cannot be
+    no_router: str = ""  # why there is no default route though the server named one
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ RULE_PRIORITY_BASE: Final = 11000
 before NetworkManager (20350, 30200) and the main table (32766). The base itself is that of the rules
 that lead marked answers: no path has table 0."""
 
+NO_ROUTER_PRIORITY: Final = 32765
+"""The rule "unreachable" of an address whose path has no router: the last before the main table (32766)."""
+
 ENDPOINT_IDS: Final = range(200, 255)
 """MPTCP endpoint ids: an endpoint has no owner field, so the id is the mark."""
 

@@ -51,7 +51,8 @@ SAMPLES = {
         [NEO1, ADDRESS4, ADDRESS6, ROUTE, builders.route(7, "fd00:9::/64", "neo1"),
          builders.route(70000, "10.9.0.0/16", "neo1")],
         [builders.rule("10.9.0.2/32", 7), builders.rule("10.9.0.0/16", 70000), builders.rule("fd00:9::2/128", 7),
-         builders.rule("0.0.0.0/0", 7, 0x200000, 0xF00000), builders.rule("::/0", 7, 0x100000, 0xF00000)],
+         builders.rule("0.0.0.0/0", 7, 0x200000, 0xF00000), builders.rule("::/0", 7, 0x100000, 0xF00000),
+         builders.rule("10.9.0.2/32", 0), builders.rule("fd00:9::2/128", 0)],
     ),
     "sysctl": (
         [NEO1],

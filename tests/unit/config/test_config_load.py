@@ -85,7 +85,7 @@ def test_a_group_of_macvlans_has_a_link_and_a_path_for_each_number(read):
         "macvlans.neo/neo1", "neo1", "ens3", "private", "", None, origin, True
     )
     assert fragment(intents, "macvlans.neo/neo1/path") == PathFragment(
-        "macvlans.neo/neo1/path", "neo1", None, None, 1, None, False, origin
+        "macvlans.neo/neo1/path", "neo1", "ens3", None, None, 1, None, False, origin
     )
     assert [path.name for path in intents.of(PathInfo) if path.origin.path.startswith("macvlans.neo")] == [
         f"neo{number}" for number in range(1, 9)

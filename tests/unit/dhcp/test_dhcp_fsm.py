@@ -678,3 +678,54 @@ def test_a_silent_network_gets_few_packets(world):
         world.timer()
         sent += sum(isinstance(action, Send) for action in world.done)
     assert sent <= 70
+
+
+# ── options that are not said twice ────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("left_out", [None, b"\1\2\3"], ids=["left out", "malformed"])
+def test_an_ack_that_leaves_out_what_was_offered_grants_what_was_offered(world, left_out):
+    world.start()
+    world.timer()
+    world.reply(OFFER, o26=(1400).to_bytes(2, "big"), o3=address("10.77.0.9"))
+    world.reply(ACK, o1=left_out, o3=left_out, o26=left_out, o51=None)
+    world.timer()
+    lease = world.state.lease
+    assert (lease.prefix_length, str(lease.gateway), lease.mtu) == (16, "10.77.0.9", 1400)
+    assert lease.expires_at - lease.bound_at == 3600
+
+
+@pytest.mark.parametrize("phase", ["renewing", "rebinding", "reboot"])
+def test_an_ack_that_leaves_out_what_the_lease_has_extends_it_as_it_is(world, phase):
+    world.bound(o26=(1400).to_bytes(2, "big"))
+    before = world.state.lease
+    if phase == "reboot":
+        world.start()
+        world.timer()
+    else:
+        world.now = before.renew_at if phase == "renewing" else before.rebind_at
+        world.timer()
+    world.reply(ACK, o1=None, o3=None, o26=None)
+    after = world.state.lease
+    assert after.expires_at > before.expires_at
+    assert replace(after, bound_at=0, renew_at=0, rebind_at=0, expires_at=0) == replace(
+        before, bound_at=0, renew_at=0, rebind_at=0, expires_at=0
+    )
+
+
+def test_an_ack_without_a_server_identifier_is_that_of_the_server_that_was_asked(world):
+    world.start()
+    world.timer()
+    world.reply(OFFER)
+    data = answer(ACK, xid=world.state.xid, o54=None)
+    world.take(fsm.received(world.state, decode(data), SERVER_MAC, world.now, world.rng))
+    world.timer()
+    assert int(world.state.lease.server) == SERVER
+
+
+def test_an_ack_without_a_server_identifier_is_nobodys_where_nobody_was_asked(world):
+    world.start(held=IP)
+    world.timer()
+    data = answer(ACK, xid=world.state.xid, o54=None)
+    assert world.take(fsm.received(world.state, decode(data), SERVER_MAC, world.now, world.rng)) == []
+    assert (world.phase, world.state.error) == (Phase.REBOOTING, "the ACK does not say whose it is")

@@ -59,44 +59,107 @@ BROKEN = {
     "a message type of two bytes": answer(ACK, o53=b"\x05\x05"),
     "a DISCOVER": answer(DISCOVER),
     "a FORCERENEW": answer(9),
-    "no server identifier": answer(ACK, o54=None),
-    "server identifier 0.0.0.0": answer(ACK, o54=bytes(4)),
-    "server identifier of three bytes": answer(ACK, o54=b"\x0a\0\0"),
+    "an OFFER without a server identifier": answer(OFFER, o54=None),
+    "a NAK without a server identifier": answer(NAK, ip=0, o54=None),
+    "an OFFER of server 0.0.0.0": answer(OFFER, o54=bytes(4)),
+    "an OFFER with a server identifier of three bytes": answer(OFFER, o54=b"\x0a\0\0"),
     "an ACK without an address": answer(ACK, ip=0),
     "a loopback address": answer(ACK, ip=0x7F000001),
     "a multicast address": answer(OFFER, ip=0xE0000001),
     "the broadcast address": answer(OFFER, ip=0xFFFFFFFF),
     "network 0": answer(OFFER, ip=5),
-    "a mask of three bytes": answer(ACK, o1=b"\xff\xff\xff"),
-    "a router of five bytes": answer(ACK, o3=b"\x0a\0\0\x01\0"),
-    "an empty router": answer(ACK, o3=b""),
     "a lease time of two bytes": answer(ACK, o51=b"\0\x10"),
-    "a lease time twice": message(standard(ACK) + tlv(51, bytes(4)) + b"\xff"),
-    "an MTU of four bytes": answer(ACK, o26=bytes(4)),
-    "an option cut off": message(standard(ACK) + bytes((51, 4, 0, 0))),
-    "an option without a length": message(standard(ACK) + bytes((12,))),
-    "an option longer than the message": message(standard(ACK) + bytes((12, 200)) + b"x" * 20),
-    "overload 0": answer(ACK, o52=b"\0"),
-    "overload 4": answer(ACK, o52=b"\x04"),
-    "overload of two bytes": answer(ACK, o52=b"\x01\x01"),
-    "an overload within the overload": message(
-        standard(ACK, o52=b"\x01") + b"\xff", file=tlv(52, b"\x02") + b"\xff", sname=b"\xff"
-    ),
-    "an option that runs over the file field": message(
-        standard(ACK, o52=b"\x01") + b"\xff", file=b"\x00" * 120 + bytes((12, 50)) + b"x" * 6
-    ),
-    "an option that runs over the sname field": message(
-        standard(ACK, o52=b"\x02") + b"\xff", sname=bytes((12, 200)) + b"x" * 62
-    ),
+    "an offered lease time of five bytes": answer(OFFER, o51=bytes(5)),
     "the client identifier of another": answer(ACK, o61=b"\x01\x02\x4e\0\0\0\x02"),
-    "a route over 32 bits": answer(ACK, o121=b"\x21\x0a\0\0\0\x0a\0\0\x01"),
-    "a route cut off": answer(ACK, o121=b"\x18\x0a\0\0\x0a\0\0"),
+}
+
+LEFT_OUT = {
+    "a mask of three bytes": (1, {"o1": b"\xff\xff\xff"}),
+    "a router of five bytes": (3, {"o3": b"\x0a\0\0\x01\0"}),
+    "an empty router": (3, {"o3": b""}),
+    "DNS of three bytes": (6, {"o6": b"\x0a\0\0"}),
+    "an MTU of four bytes": (26, {"o26": bytes(4)}),
+    "T1 of one byte": (58, {"o58": b"\1"}),
+    "T2 of five bytes": (59, {"o59": bytes(5)}),
+    "an empty client identifier": (61, {"o61": b""}),
+    "a domain with a line feed": (15, {"o15": b"a\nb"}),
+    "no classless route": (121, {"o121": b""}),
+    "a route over 32 bits": (121, {"o121": b"\x21\x0a\0\0\0\x0a\0\0\x01"}),
+    "a route cut off": (121, {"o121": b"\x18\x0a\0\0\x0a\0\0"}),
+    "overload 0": (52, {"o52": b"\0"}),
+    "overload 4": (52, {"o52": b"\x04"}),
+    "overload of two bytes": (52, {"o52": b"\x01\x01"}),
+}
+
+CUT_OFF = {
+    "an option without a length": b"\x0c",
+    "an option longer than the message": bytes((12, 200)) + b"x" * 20,
+    "a router cut off": bytes((3, 4, 10, 0)),
+    "the option of 255 bytes at the end": bytes((43, 255)),
 }
 
 
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
 def test_what_is_malformed_is_dropped_whole(data):
     with pytest.raises(Malformed):
+        decode(data)
+
+
+@pytest.mark.parametrize("kind", [OFFER, ACK])
+@pytest.mark.parametrize(("code", "changes"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
+def test_a_malformed_optional_option_is_left_out_and_named_and_costs_nothing_else(kind, code, changes):
+    reply = decode(answer(kind, **changes))
+    assert (reply.type, reply.yiaddr, reply.number(51)) == (kind, IP, 3600)
+    assert code not in reply.options
+    assert list(reply.malformed) == [code]
+
+
+@pytest.mark.parametrize("tail", CUT_OFF.values(), ids=CUT_OFF.keys())
+def test_what_stands_before_an_option_that_is_cut_off_is_read(tail):
+    options = standard(ACK, o3=None) + tail
+    for data in (
+        message(options),
+        message(standard(ACK, o3=None, o52=b"\x01") + b"\xff", file=b"\0" * (128 - len(tail)) + tail),
+        message(standard(ACK, o3=None, o52=b"\x02") + b"\xff", sname=b"\0" * (64 - len(tail)) + tail),
+    ):
+        reply = decode(data)
+        assert (reply.number(51), reply.addresses(3), list(reply.malformed)) == (3600, (), [tail[0]])
+
+
+def test_an_option_of_a_fixed_size_counts_as_it_is_said_first():
+    again = tlv(53, b"\x02") + tlv(51, bytes(4)) + tlv(54, b"junk") + bytes((1, 99))
+    reply = decode(message(standard(ACK) + again + b"\xff"))
+    assert (reply.type, reply.number(51), reply.server, reply.number(1)) == (ACK, 3600, SERVER, 0xFFFF0000)
+
+
+def test_an_option_of_a_fixed_size_may_come_in_pieces():
+    reply = decode(message(standard(ACK, o51=None) + tlv(51, b"\0\0") + tlv(51, b"\x0e\x10") + b"\xff"))
+    assert reply.number(51) == 3600
+
+
+@pytest.mark.parametrize("o54", [None, bytes(4), b"\xff" * 4, b"\x0a\0\0"])
+def test_an_ack_need_not_say_its_server(o54):
+    assert decode(answer(ACK, o54=o54)).server == 0
+
+
+def test_a_route_into_the_overload_of_an_overload_is_not_followed():
+    data = message(
+        standard(ACK, o3=None, o52=b"\x01") + b"\xff", file=tlv(52, b"\x02"), sname=tlv(3, address("10.9.9.9"))
+    )
+    assert decode(data).addresses(3) == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (answer(OFFER, o54=None), "OFFER with no option 54"),
+        (answer(ACK, o51=b"1"), "ACK with option 51 of 1 bytes, not 4"),
+        (answer(ACK, ip=0), "ACK of 0.0.0.0, which no host can have"),
+        (answer(ACK, o53=b"\x05\x05"), "option 53 of 2 bytes, not 1"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said(data, words):
+    with pytest.raises(Malformed, match=words):
         decode(data)
 
 

@@ -27,7 +27,7 @@ ANYWHERE, SUBNET = IPv4Network("0.0.0.0/0"), IPv4Network("10.8.0.0/16")
 LEASE = Lease("neo3", IP, 16, GATEWAY, SERVER, bound_at=10, renew_at=20, rebind_at=30, expires_at=40)
 
 MACVLAN = MacvlanFragment("macvlans.neo/neo3", "neo3", "ens3", "private", "", None, ORIGIN)
-PATH = PathFragment("macvlans.neo/neo3/path", "neo3", None, None, 103, None, False, ORIGIN)
+PATH = PathFragment("macvlans.neo/neo3/path", "neo3", "ens3", None, None, 103, None, False, ORIGIN)
 
 
 def leased(lease=LEASE, fragment=PATH):
@@ -130,7 +130,7 @@ def test_what_a_lease_brought_says_so_and_where_the_file_asked_for_it():
 def test_without_a_lease_nothing_is_wanted_and_the_lease_is_waited_for():
     assert compiled(PATH, HOST) == {}
     assert PATH.waits_for(HOST) == ("a lease for neo3",)
-    assert PATH.needs == (FactKey("lease", "neo3"),)
+    assert PATH.needs == (FactKey("lease", "neo3"), FactKey("nic", "ens3"))
     assert PATH.waits_for({FactKey("lease", "neo3"): LEASE}) == ()
 
 
@@ -166,8 +166,36 @@ def test_a_lease_of_one_address_has_no_subnet():
     assert wants[route("0.0.0.0/0")].on_link
 
 
-def test_a_lease_of_one_address_without_gateway_has_no_rule_for_it_would_lead_nowhere():
-    assert set(leased(replace(LEASE, prefix_length=32, gateway=None))) == {AddressKey("", "neo3", IP, 32)}
+NO_WAY = RuleKey("", 32765, IPv4Network(IP), 0)
+
+
+def test_a_lease_of_one_address_without_gateway_has_no_table_and_never_another_nics():
+    assert set(leased(replace(LEASE, prefix_length=32, gateway=None))) == {AddressKey("", "neo3", IP, 32), NO_WAY}
+
+
+@pytest.mark.parametrize("routes", [(), (("192.0.2.0/24", IPv4Address("10.8.0.9")),)])
+def test_what_a_lease_without_a_default_route_has_no_route_for_is_unreachable(routes):
+    assert NO_WAY in leased(replace(LEASE, gateway=None, routes=routes))
+    assert NO_WAY not in leased(replace(LEASE, routes=routes and (*routes, ("0.0.0.0/0", IPv4Address(0)))))
+
+
+def test_a_router_that_cannot_be_one_is_waited_for_with_its_reason():
+    lease = replace(LEASE, gateway=None, no_router="10.8.1.5 is the address itself", left_out=("option 26 (MTU): 9",))
+    facts = {FactKey("lease", "neo3"): lease}
+    assert PATH.waits_for(facts) == (f"a router: 10.8.1.5 is the address itself, says {LEASE.server}",)
+    assert PATH.remarks(facts) == (f"left out of the lease from {LEASE.server}: option 26 (MTU): 9",)
+    assert PATH.remarks({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "nic", "told", "taken"),
+    [(None, 9000, 4000, 4000), (1400, 9000, 1450, None), (9000, 1400, 1450, None), (None, 1400, 1300, 1300)],
+)
+def test_the_mtu_of_a_route_is_the_leases_where_that_is_less_than_the_links(file, nic, told, taken):
+    facts = {FactKey("lease", "neo3"): replace(LEASE, mtu=told), FactKey("nic", "ens3"): Nic("ens3", nic)}
+    for path in (replace(PATH, mtu=file), replace(PATH, mtu=file, main=True)):
+        mtus = {want.spec.mtu for want in path.compile(facts) if isinstance(want.spec, RouteSpec)}
+        assert mtus == {taken}
 
 
 def test_classless_routes_go_into_the_table_and_their_default_counts_before_the_router():
@@ -195,14 +223,12 @@ def test_a_classless_route_to_the_subnet_itself_counts_before_the_subnet():
         (None, 1500, None),
         (1400, 1500, 1400),
         (576, 1500, 576),
-        (575, 1500, None),
-        (0, 1500, None),
         (1500, 1500, None),
         (9000, 1500, None),
         (4000, 9000, 4000),
     ],
 )
-def test_an_mtu_is_believed_if_it_is_smaller_than_the_links_and_large_enough_for_a_host(told, link_mtu, taken):
+def test_an_mtu_is_taken_if_it_is_smaller_than_the_links(told, link_mtu, taken):
     assert route_mtu(told, link_mtu) == taken
 
 

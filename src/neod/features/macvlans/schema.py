@@ -118,7 +118,8 @@ def _fragments(one: Interface) -> Iterator[Fragment]:
     mtu = one.says("mtu")
     quiet = one.says("ipv6") == "off"
     yield MacvlanFragment(name, one.name, one.says("parent"), one.says("mode"), one.mac, mtu, one.origin, quiet)
-    yield PathFragment(f"{name}/path", one.name, one.static, one.gateway, one.table, mtu, False, one.origin)
+    static = (one.static, one.gateway)
+    yield PathFragment(f"{name}/path", one.name, one.says("parent"), *static, one.table, mtu, False, one.origin)
 
 
 def _values(one: Interface) -> Iterator[object]:

@@ -90,7 +90,7 @@ def _fragment(name: str, uplink: Uplink, fragment_name: str, context: Context) -
     if uplink.ipv4 == "follow":
         return FollowFragment(fragment_name, name, uplink.table, origin)
     static = uplink.ipv4 if isinstance(uplink.ipv4, IPv4Interface) else None
-    return PathFragment(fragment_name, name, static, uplink.gateway, uplink.table, None, True, origin)
+    return PathFragment(fragment_name, name, name, static, uplink.gateway, uplink.table, None, True, origin)
 
 
 def _check(uplink: Uplink, place: Path, context: Context) -> None:

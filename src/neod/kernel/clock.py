@@ -10,9 +10,7 @@ class SystemClock:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def wall(self) -> float:
-        """Return seconds since the epoch; it may jump."""
         return time.time()
 
     def cpu(self) -> float:
-        """Return the seconds of processor time that this thread has used."""
         return time.thread_time()

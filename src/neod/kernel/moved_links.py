@@ -49,7 +49,6 @@ class NetlinkStrays:
         return await asyncio.to_thread(_remove, links)
 
     async def holders(self, parent_index: int) -> Mapping[str, str]:
-        """Return what has which MAC on a parent, from other namespaces: "eth0 in the namespace web", by MAC."""
         return await asyncio.to_thread(_holders, parent_index)
 
 

@@ -53,7 +53,6 @@ class NetlinkMptcp:
         self.release = _release(os.uname().release)
 
     async def send(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[KernelError | None]:
-        """Send ``(command, attributes)`` in few system calls; one answer each, in order."""
         self.writes += len(requests)
         try:
             connection, family = await self._ready()
@@ -63,22 +62,12 @@ class NetlinkMptcp:
         return [_error(command, answer) for (command, _), answer in zip(requests, answers, strict=True)]
 
     async def dump(self, command: int) -> Sequence[memoryview]:
-        """Return the attributes of every object of a dump.
-
-        Raises:
-            KernelError: the kernel returned an error, or has no MPTCP.
-        """
         connection, family = await self._ready()
         with kernel_call(_verb(command)):
             found = await connection.dump(family.id, genl(command))
         return [payload[GENL.size :] for _, payload in found]
 
     async def get(self, command: int) -> memoryview:
-        """Return the attributes of the one answer to *command*.
-
-        Raises:
-            KernelError: the kernel returned an error, or has no MPTCP.
-        """
         connection, family = await self._ready()
         (answer,) = await connection.exchange([(family.id, 0, genl(command))])
         if answer is None or isinstance(answer, NetlinkError):

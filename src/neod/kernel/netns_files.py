@@ -57,7 +57,6 @@ class NamedNamespaces:
         self.writes = 0
 
     def names(self) -> Sequence[str]:
-        """Return the names of those that we made."""
         with suppress(FileNotFoundError):
             return sorted(path.name for path in self._marks.iterdir() if not path.name.startswith("."))
         return ()
@@ -185,7 +184,6 @@ class NamedNamespaces:
         path.unlink(missing_ok=True)
 
     def open(self, name: str) -> int:
-        """Return a descriptor of the namespace, for the caller to close."""
         try:
             return os.open(self._named / name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:

@@ -42,7 +42,6 @@ class NetlinkRtnl:
         self._connection.close()
 
     async def send(self, requests: Sequence[Request]) -> Sequence[KernelError | None]:
-        """Send the requests in few system calls; one answer each, in order."""
         self.writes += len(requests)
         answers = await self._connection.exchange([(t, flags | NLM_F_ACK, body) for t, flags, body in requests])
         return [
@@ -51,16 +50,10 @@ class NetlinkRtnl:
         ]
 
     async def get(self, requests: Sequence[tuple[int, bytes]]) -> Sequence[Object | KernelError]:
-        """Return one object, or the kernel's error, for each ``(type, payload)``."""
         answers = await self._connection.exchange([(type_, 0, body) for type_, body in requests])
         return [self._object(request[0], answer) for request, answer in zip(requests, answers, strict=True)]
 
     async def dump(self, type_: int, payload: bytes) -> Sequence[Object]:
-        """Return every object of a dump that was consistent.
-
-        Raises:
-            KernelError: the kernel returned an error, or the dump was interrupted at every try (EINTR).
-        """
         try:
             return await self._connection.dump(type_, payload)
         except NetlinkError as error:
@@ -75,28 +68,23 @@ class NetlinkRtnl:
         return from_os_error(self._verbs.get(type_, "rtnetlink"), error)
 
     def index_of(self, link: str) -> int | None:
-        """Return the index last seen for the name of a link."""
         return self._indexes.get(link)
 
     def name_of(self, index: int) -> str | None:
         return self._names.get(index)
 
     def known(self) -> int:
-        """Return how many links have been seen."""
         return len(self._names)
 
     def note_moved(self, link: str) -> None:
-        """Note that somebody moved a link of ours to another namespace."""
         self._moved.add(link)
 
     def take_moved(self, link: str) -> bool:
-        """Whether somebody moved the link to another namespace; asked again, it says no."""
         moved = link in self._moved
         self._moved.discard(link)
         return moved
 
     def learn(self, index: int, link: str | None) -> None:
-        """Note what an index is called now; None forgets it."""
         before = self._names.pop(index, None)
         if before is not None and self._indexes.get(before) == index:
             del self._indexes[before]

@@ -43,7 +43,6 @@ class ProcSysctls:
             return {}
 
     def read(self, paths: Collection[str]) -> Mapping[str, str]:
-        """Return the values with single spaces, by path; what is absent does not exist."""
         values = ((path, self._read(path)) for path in paths)
         return {path: value for path, value in values if value is not None}
 
@@ -76,7 +75,6 @@ class ProcSysctls:
             os.close(fd)
 
     def change(self, values: Mapping[str, str]) -> Mapping[str, KernelError | None]:
-        """Set every value, once what was there is safe on disk; one answer each, by path."""
         try:
             if found := self.read([path for path in values if path not in self._originals]):
                 self.remember(found)
@@ -92,11 +90,9 @@ class ProcSysctls:
         return None
 
     def originals(self) -> Mapping[str, str]:
-        """Return the values to restore, by path."""
         return self._originals
 
     def remember(self, values: Mapping[str, str | None]) -> None:
-        """Keep these originals on disk before anything is written; None forgets one."""
         merged = {path: value for path, value in {**self._originals, **values}.items() if value is not None}
         if merged == self._originals:
             return

@@ -3,7 +3,6 @@
 ``connection`` is what happens to an accepted connection, ``dialer`` decides who wins.
 """
 
-import errno
 import socket
 from dataclasses import astuple
 from typing import Final, Protocol
@@ -15,15 +14,13 @@ from neod.race.limits import ConnectionLimits, DescriptorBudget
 from neod.race.loop import IN
 from neod.race.metrics import RaceGauges, RaceStats, count
 from neod.race.settings import RaceSettings
-from neod.race.sockets import is_mptcp, reset_on_close, set_options
+from neod.race.sockets import SHORTAGE, is_mptcp, reset_on_close, set_options
 
 BATCH: Final = 64
 """Accepted in one turn; so a SYN flood leaves time for open connections."""
 
 PAUSE_S: Final = 0.1
 """How long nothing is accepted when descriptors or memory have run out."""
-
-SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 SWEEPS_PER_TIMEOUT: Final = 8  # of the shortest time-out: it is kept to within an eighth, and never too early
 SHORTEST_SWEEP_S: Final = 0.05

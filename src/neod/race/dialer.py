@@ -13,10 +13,7 @@ from typing import Final, NamedTuple
 from neod.race import order
 from neod.race.loop import ERR, HUP, OUT, Loop, Timer
 from neod.race.settings import RaceSettings
-from neod.race.sockets import SockAddr, address_of, connecting, options, reset_on_close
-
-LOCAL_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""Not the candidate's fault: it is tried again."""
+from neod.race.sockets import SHORTAGE, SockAddr, address_of, connecting, options, reset_on_close
 
 SHORTAGE_PAUSE_S: Final = 0.1
 
@@ -217,7 +214,7 @@ class DialRace:
             attempt = Attempt(self, candidate, sock, started_s)
             dialer.loop.watch(sock.fileno(), attempt.on_event)
         except OSError as error:
-            if error.errno in LOCAL_SHORTAGE:
+            if error.errno in SHORTAGE:
                 self._queue.append(candidate)
                 return 1 << 16
             self._record_failure(candidate, error.errno or errno.EIO)

@@ -18,6 +18,9 @@ SIOCOUTQ: Final = termios.TIOCOUTQ
 BACKLOG: Final = 4096
 PROBES: Final = 6  # keepalive probes, a sixth of the idle time apart, before the kernel gives up
 
+SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Of this host, and no fault of a client or upstream: it is tried again."""
+
 RESET: Final = struct.pack("ii", 1, 0)  # struct linger: close sends RST and keeps nothing
 
 NO_MPTCP: Final = frozenset({errno.EPROTONOSUPPORT, errno.ENOPROTOOPT, errno.EINVAL, errno.EPERM, errno.EACCES})

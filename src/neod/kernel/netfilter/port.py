@@ -33,41 +33,33 @@ class KernelNetfilter:
         return self.nft.writes + self.legacy.writes
 
     async def nft_read(self) -> Sequence[Mapping[str, Any]] | None:
-        """Return what is in the table ``inet neo``; None if there is none."""
         return await self.nft.read()
 
     async def nft_replace(self, script: str) -> None:
-        """Replace the content of the table, all or nothing."""
         await self.nft.replace(script)
 
     async def nft_remove(self) -> None:
         await self.nft.remove()
 
     def nft_tables(self) -> Sequence[str]:
-        """Return the tables of others that hold chains."""
         return self.nft.tables()
 
     def nft_forward_drops(self) -> Sequence[str]:
-        """Return the chains of others that drop by default what is forwarded."""
         return self.nft.forward_drops()
 
     def legacy_names(self, version: int) -> Sequence[str]:
         return self.legacy.names(version)
 
     def legacy_read(self, version: int, table: str) -> LegacyTable | None:
-        """Return the chains of a legacy table; None if it does not exist."""
         return self.legacy.read(version, table)
 
     def legacy_forward_drops(self) -> bool:
-        """Whether a legacy table drops by default what is forwarded."""
         return self.legacy.forward_drops()
 
     async def legacy_write(self, version: int, table: str, chains: Mapping[str, Mapping[str, Any]]) -> None:
-        """Make our chains of a table exactly *chains*."""
         await self.legacy.write(version, table, chains)
 
     async def legacy_preload(self) -> None:
-        """Start the worker processes, so that the first write has no delay."""
         await self.legacy.preload()
 
 

@@ -123,9 +123,10 @@ class ActionExecutor:
             return
         ends_silence = segment.exchanges.heard(now)
         if reply.type == NAK:
-            client.held = 0
             self._log.limited("dhcp.refused", link=client.link, server=IPv4Address(reply.server), why=reply.text())
         self.step(client, fsm.received(client.state, reply, sender, now, self._rng))
+        if client.state.naks:
+            client.held = 0
         if client.state.phase is Phase.REQUESTING:
             segment.exchanges.enter(client, now)
         if ends_silence:

@@ -44,6 +44,7 @@ def restart(state: State, at: float, rng: Random, why: str) -> State:
         offer_ip=0,
         pending=None,
         trial=Trial(),
+        refused=None,
         error=why,
     )
 
@@ -89,7 +90,9 @@ def bound(state: State, lease: Lease, now: float, rng: Random) -> Step:
         offer_ip=0,
         pending=None,
         trial=trial,
+        refused=None,
         naks=0,
+        nak="",
         error="",
     )
     return state, (Publish(lease), Announce(ip)) if fresh and not waits else (Publish(lease),)

@@ -9,6 +9,8 @@ Decisions that RFC 2131 leaves open:
   renumbering breaks no connection early, and a host does not keep an address that its server refuses.
 * An INIT-REBOOT without an answer falls back on the old lease only if its gateway answers ARP
   (as in RFC 4436); elsewhere DISCOVER begins, and the lease ends when it ends.
+* A NAK counts at once from the server that was asked, or that gave the lease. From any other it counts when nobody
+  confirms within ``NAK_ROUND_S``: of two servers with a range each, one refuses what the other gave.
 * FORCERENEW is never accepted: without authentication any host on the segment could send it.
 """
 
@@ -22,10 +24,14 @@ from neod.dhcp import timers
 from neod.dhcp.address_trial import ask, is_declined, ours, restart, settle, take
 from neod.dhcp.lease_from_ack import lease_from
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST, Reply, Request
-from neod.dhcp.state import Action, AskGateway, Phase, Probe, Send, Shorten, State, Step, Withdraw
+from neod.dhcp.state import Action, AskGateway, Phase, Probe, Refusal, Send, Shorten, State, Step, Withdraw
 from neod.model.facts import FOREVER, ProbePolicy
 
 NAK_GRACE_S: Final = 10.0
+NAK_ROUND_S: Final = 1.0  # many times what a server on the wire needs; the first repetition comes no earlier
+NAKS_PREFERRED: Final = 2
+"""NAKs in a row after which the server of the last lease is no longer preferred: it may offer what it then refuses."""
+
 REBOOT_GIVE_UP_S, REBOOT_TRIES = 10.0, 4  # RFC 2131, 3.2 leaves it open; after both the gateway decides
 REQUEST_TRIES: Final = 5
 PREFER_S: Final = 2.0
@@ -152,7 +158,7 @@ def _discover(state: State, now: float, rng: Random) -> Step:
         retry_at=now + timers.retry_after(state.attempt, rng),
         attempt=state.attempt + 1,
         broadcast=broadcast,
-        error=state.error if first else "no answer to DISCOVER",
+        error=state.error if first else f"no answer to DISCOVER{f'; before, {state.nak}' if state.nak else ''}",
     )
     return state, (Send(request),)
 
@@ -192,6 +198,8 @@ def _confirmation(state: State, now: float) -> Send:
 
 def _reboot(state: State, now: float, rng: Random) -> Step:
     """Send the first or the next INIT-REBOOT; after ``REBOOT_GIVE_UP_S`` decide without an answer."""
+    if state.refused is not None:
+        return _start_over(state, now, rng)
     first = state.attempt == 0
     probe: tuple[Action, ...] = ()
     if first:
@@ -239,6 +247,8 @@ def _extend(state: State, now: float, rng: Random) -> Step:
     lease = state.lease
     if lease is None:
         return restart(state, now, rng, ""), ()
+    if state.refused is not None:
+        return _start_over(state, now, rng)
     rebinds = now >= lease.rebind_at
     until = lease.expires_at if rebinds else lease.rebind_at
     send = Send(Request(REQUEST, state.xid, int(now - state.since), ciaddr=int(lease.ip)))
@@ -282,20 +292,51 @@ def _acknowledged(state: State, reply: Reply, sender: bytes, now: float, rng: Ra
 
 
 def _refused(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
-    """A NAK: start over after a pause that grows with every NAK in a row."""
-    if state.phase is Phase.REQUESTING and reply.server != state.offer_server:
+    """Note a NAK, or ignore it where another server was asked; start over at once if it is from whom it counts."""
+    asked, known = _asked(state), _known_server(state)
+    if asked and reply.server != asked:
         return state, ()
-    naks, lease = state.naks + 1, state.lease
+    words = f"{IPv4Address(reply.server)} refused: {reply.text() or 'no reason given'}"
+    if asked or reply.server == known:
+        return _start_over(state._replace(refused=Refusal(reply.server, words, now)), now, rng)
+    if state.refused is None:
+        refused, retry_at = Refusal(reply.server, words, now), min(state.retry_at, now + NAK_ROUND_S)
+        state = state._replace(refused=refused, retry_at=retry_at)
+    return state, ()
+
+
+def _start_over(state: State, now: float, rng: Random) -> Step:
+    """Believe the NAK: start over after a pause that grows with every one in a row, with the known server first."""
+    refused, known, lease = state.refused, _known_server(state), state.lease
+    if refused is None:
+        return state, ()
+    naks = state.naks + 1
     actions: tuple[Action, ...] = ()
     if lease is not None and state.phase is not Phase.REQUESTING:
         lease = replace(lease, expires_at=min(lease.expires_at, now + NAK_GRACE_S))
         actions = (Shorten(lease),)
-    why = f"{IPv4Address(reply.server)} refused: {reply.text() or 'no reason given'}"
-    state = restart(state, now + timers.nak_pause(naks, rng), rng, why)
-    return state._replace(lease=lease, naks=naks, wanted=0, prefer=0), actions
+    others = refused.server != known and state.phase is not Phase.REQUESTING
+    wanted = state.wanted if others else 0
+    prefer = known if naks <= NAKS_PREFERRED else 0
+    state = restart(state, max(now, refused.at + timers.nak_pause(naks, rng)), rng, refused.words)
+    return state._replace(lease=lease, naks=naks, nak=refused.words, wanted=wanted, prefer=prefer), actions
 
 
 # ── parts of the above ─────────────────────────────────────────────────────────────────────────
+
+
+def _asked(state: State) -> int:
+    """Return the server that the request names or was sent to; 0 if it was any."""
+    if state.phase is Phase.REQUESTING:
+        return state.offer_server
+    if state.phase is Phase.RENEWING and state.server_mac and state.lease is not None:
+        return int(state.lease.server)
+    return 0
+
+
+def _known_server(state: State) -> int:
+    """Return the server of the lease, or of the last one; 0 for none."""
+    return int(state.lease.server) if state.lease is not None else state.prefer
 
 
 def _searches(state: State) -> bool:

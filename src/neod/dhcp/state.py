@@ -32,6 +32,14 @@ class Trial(NamedTuple):
     claimant: bytes = b""  # the MAC that claims it; what that is worth shows by ``silent_at``
 
 
+class Refusal(NamedTuple):
+    """A NAK."""
+
+    server: int
+    words: str
+    at: float
+
+
 class State(NamedTuple):
     """One client. A tuple and not a dataclass: it is replaced four times a lease, and that is 3x cheaper."""
 
@@ -54,7 +62,9 @@ class State(NamedTuple):
     trial: Trial = Trial()
     gateway_seen: bool = False
     declined: tuple[tuple[int, float], ...] = ()  # (address, until)
-    naks: int = 0  # in a row
+    refused: Refusal | None = None  # by a server that was not asked: counts unless another confirms in this round
+    naks: int = 0  # that counted, in a row
+    nak: str = ""  # what the last of them said
     error: str = ""
     probe: ProbePolicy = ProbePolicy.AUTO
 

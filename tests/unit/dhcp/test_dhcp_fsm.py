@@ -729,3 +729,96 @@ def test_an_ack_without_a_server_identifier_is_nobodys_where_nobody_was_asked(wo
     data = answer(ACK, xid=world.state.xid, o54=None)
     assert world.take(fsm.received(world.state, decode(data), SERVER_MAC, world.now, world.rng)) == []
     assert (world.phase, world.state.error) == (Phase.REBOOTING, "the ACK does not say whose it is")
+
+
+# ── whose NAK counts ───────────────────────────────────────────────────────────────────────────
+
+
+def rebooted(world):
+    world.bound()
+    world.start()
+    world.timer()
+    assert world.phase is Phase.REBOOTING
+
+
+def rebound(world):
+    world.rebinding()
+
+
+@pytest.mark.parametrize("ask", [rebooted, rebound])
+def test_another_servers_nak_does_not_count_where_the_leases_own_confirms(world, ask):
+    ask(world)
+    before = world.state.lease
+    for server in (OTHER_SERVER, OTHER_SERVER + 1, OTHER_SERVER):
+        assert world.reply(NAK, server=server) == []
+    assert isinstance(world.reply(ACK)[0], Publish)
+    assert (world.phase, world.state.lease.ip, world.state.naks) == (Phase.BOUND, before.ip, 0)
+    assert world.state.lease.expires_at > before.expires_at
+
+
+@pytest.mark.parametrize("ask", [rebooted, rebound])
+def test_another_servers_nak_counts_when_nobody_confirms_within_the_round(world, ask):
+    ask(world)
+    world.reply(NAK, server=OTHER_SERVER, o56=b"not mine")
+    refused_at = world.now
+    (shorten,) = world.timer()
+    assert world.now <= refused_at + fsm.NAK_ROUND_S
+    assert isinstance(shorten, Shorten)
+    assert (world.phase, world.state.error) == (Phase.INIT, "10.77.0.2 refused: not mine")
+    world.timer()
+    assert world.sent().request.requested == IP, "it is not the known server's refusal"
+    assert world.reply(OFFER, ip=OTHER_IP, server=OTHER_SERVER) == [], "the known server goes first"
+    world.reply(OFFER)
+    assert world.sent().request.server == SERVER
+
+
+@pytest.mark.parametrize("ask", [rebooted, rebound])
+def test_the_leases_own_server_is_believed_at_once_and_goes_on_being_preferred(world, ask):
+    ask(world)
+    world.reply(NAK, server=OTHER_SERVER)
+    assert isinstance(world.reply(NAK)[0], Shorten)
+    world.timer()
+    assert world.sent().request.requested == 0
+    assert world.reply(OFFER, ip=OTHER_IP, server=OTHER_SERVER) == []
+
+
+def test_a_renewal_hears_the_server_that_it_was_sent_to_alone(world):
+    world.renewing()
+    assert world.reply(NAK, server=OTHER_SERVER) == []
+    assert (world.phase, world.state.refused) == (Phase.RENEWING, None)
+    world.reply(NAK)
+    assert world.phase is Phase.INIT
+
+
+def test_an_address_found_on_the_link_is_refused_by_whoever_does_when_nobody_confirms(world):
+    world.start(held=IP)
+    world.timer()
+    world.reply(NAK, server=OTHER_SERVER)
+    assert world.phase is Phase.REBOOTING
+    world.timer()
+    assert world.phase is Phase.INIT
+
+
+def test_a_server_that_offers_what_it_then_refuses_loses_its_preference(world):
+    world.bound()
+    world.start()
+    world.timer()
+    for _ in range(fsm.NAKS_PREFERRED + 1):
+        world.reply(NAK)
+        world.timer()
+        world.reply(OFFER, ip=OTHER_IP)
+    assert world.state.prefer == 0
+
+
+def test_the_words_of_a_nak_are_the_reason_until_there_is_a_lease(world):
+    world.start()
+    world.timer()
+    world.reply(OFFER)
+    world.reply(NAK, o56=b"port security")
+    for _ in range(3):
+        assert "10.77.0.1 refused: port security" in world.state.error
+        world.timer()
+    world.reply(OFFER)
+    world.reply(ACK)
+    world.timer()
+    assert (world.phase, world.state.error, world.state.nak) == (Phase.BOUND, "", "")

@@ -7,11 +7,10 @@ word where it meets what it does not understand: the parser then says what is wr
 
 import re
 import tomllib
-from bisect import bisect_right
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final
 
+from neod.features.validation.context import Positions
 from neod.features.validation.text import Path
 
 MAX_PARTS: Final = 16
@@ -46,30 +45,6 @@ class Unsafe(Exception):
 
 class _Stop(Exception):
     """Something that is not TOML."""
-
-
-@dataclass(slots=True)
-class Positions:
-    """Offsets of keys and values by path, and what line and column an offset is."""
-
-    keys: dict[Path, int] = field(default_factory=dict)
-    values: dict[Path, int] = field(default_factory=dict)
-    lines: list[int] = field(default_factory=list)  # the offset at which each line starts
-
-    def of_key(self, path: Path) -> tuple[int, int]:
-        """Return line and column, from 1, of the key of *path* or of its nearest parent; (0, 0) without one."""
-        while path and path not in self.keys:
-            path = path[:-1]
-        return self.at(self.keys[path]) if path else (0, 0)
-
-    def of_value(self, path: Path) -> tuple[int, int]:
-        """Return line and column of the value of *path*; of a table, where its header or first key stands."""
-        return self.at(self.values[path]) if path in self.values else self.of_key(path)
-
-    def at(self, offset: int) -> tuple[int, int]:
-        """Return line and column, both from 1, of an offset into the text."""
-        line = bisect_right(self.lines, offset)
-        return line, offset - self.lines[line - 1] + 1
 
 
 def scan(text: str) -> Positions:

@@ -53,7 +53,6 @@ class FactCollector:
         return keys
 
     async def refresh(self) -> Iterable[Key]:
-        """Turn what was just read into facts; return the keys whose desired spec changed by that."""
         followed = await self._follower.refresh(self._state.observed, self._rtnl)
         changes: dict[FactKey, Fact | None] = {FactKey("followed", link): fact for link, fact in followed.items()}
         changes |= self._nics(self._parents)

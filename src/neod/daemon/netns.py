@@ -141,11 +141,6 @@ class NamespaceRegistry:
                 yield netns, kind
 
     def driver(self, place: Place) -> Driver[Any, Any]:
-        """Return the driver of a kind, opening its namespace if it is not.
-
-        Raises:
-            KernelError: the namespace cannot be entered.
-        """
         netns, kind = place
         if netns not in self._open:
             self._open[netns] = self._enter(netns)
@@ -170,7 +165,6 @@ class NamespaceRegistry:
             raise KernelError(f"netns {netns}", errno.EBUSY, str(error)) from None
 
     def close_stale(self) -> list[str]:
-        """Close and return the namespaces whose name is gone or stands for another one now."""
         stale = [n for n, namespace in self._open.items() if n and _identity(NAMED / n) != namespace.identity]
         for netns in stale:
             self._open.pop(netns).close(asyncio.get_running_loop())

@@ -45,7 +45,6 @@ class NetlinkStrays:
     """The port ``Strays``, over all namespaces that have a name, or a process in them."""
 
     async def remove(self, links: Collection[tuple[str, int]]) -> Collection[tuple[str, int]]:
-        """Delete ours of *links*, each an alias and the index of its parent; return those that were found."""
         return await asyncio.to_thread(_remove, links)
 
     async def holders(self, parent_index: int) -> Mapping[str, str]:

@@ -69,7 +69,6 @@ class NamedNamespaces:
             return None
 
     async def look(self, name: str) -> NetnsSeen | None:
-        """Return what the name stands for; None if there is nothing."""
         made = self._made(name)
         try:
             found = (self._named / name).lstat()

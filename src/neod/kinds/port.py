@@ -207,7 +207,6 @@ class PortDriver:
         return [failed.get(key) for key in wanted]
 
     async def explain(self, refused: Sequence[tuple[PortKey, PortSpec, KernelError]]) -> Sequence[Obstacle | None]:
-        """Return what is in the way of each."""
         links = await all_links(self._rtnl)
         return [of_port(self._netns, key.link, spec.master, error, links) for key, spec, error in refused]
 

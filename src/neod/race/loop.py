@@ -109,7 +109,6 @@ class Loop:
             self._epoll.unregister(fd)
 
     def add_reader(self, fd: int, call: Callable[[], object], /) -> None:
-        """Call as long as *fd* is readable."""
         self.watch(fd, lambda _: call(), IN)
 
     def add_writer(self, fd: int, call: Callable[[], object], /) -> None:

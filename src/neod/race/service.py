@@ -103,7 +103,6 @@ class RaceService:
         return self._auto.addresses if self._auto is not None else ()
 
     def netns_entry(self, name: str) -> NetnsEntry:
-        """Return the entry into a network namespace."""
         if name not in self._netns:
             self._netns[name] = NetnsEntry(name)
         return self._netns[name]

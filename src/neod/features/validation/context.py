@@ -1,9 +1,10 @@
 """What a table may ask about the whole file while it is checked, and where it reports problems."""
 
-from collections.abc import Container, Hashable, Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from neod.features.validation.text import Path, path_text, printable
 from neod.model.want import Origin
@@ -12,21 +13,28 @@ MOST_LINES: Final = 200
 UNPLACED: Final = (0, 0)
 
 
-class SourcePositions(Protocol):
-    """Where in the file its keys and values stand."""
+@dataclass(slots=True)
+class Positions:
+    """Offsets of keys and values by path, and what line and column an offset is."""
 
-    @property
-    def keys(self) -> Container[Path]:
-        """The paths of all keys."""
-        ...
+    keys: dict[Path, int] = field(default_factory=dict)
+    values: dict[Path, int] = field(default_factory=dict)
+    lines: list[int] = field(default_factory=list)  # the offset at which each line starts
 
     def of_key(self, path: Path) -> tuple[int, int]:
-        """Return line and column of the key of *path* or of its nearest parent; (0, 0) without one."""
-        ...
+        """Return line and column, from 1, of the key of *path* or of its nearest parent; (0, 0) without one."""
+        while path and path not in self.keys:
+            path = path[:-1]
+        return self.at(self.keys[path]) if path else (0, 0)
 
     def of_value(self, path: Path) -> tuple[int, int]:
         """Return line and column of the value of *path*; of a table, where its header or first key stands."""
-        ...
+        return self.at(self.values[path]) if path in self.values else self.of_key(path)
+
+    def at(self, offset: int) -> tuple[int, int]:
+        """Return line and column, both from 1, of an offset into the text."""
+        line = bisect_right(self.lines, offset)
+        return line, offset - self.lines[line - 1] + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Claim:
 class Context:
     """The file as a whole: positions, the other sections, problems and warnings."""
 
-    def __init__(self, source: PurePath | str, positions: SourcePositions, variables: Mapping[Path, str]) -> None:
+    def __init__(self, source: PurePath | str, positions: Positions, variables: Mapping[Path, str]) -> None:
         self.source = str(source)
         self.sections: dict[str, Any] = {}  # what every other table says, validated; an invalid entry is absent
         self.problems: list[Problem] = []

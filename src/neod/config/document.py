@@ -8,7 +8,8 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any, Final
 
-from neod.config.positions import Positions, Unsafe, scan
+from neod.config.positions import Unsafe, scan
+from neod.features.validation.context import Positions
 from neod.features.validation.text import printable
 from neod.model.errors import ConfigError
 

@@ -1,13 +1,13 @@
 """Between passes and MPTCP: what the kernel's path manager leaves to us, and neod as the path manager itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final
 
 from neod.daemon.event_log import EventLog
-from neod.daemon.netns import NamespaceContext
+from neod.daemon.netns import NamespaceContext, NamespaceRegistry
 from neod.features.intents import Intents
 from neod.features.mptcp.compile import PathManagement, address_of, best_first
 from neod.features.parts import Candidate, PathInfo
@@ -18,7 +18,7 @@ from neod.kinds.mptcp import EndpointKey
 from neod.model.change import Report
 from neod.model.errors import KernelError
 from neod.model.facts import Host, Lease, Multipath
-from neod.model.key import AddressKey, LocalKey, Place
+from neod.model.key import AddressKey, LocalKey
 from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey, Facts
 from neod.mptcp.path_manager import PathManager
@@ -31,13 +31,6 @@ from neod.reconcile.queue import HintQueue, Hints
 TRY_AGAIN_S: Final = 60.0
 REMEMBERED: Final = 8192
 """Addresses that links of ours had, the newest: a connection seldom outlives that many leases."""
-
-
-class OpenNamespaces(Protocol):
-    """The part of ``NamespaceRegistry`` that is used here."""
-
-    def opened(self, netns: str) -> NamespaceContext | None: ...
-    def places(self) -> Iterator[Place]: ...
 
 
 class OwnAddresses:
@@ -66,7 +59,7 @@ class RunningManager:
     namespace: NamespaceContext
     manager: PathManager
     events: PathEvents
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    task: asyncio.Task[None]
 
 
 class MptcpController:
@@ -74,7 +67,7 @@ class MptcpController:
 
     def __init__(
         self,
-        namespaces: OpenNamespaces,
+        namespaces: NamespaceRegistry,
         clock: Clock,
         queue: HintQueue,
         event_log: EventLog,
@@ -186,21 +179,16 @@ class MptcpController:
         events = PathEvents(manager.take, manager.lost, await namespace.mptcp.group(), namespace.opener)
         events.start(asyncio.get_running_loop())
         manager.want(self._policies[netns], settings.max_total)
-        task = group.create_task(self._until_cancelled(manager.run), name=f"paths {netns or 'main'}")
-        self.managed[netns] = RunningManager(namespace, manager, events, [task])
+        task = group.create_task(manager.run(), name=f"paths {netns or 'main'}")
+        self.managed[netns] = RunningManager(namespace, manager, events, task)
         self._event_log.note("path manager", detail=f"neod, {len(self._policies[netns].paths)} addresses", quiet=True)
-
-    @staticmethod
-    async def _until_cancelled(work: Callable[[], Awaitable[Any]]) -> None:
-        await work()
 
     def _stop(self, netns: str) -> None:
         one = self.managed.pop(netns)
         self._policies.pop(netns, None)
         self._stale = True
         one.events.close(asyncio.get_running_loop())
-        for task in one.tasks:
-            task.cancel()
+        one.task.cancel()
 
     async def dump_connections(self, netns: str) -> list[ConnectionSeen]:
         """Return the connections of a namespace, none of one that is not open; the sockets are read in a thread.

@@ -7,6 +7,8 @@ import asyncio
 import difflib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from neod.control.errors import ApplyFailed, Busy, FileInvalid, NoSuchObject, Paused, TimedOut
@@ -29,6 +31,9 @@ from neod.daemon.views.paths import paths_reply, probe_context
 from neod.daemon.views.plan import apply_reply, joined, plan_reply
 from neod.daemon.views.status import missing, status_reply
 from neod.daemon.views.why import why_reply
+from neod.features.intents import Intents
+from neod.features.nat.compile import marks_in_words
+from neod.features.parts import NatPart
 from neod.model.errors import KernelError
 from neod.observability.metrics_server import MetricsServer
 from neod.reconcile.desired import DesiredState
@@ -55,7 +60,8 @@ class DaemonControl:
     async def status(self, object: str | None = None) -> StatusReply:
         """Return the state after the last pass."""
         controller, config = self._controller, self._config
-        return status_reply(controller, config, self._metrics, object, self._since, self._pause_until)
+        warnings = await _in_the_way("host_warnings", controller.intents)
+        return status_reply(controller, config, self._metrics, object, (self._since, self._pause_until), warnings)
 
     async def diff(self) -> PlanReply:
         """Return what separates the kernel, read now, from what is desired."""
@@ -65,12 +71,12 @@ class DaemonControl:
         """Return the plan of a full pass now, or with another file."""
         if file is None:
             current = self._config.current
-            warnings = current.intents.warnings if current else ()
+            warnings = await _warnings(current.intents) if current else ()
             return await self._preview(None, str(self._config.path), warnings)
         loaded = await self._config.read(Path(file))
         desired = DesiredState(self._controller.state.kinds)
         desired.replace(loaded.intents.fragments, self._controller.facts.known)
-        return await self._preview(desired, file, loaded.intents.warnings)
+        return await self._preview(desired, file, await _warnings(loaded.intents))
 
     async def _preview(self, desired: DesiredState | None, file: str, warnings: tuple[str, ...]) -> PlanReply:
         try:
@@ -92,7 +98,10 @@ class DaemonControl:
 
     async def doctor(self, server: str | None = None) -> DoctorReply:
         """Return what kernel and host allow, and what becomes of connections to *server*."""
-        return await self._examine(probe_context(self._controller, address_and_port(server) if server else None))
+        context = probe_context(self._controller, address_and_port(server) if server else None)
+        intents = self._controller.intents
+        in_the_way = await _in_the_way("thorough_warnings", intents)
+        return await self._examine(replace(context, in_the_way=in_the_way, marks=marks_in_words(intents)))
 
     async def paths(self) -> PathsReply:
         """Return every MPTCP connection."""
@@ -165,10 +174,11 @@ class DaemonControl:
     async def _adopt(self, loaded: LoadedConfig) -> PlanReply:
         """Work from *loaded*; return the plan that leads to."""
         controller, file = self._controller, str(self._config.path)
+        warnings = await _warnings(loaded.intents)
         controller.reconciler.reinstate()
         controller.adopt(loaded.intents, "reload")
         controller.event_log.note("reload", detail=file)
-        plan = plan_reply(controller, await controller.reconciler.preview(), file, loaded.intents.warnings)
+        plan = plan_reply(controller, await controller.reconciler.preview(), file, warnings)
         controller.queue.hint_everything("reload")
         return plan
 
@@ -217,3 +227,16 @@ class DaemonControl:
         self._controller.reconciler.withdraw()
         self._controller.event_log.note("down")
         return await self._full_passes("neodctl down")
+
+
+async def _warnings(intents: Intents) -> tuple[str, ...]:
+    """Return what the file is warned of, and what of this host is in its way."""
+    return (*intents.warnings, *await _in_the_way("thorough_warnings", intents))
+
+
+async def _in_the_way(how: str, intents: Intents) -> tuple[str, ...]:
+    """Return what of this host is in the way of translation, where the file has any; not loaded before."""
+    if not intents.of(NatPart):
+        return ()
+    found: tuple[str, ...] = await asyncio.to_thread(lambda: getattr(import_module("neod.config.host"), how)(intents))
+    return found

@@ -42,7 +42,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class NatPart(Interim):
+class NatPart:
     """The NAT rules that one entry of the file asks for; ``[nat]`` makes one ruleset of all parts."""
 
     rules: tuple[tuple[NatRule, tuple[str | int, ...]], ...]  # each with the path of what says it

@@ -20,6 +20,9 @@ SOCK_DIAG_BY_FAMILY: Final = 20
 IPPROTO_TCP, IPPROTO_MPTCP = 6, 262
 INET_DIAG_REQ_PROTOCOL: Final = 3
 INET_DIAG_INFO, INET_DIAG_ULP_INFO = 2, 19
+INET_DIAG_SKV6ONLY: Final = 11
+TCP_LISTEN, UNCONNECTED = 10, 7
+INODE_AT: Final = 68  # in inet_diag_msg
 INET_ULP_INFO_NAME, INET_ULP_INFO_MPTCP = 1, 3
 MPTCP_SUBFLOW_ATTR_TOKEN_LOC, MPTCP_SUBFLOW_ATTR_FLAGS = 2, 8
 MPTCP_SUBFLOW_ATTR_ID_REM, MPTCP_SUBFLOW_ATTR_ID_LOC = 9, 10
@@ -110,6 +113,20 @@ def dump_sockets(dump: Dump, family: int, protocol: int) -> list[memoryview]:
     if protocol > 0xFF:
         body += attr_u32(INET_DIAG_REQ_PROTOCOL, protocol)
     return [payload for _, payload in dump(SOCK_DIAG_BY_FAMILY, body)]
+
+
+def dump_listeners(dump: Dump, family: int, protocol: int) -> Iterator[tuple[Ip, int, int, bool]]:
+    """Yield address, port, inode, and whether it takes IPv6 alone, of each socket that takes what comes to a port.
+
+    Raises:
+        NetlinkError: the sockets could not be read.
+    """
+    state = TCP_LISTEN if protocol == IPPROTO_TCP else UNCONNECTED
+    body = REQUEST.pack(family, protocol, 0, 1 << state)
+    for _, payload in dump(SOCK_DIAG_BY_FAMILY, body):
+        ip, port, _, _, _ = _ends(payload)
+        only = number(attrs(payload, MESSAGE_BYTES), INET_DIAG_SKV6ONLY, U8)
+        yield ip, port, U32.unpack_from(payload, INODE_AT)[0], bool(only)
 
 
 def assembled(masters: Sequence[memoryview], sockets: Sequence[memoryview]) -> Iterator[ConnectionSeen]:

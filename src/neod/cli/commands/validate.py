@@ -32,11 +32,13 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _validate(invocation: Invocation) -> int:
     """Show every error and warning in the file, with line, column and what would be right. Needs no daemon."""
+    from neod.config.host import thorough_warnings
     from neod.config.load import load  # pydantic: only those who validate pay for it
 
     file = invocation.args.file
     try:
-        reply = ValidateReply(file, True, warnings=load(Path(file), os.environ).warnings)
+        intents = load(Path(file), os.environ)
+        reply = ValidateReply(file, True, warnings=(*intents.warnings, *thorough_warnings(intents)))
     except ConfigError as exc:
         reply = ValidateReply(file, False, problems=exc.problems)
     invocation.show(ControlReply(as_mapping(reply), reply), _view)

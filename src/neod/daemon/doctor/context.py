@@ -36,4 +36,6 @@ class ProbeContext:
     manager: str = "kernel"  # of the file: kernel | neod
     unmanageable: str = ""  # why neod cannot be the path manager
     endpoints: tuple[tuple[str, int, bool], ...] = ()  # address, id, ours
+    in_the_way: tuple[str, ...] = ()  # of translation, on this host
+    marks: str = ""  # which bits of marks are ours, and who has which
     server: tuple[str, int] | None = None  # to try, if the user named one

@@ -30,6 +30,8 @@ async def examine(ports: Ports, context: ProbeContext) -> DoctorReply:
     """Return all probes, the worst first; with a server in the context, connections to it from every address."""
     rows = [
         *await asyncio.to_thread(lambda: [*drivers(), *managers(), *multipath(context)]),
+        *(ProbeRow("translation", WARNING, text) for text in context.in_the_way),
+        ProbeRow("marks", OK, context.marks),
         *(row for one in (nat_backends, forwarding, rp_filter, conntrack) for row in one(ports)),
     ]
     rows.sort(key=lambda row: (ORDER[row.state], row.name))

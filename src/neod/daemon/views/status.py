@@ -19,9 +19,18 @@ from neod.observability.metrics_server import MetricsServer
 
 
 def status_reply(
-    controller: Controller, config: ConfigStore, metrics: MetricsServer, name: str | None, since: str, until: str
+    controller: Controller,
+    config: ConfigStore,
+    metrics: MetricsServer,
+    name: str | None,
+    times: tuple[str, str],
+    warnings: tuple[str, ...],
 ) -> StatusReply:
-    """Return the state after the last pass; with *name*, of what it stands for. *until*: the end of a pause."""
+    """Return the state after the last pass; with *name*, of what it stands for.
+
+    *times*: the start, and the end of a pause. *warnings*: what of the host is in the way of the file.
+    """
+    since, until = times
     keys = keys_of(controller, name) if name else []
     last = controller.event_log.last
     return StatusReply(
@@ -30,7 +39,7 @@ def status_reply(
         version=__version__,
         pid=os.getpid(),
         since=since,
-        file=file_state(config),
+        file=file_state(config, warnings),
         counts=counts(controller),
         until=until,
         confirm_s=config.trial_left_s,
@@ -44,11 +53,11 @@ def status_reply(
     )
 
 
-def file_state(config: ConfigStore) -> FileState:
-    """Return which file is in force, and what is wrong with the one on disk."""
+def file_state(config: ConfigStore, more: tuple[str, ...]) -> FileState:
+    """Return which file is in force with its warnings and *more*, and what is wrong with the one on disk."""
     current = config.current
     loaded = iso(current.wall) if current else ""
-    warnings = current.intents.warnings if current else ()
+    warnings = (*(current.intents.warnings if current else ()), *more)
     return FileState(str(config.path), "stale" if config.problems else "ok", loaded, config.problems, warnings)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from neod.features.intents import Intents
 from neod.features.parts import PathInfo
 from neod.features.path import EVERYWHERE, RULE
 from neod.kinds.nat import NatKey, NatSpec
@@ -67,6 +68,13 @@ class AnswersFragment(Fragment):
         if all(fact is not None and not (isinstance(fact, Followed) and not fact.addresses) for fact in given):
             key = RuleKey("", RULE_PRIORITY_BASE, EVERYWHERE, self.path.table, self.by.mark, self.by.mask)
             yield Want(key, RULE, self.path.origin)
+
+
+def marks_in_words(intents: Intents) -> str:
+    """Return the mask of marks, and who has which."""
+    marks = [f"{one.by.interface} {one.by.mark:#x}" for one in intents.fragments if isinstance(one, AnswersFragment)]
+    mask = f"mark_mask is {intents.settings(NatSettings).mark_mask:#010x}"
+    return f"{mask}: {', '.join(marks)}" if marks else f"{mask}; no connection needs a mark"
 
 
 def marks_in(mask: int) -> range:

@@ -1,10 +1,15 @@
-"""A running 0.1.0 is replaced by this version, and back: nothing that neo owns is written, no lease changes.
+"""A running 0.1.0 is replaced by this version, and back: connections and leases stay, and only NAT is written.
+
+What 0.1.0 did not have is written: the rules that lead answers, the guard of forwarding beside the translation, and
+forwarding by interface in place of that for the host.
+
 
 ``release/neod-0.1.0.tar.xz`` holds the source of the release as it was published.
 """
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -12,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.lab import poll
-from tests.lab.netns import delete, run
+from tests.lab.netns import delete, inside, run
 from tests.lab.taps import Wire, Writes
 
 pytestmark = pytest.mark.kernel
@@ -90,23 +95,16 @@ def host(new_campus, request):
     netns = f"{host.ns}-in"
     host.write_config(EVERY_ROLE.format(count=COUNT, backend=request.param, netns=netns))
     host.inner = netns
-    host.lan = campus.lan
+    host.lan, host.nic_address = campus.lan, str(campus.plan.nic)
     yield host
     host.kill9()
     delete(netns)
 
 
-def translation(netns):
-    """Return the rules with their handles, which change when a rule is written again, but without counters."""
-    handles = run("ip", "netns", "exec", netns, "nft", "-a", "-s", "list", "ruleset", check=False).stdout
-    legacy = run("ip", "netns", "exec", netns, "iptables-legacy-save", check=False).stdout
-    return handles, [line.split("[")[0] for line in legacy.splitlines() if not line.startswith("#")]
-
-
 def everything(host):
-    """Return what must not change: all objects, the rules, the endpoints of both namespaces."""
+    """Return what must not change: addresses inside, the endpoints of both namespaces."""
     endpoints = [run("ip", "-n", ns, "mptcp", "endpoint", "show").stdout for ns in (host.ns, host.inner)]
-    return translation(host.ns), endpoints, poll(lambda: settled_addresses(host.inner), 10, why="addresses are settled")
+    return endpoints, poll(lambda: settled_addresses(host.inner), 10, why="addresses are settled")
 
 
 def settled_addresses(netns):
@@ -115,9 +113,35 @@ def settled_addresses(netns):
     return "" if " tentative" in shown else shown
 
 
-def beyond_link_local(lines):
-    """Return the differences but for what the kernel makes with IPv6, which 0.1.0 left on for its links."""
-    return [line for line in lines if "'fe80::" not in line and "'ff00::/8'" not in line]
+class Visitor:
+    """A connection from the LAN to what the namespace exposes."""
+
+    def __init__(self, host):
+        with inside(host.inner):
+            listener = socket.create_server(("10.254.0.2", 443))
+        with listener:
+            with inside(host.lan):
+                self.client = socket.create_connection((host.nic_address, 443), 5)
+            self.server = listener.accept()[0]
+
+    def is_answered(self):
+        self.client.settimeout(5)
+        self.client.sendall(b"?")
+        self.server.sendall(self.server.recv(1))
+        return self.client.recv(1) == b"?"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.server.close()
+
+
+def more_than_answers(objects, other):
+    """Return what differs but for the rules that lead answers, and for the IPv6 that 0.1.0 left on for its links."""
+    less = ("priority=11000, source='all'", "'fe80::", "'ff00::/8'")
+    return [line for line in objects.difference(other) if not any(text in line for text in less)]
 
 
 def converge(host):
@@ -133,36 +157,47 @@ def leases_on_disk(host):
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "kill -9"])
-def test_a_running_release_is_replaced_without_a_write_or_a_new_lease(host, old, how):
+def test_a_running_release_is_replaced_without_cutting_a_connection_or_a_new_lease(host, old, how):
     host.start_neod(command=old.neod)
     converge(host)
     poll(lambda: leases_on_disk(host), 10, why="leases on disk")
-    before, objects = everything(host), host.look()
-    with Writes(host.ns) as writes, Writes(host.inner) as inner, Wire(host.lan) as wire:
+    before, objects, visitor = everything(host), host.look(), Visitor(host)
+    with visitor, Writes(host.ns) as writes, Writes(host.inner) as inner, Wire(host.lan) as wire:
         if how == "kill -9":
             host.kill9()
         else:
             assert host.stop() == 0
         host.start_neod()
         converge(host)
-        assert writes.count() == {}
+        assert writes.count().keys() <= {"rule"}
         assert inner.count() == {}
         assert wire.count()["DISCOVER"] == 0
-    assert beyond_link_local(objects.difference(host.look())) == []
+        assert visitor.is_answered()
+    assert more_than_answers(objects, host.look()) == []
     assert everything(host) == before
-
-
-def test_the_release_takes_over_again_without_a_write_or_a_new_lease(host, old):
-    host.start_neod()
-    converge(host)
-    before, objects = everything(host), host.look()
-    assert host.stop() == 0
-    with Writes(host.ns) as writes, Wire(host.lan) as wire:
-        host.start_neod(command=old.neod)
+    assert host.sysctl("ipv4/ip_forward") == "0"
+    assert host.sysctl("ipv4/conf/ens3/forwarding") == "1"
+    with Writes(host.ns) as writes:
+        assert host.stop() == 0
+        host.start_neod()
         converge(host)
         assert writes.count() == {}
+    assert host.ctl("down").status == 0
+    assert host.sysctl("ipv4/conf/ens3/forwarding") == "0"
+
+
+def test_the_release_takes_over_again_without_cutting_a_connection_or_a_new_lease(host, old):
+    host.start_neod()
+    converge(host)
+    before, objects, visitor = everything(host), host.look(), Visitor(host)
+    assert host.stop() == 0
+    with visitor, Writes(host.ns) as writes, Wire(host.lan) as wire:
+        host.start_neod(command=old.neod)
+        converge(host)
+        assert writes.count().keys() <= {"rule"}
         assert wire.count()["DISCOVER"] == 0
-    assert beyond_link_local(objects.difference(host.look())) == []
+        assert visitor.is_answered()
+    assert more_than_answers(objects, host.look()) == []
     assert everything(host) == before
 
 

@@ -17,6 +17,7 @@ from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
 from neod.daemon.flow_cutter import FlowCutter
+from neod.daemon.forwarding_reader import ForwardingReader
 from neod.daemon.listener import EventListener
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.netns import EventHandlers, NamespaceRegistry
@@ -25,6 +26,7 @@ from neod.daemon.uplink_follower import UplinkFollower
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
 from neod.features.daemon.compile import DaemonSettings
+from neod.features.forwarding import BY_LINK
 from neod.features.mptcp.compile import STALE
 from neod.kernel.clock import SystemClock
 from neod.kernel.machine import machine_id
@@ -70,13 +72,13 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
         lambda link, lease: queue.put_fact(FactKey("lease", link), lease, "lease"),
         log=lambda event, fields: log.debug(event, **fields),
     )
-    dhcp, follower = DhcpBinding(service), UplinkFollower()
-    listener = EventListener(state, queue, follower, dhcp)
+    dhcp, follower, forwarding = DhcpBinding(service), UplinkFollower(), ForwardingReader()
+    listener = EventListener(state, queue, (follower, forwarding), dhcp)
     handlers = EventHandlers(listener.on_message, listener.on_change, queue.lost)
     namespaces = NamespaceRegistry(REGISTRY, clock, state_dir, runtime_dir, handlers)
     mptcp = MptcpController(namespaces, clock, queue, event_log, service.stored().values())
     known = initial_facts(service, namespaces.main.ports, state_dir)
-    facts = FactCollector(state, known, follower, namespaces.main.rtnl, mptcp)
+    facts = FactCollector(state, known, follower, forwarding, namespaces.main.ports, mptcp)
     controller = Controller(
         clock=clock,
         queue=queue,
@@ -105,11 +107,12 @@ def initial_facts(dhcp: DhcpService, ports: Ports, state_dir: Path) -> dict[Fact
     """Return what is known before the first look: leases from the disk, and what host this is."""
     facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in dhcp.stored().items()}
     thresholds = bool(ports.sysctls.read(["net/ipv4/neigh/default/gc_thresh1"]))
+    by_link = bool(ports.sysctls.read([BY_LINK[6].format("all")]))
     tried = {name: f"net/mptcp/{name}" for name in ("enabled", "path_manager", "pm_type", "scheduler", STALE)}
     there = ports.sysctls.read(tried.values())
     mptcp = tuple(name for name, path in tried.items() if path in there)
     ipv6 = bool(ports.sysctls.read(["net/ipv6/conf/all/disable_ipv6"]))
-    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds, mptcp, ipv6)
+    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds, mptcp, ipv6, by_link)
     return facts
 
 

@@ -104,6 +104,8 @@ class Controller:
             self.queue.done(hints)
 
     async def _pass(self, hints: Hints) -> None:
+        if hints.everything:
+            self.facts.look_again()
         report = await self.reconciler.run(hints)
         if hints.everything:
             self._next_resync = self.clock.boottime() + self.intents.settings(DaemonSettings).resync_s

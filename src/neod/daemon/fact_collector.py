@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 
+from neod.daemon.forwarding_reader import ForwardingReader
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo, followed_links
 from neod.model.facts import DhcpClient, Nic
 from neod.model.key import Key, LinkKey
-from neod.model.ports import Rtnl
+from neod.model.ports import Ports
 from neod.model.want import Fact, FactKey
 from neod.reconcile.state import HostState
 
@@ -17,10 +18,16 @@ class FactCollector:
     """The ``FactSource`` of the passes. Each change compiles the fragments that need the fact, and no others."""
 
     def __init__(
-        self, state: HostState, known: dict[FactKey, Fact], follower: UplinkFollower, rtnl: Rtnl, mptcp: MptcpController
+        self,
+        state: HostState,
+        known: dict[FactKey, Fact],
+        follower: UplinkFollower,
+        forwarding: ForwardingReader,
+        ports: Ports,
+        mptcp: MptcpController,
     ) -> None:
         self._state, self.known, self._mptcp = state, known, mptcp
-        self._follower, self._rtnl = follower, rtnl
+        self._follower, self._forwarding, self._ports = follower, forwarding, ports
         self._tables: dict[int, str] = {}
         self._leased: frozenset[str] = frozenset()
         self._parents: frozenset[str] = frozenset()
@@ -32,6 +39,7 @@ class FactCollector:
         needs = (need for fragment in intents.fragments for need in fragment.needs)
         self._parents = frozenset(need.name for need in needs if need.kind == "nic")
         self._follower.want(followed_links(intents))
+        self._forwarding.want(intents)
         return self._requested(self._state.desired.replace(intents.fragments, self.known))
 
     @property
@@ -53,11 +61,16 @@ class FactCollector:
         return keys
 
     async def refresh(self) -> Iterable[Key]:
-        followed = await self._follower.refresh(self._state.observed, self._rtnl)
+        followed = await self._follower.refresh(self._state.observed, self._ports.rtnl)
         changes: dict[FactKey, Fact | None] = {FactKey("followed", link): fact for link, fact in followed.items()}
         changes |= self._nics(self._parents)
+        changes |= await self._forwarding.refresh(self._ports.rtnl, self._ports.sysctls)
         changes |= self._mptcp.refresh(self._state.observed, self.known)
         return self.update(changes)
+
+    def look_again(self) -> None:
+        """Read at the next refresh what sends no event, too: routes to the targets of forwards."""
+        self._forwarding.invalidate()
 
     def learn_all_nics(self) -> None:
         """Take over what was seen of links, before the file is known: desired state need not be compiled twice."""

@@ -1,12 +1,13 @@
 """From messages of the kernel to hints. A message is never taken as the state: it only says where to look."""
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from neod.daemon.dhcp_binding import DhcpBinding
-from neod.daemon.uplink_follower import UplinkFollower
 from neod.kinds import REGISTRY
 from neod.model.change import Actor
+from neod.model.key import Key
 from neod.model.kind import Kind, Mention, Source
 from neod.model.ports import Rtnl
 from neod.reconcile.queue import HintQueue
@@ -15,11 +16,25 @@ from neod.reconcile.state import HostState
 AnyKind = Kind[Any, Any]
 
 
+class FactReader(Protocol):
+    """Reads what facts are made of, when something moved that they depend on."""
+
+    def concerns(self, key: Key) -> bool:
+        """Whether an object is part of that."""
+        ...
+
+    def invalidate(self) -> None:
+        """Read again at the next refresh."""
+        ...
+
+
 class EventListener:
     """Takes the messages of every open namespace. Which kind reads a message, and how, the registry says."""
 
-    def __init__(self, state: HostState, queue: HintQueue, follower: UplinkFollower, dhcp_binding: DhcpBinding) -> None:
-        self._state, self._queue, self._follower, self._dhcp_binding = state, queue, follower, dhcp_binding
+    def __init__(
+        self, state: HostState, queue: HintQueue, readers: Sequence[FactReader], dhcp_binding: DhcpBinding
+    ) -> None:
+        self._state, self._queue, self._readers, self._dhcp_binding = state, queue, readers, dhcp_binding
         self._by_message: defaultdict[int, list[AnyKind]] = defaultdict(list)
         self._by_source: defaultdict[Source | None, list[AnyKind]] = defaultdict(list)
         for entry in REGISTRY:
@@ -58,9 +73,10 @@ class EventListener:
 
     def _hint(self, kind: AnyKind, mention: Mention, actor: Actor | None, *, gone: bool) -> None:
         key, desired, cause = mention.key, self._state.desired, f"{kind.name} event"
-        followed = self._follower.concerns(key)
-        if followed:
-            self._follower.invalidate()
+        readers = [reader for reader in self._readers if reader.concerns(key)]
+        for reader in readers:
+            reader.invalidate()
+        followed = bool(readers)
         watched = key in desired.specs or key in self._state.observed or desired.is_required(key)
         if mention.owned or watched or (followed and kind.reads_foreign):
             for lost in mention.deep:

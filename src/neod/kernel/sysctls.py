@@ -14,6 +14,10 @@ from neod.model.errors import KernelError
 
 ROOT: Final = "/proc/sys/"
 
+SWITCHES: Final = ("/forwarding", "/force_forwarding")
+"""Kept apart in the file: 0.1.0, which switches on for the host, does not know of them, and would put them back after
+it has done so."""
+
 
 def lifetime_of_sysctls() -> str:
     """Return a name for this boot and this namespace: with either, sysctls have their initial values."""
@@ -32,7 +36,8 @@ class ProcSysctls:
     def _load(self) -> dict[str, str]:
         try:
             stored = json.loads(self._store.read_bytes())
-            originals = {str(k): str(v) for k, v in stored["originals"].items()}
+            found = {**stored["originals"], **stored.get("switches", {})}
+            originals = {str(k): str(v) for k, v in found.items()}
             return originals if stored["lifetime"] == self._lifetime else {}
         except FileNotFoundError:
             return {}
@@ -96,7 +101,9 @@ class ProcSysctls:
         merged = {path: value for path, value in {**self._originals, **values}.items() if value is not None}
         if merged == self._originals:
             return
-        document = {"version": 1, "lifetime": self._lifetime, "originals": merged}
+        switches = {path: value for path, value in merged.items() if path.endswith(SWITCHES)}
+        originals = {path: value for path, value in merged.items() if path not in switches}
+        document = {"version": 1, "lifetime": self._lifetime, "originals": originals, "switches": switches}
         try:
             write_atomically(self._store, json.dumps(document).encode())
         except OSError as error:

@@ -6,9 +6,10 @@ its chain, so that nobody else's rules take what is neo's.
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import product
 from typing import Any, Final
 
-from neod.model.nat import AnswerBy, Dnat, Ip, NatRule, Ruleset, SnatFrom, SnatTo, digest_of, targets, version_of
+from neod.model.nat import AnswerBy, Dnat, Guard, Ip, NatRule, Ruleset, SnatFrom, SnatTo, digest_of, targets, version_of
 from neod.model.ports import LegacyTable, Netfilter
 
 Rule = dict[str, Any]  # fields, matches, target, comment: see ``neod.kernel.netfilter.legacy.worker``
@@ -94,15 +95,38 @@ def _marks(rules: Iterable[NatRule], version: int) -> Iterator[tuple[str, Rule]]
         yield "NEO-ANSWERS", _rule({}, seen, ("MARK", value))
 
 
+def _guard(rule: Guard) -> Iterator[tuple[str, Rule]]:
+    """Drop the first packets of a connection that nobody translates; a rule matches one pair of interfaces."""
+    pairs = [("", link) for link in rule.inside] + list(product(rule.entries, rule.exits))
+    begun = [("conntrack", {"ctstate": "!ESTABLISHED,RELATED"}), ("conntrack", {"ctstate": "!DNAT"})]
+    for entry, exit_ in pairs:
+        yield "NEO-FORWARD", _rule({"in_interface": entry, "out_interface": exit_}, begun, ("DROP", {}))
+
+
 @lru_cache(maxsize=8192)  # of a thousand forwards, a reload changes one
-def _entries(rule: Dnat | SnatTo | SnatFrom) -> tuple[tuple[str, Rule], ...]:
-    return tuple(_dnat(rule) if isinstance(rule, Dnat) else _snat(rule))
+def _entries(rule: Dnat | SnatTo | SnatFrom | Guard) -> tuple[tuple[str, Rule], ...]:
+    match rule:
+        case Dnat():
+            return tuple(_dnat(rule))
+        case Guard():
+            return tuple(_guard(rule))
+        case _:
+            return tuple(_snat(rule))
 
 
 def _order(rule: NatRule) -> tuple[int, str]:
-    """What asks for an interface or an address comes before what asks for less."""
-    late = not rule.interface if isinstance(rule, Dnat) else isinstance(rule, SnatFrom) and rule.by is None
-    return int(late), str(rule)
+    """What asks for an interface or an address comes before what asks for less.
+
+    What drops comes after what accepts by connection, and before what accepts by source, which anybody can write.
+    """
+    match rule:
+        case Dnat():
+            return int(not rule.interface), str(rule)
+        case Guard():
+            return 2, str(rule)
+        case SnatFrom(by=None):
+            return 3, str(rule)
+    return 0, str(rule)
 
 
 def chains(rules: Iterable[NatRule], version: int) -> Mapping[str, Chains]:
@@ -123,14 +147,18 @@ def chains(rules: Iterable[NatRule], version: int) -> Mapping[str, Chains]:
 def marked(ruleset: Ruleset) -> Mapping[int, Mapping[str, Chains]]:
     """Return all chains by version and table; a last rule that changes nothing says what was asked."""
     found = {version: chains(ruleset.rules, version) for version in VERSIONS}
-    used = "".join(str(version) for version in VERSIONS if found[version]["nat"])
+    used = "".join(str(version) for version in VERSIONS if any(found[version].values()))
     for tables in found.values():
-        if tables["nat"]:
-            comments = {name: _comments(chain["rules"]) for table in tables.values() for name, chain in table.items()}
-            mark = f"{PREFIX}{ruleset.digest} {used} {_shape(comments)}"
-            last = tables["nat"][min(tables["nat"])]["rules"]
+        if ours := {name: chain["rules"] for table in tables.values() for name, chain in table.items()}:
+            mark = f"{PREFIX}{ruleset.digest} {used} {_shape({name: _comments(ours[name]) for name in ours})}"
+            last = ours[_marked_chain(ours)]
             last.append({"fields": {}, "matches": [], "target": ("RETURN", {}), "comment": mark})
     return found
+
+
+def _marked_chain(ours: Iterable[str]) -> str:
+    """Return the chain that holds the mark: one of those that translate, where there is one."""
+    return min(ours, key=lambda name: (CHAINS.get(name, ("",))[0] != "nat", name))
 
 
 def _comments(rules: Iterable[Rule]) -> list[str]:
@@ -151,8 +179,8 @@ def digest_in(tables: Mapping[str, LegacyTable]) -> tuple[str, str] | None:
     }
     if not ours:
         return None
-    translating = sorted(name for name in ours if CHAINS.get(name, ("",))[0] == "nat")
-    mark = ours[translating[0]].pop() if translating and ours[translating[0]] else ""
+    marked_chain = ours[_marked_chain(ours)]
+    mark = marked_chain.pop() if marked_chain else ""
     told = mark.removeprefix(PREFIX).split(" ")
     if len(told) != 3 or told[2] != _shape(ours) or not all(_jumped_to(tables, name) for name in ours):
         return "", ""

@@ -5,22 +5,39 @@ Source: nft(8). Translation in the inet family needs Linux 5.2.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from operator import itemgetter
 from typing import Any, Final
 
-from neod.model.nat import AnswerBy, Dnat, NatRule, Net, Ruleset, SnatFrom, SnatTo, digest_of, ports_text, targets
+from neod.model.nat import (
+    AnswerBy,
+    Dnat,
+    Guard,
+    NatRule,
+    Net,
+    Ruleset,
+    SnatFrom,
+    SnatTo,
+    digest_of,
+    ports_text,
+    targets,
+)
 from neod.model.ports import Netfilter
 
 MARK_CHAIN: Final = "asked"
 HOOKS: Final = {
     "came_in": ("filter", "forward", -150),
     "answers": ("filter", "prerouting", -150),
+    "forward": ("filter", "forward", -5),
     "prerouting": ("nat", "prerouting", -105),
     "output": ("nat", "output", -105),
     "postrouting": ("nat", "postrouting", 95),
 }
-"""Type, hook and priority of each chain. Just before dstnat and srcnat, where others are: what is explicit comes before
-what is general. Marks are written where others write them, before the route is looked up."""
+"""Type, hook and priority of each chain. Just before filter, dstnat and srcnat, where others are: what is explicit
+comes before what is general. Marks are written where others write them, before the route is looked up."""
+
+BEGUN_FROM_OUTSIDE: Final = "ct state and (established | related) == 0 ct status and dnat == 0"
+"""The first packets of a connection that nobody translates, and what belongs to none."""
 
 COME_IN: Final = "came_in_by"
 """The chain that ``came_in`` goes on with: one rule an interface."""
@@ -68,6 +85,8 @@ def _entries(rule: NatRule) -> Iterator[tuple[str, Lookup, str]]:
             yield _snat_to(rule)
         case SnatFrom():
             yield _snat_from(rule)
+        case Guard():
+            yield from _guard(rule)
 
 
 def _answered(rules: Iterable[NatRule]) -> Iterator[tuple[str, Lookup, str]]:
@@ -133,6 +152,15 @@ def _snat_from(rule: SnatFrom) -> tuple[str, Lookup, str]:
     return f"{family}_from_by", lookup, f"{origin} : {rule.by}"
 
 
+def _guard(rule: Guard) -> Iterator[tuple[str, Lookup, str]]:
+    begun = f"meta nfproto ipv{rule.version} {BEGUN_FROM_OUTSIDE}"
+    for link in rule.inside:
+        yield f"into{rule.version}", Lookup("forward", f"{begun} oifname %s drop", "ifname"), link
+    for pair in product(rule.entries, rule.exits):
+        lookup = Lookup("forward", f"{begun} iifname . oifname %s drop", "ifname . ifname")
+        yield f"between{rule.version}", lookup, " . ".join(pair)
+
+
 def _net(net: Net) -> str:
     return str(net.network_address) if net.prefixlen == net.max_prefixlen else str(net)
 
@@ -159,20 +187,20 @@ def script(ruleset: Ruleset) -> str:
         lines.append(f"add chain inet neo {chain} {{ type {sort} hook {hook} priority {prio}; policy accept; }}")
     for name, lookup in asked.items():
         sort = "map" if lookup.is_map else "set"
-        with_link = lookup.type.startswith("ifname")
-        inner = ", ".join(_quoted(element, with_link) for element in sorted(lookup.elements))
+        inner = ", ".join(_quoted(element, lookup.type) for element in sorted(lookup.elements))
         lines.append(f"add {sort} inet neo {name} {{ type {lookup.type}; flags interval; elements = {{ {inner} }}; }}")
         lines.append(f'add rule inet neo {lookup.chain} {lookup.rule % f"@{name}"} comment "{name}"')
     lines += [f'add rule inet neo {chain} {text} comment "{name}"' for chain, name, text in marking]
     return "\n".join(lines) + "\n"
 
 
-def _quoted(element: str, named: bool) -> str:
+def _quoted(element: str, type_: str) -> str:
     """Return an element for nft's parser: the name of an interface could be one of its words."""
-    if not named:
+    names = type_.count("ifname")  # they come first
+    if not names:
         return element
-    link, _, rest = element.partition(" . ")
-    return f'"{link}" . {rest}'
+    parts = element.split(" . ", names)
+    return " . ".join([*(f'"{link}"' for link in parts[:names]), *parts[names:]])
 
 
 def digest_in(listing: Iterable[Mapping[str, Any]]) -> str:

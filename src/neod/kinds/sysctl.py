@@ -4,7 +4,7 @@ What we changed is known by the value to restore, which is on disk before the fi
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from neod.model.change import Seen
@@ -17,8 +17,23 @@ from neod.netlink.rtnetlink import RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP
 
 NETCONFA_IFINDEX: Final = 1
 NETCONF_NAMES: Final = {2: "forwarding", 3: "rp_filter", 5: "proxy_arp"}
+FORCE_FORWARDING: Final = "force_forwarding"
 NETCONF_HEADER_BYTES: Final = 4
 NOT_LINKS: Final = frozenset(("all", "default"))
+
+FOR_ALL: Final = {
+    "net/ipv4/ip_forward": ("net/ipv4/conf/", ("/forwarding",)),
+    "net/ipv4/conf/all/forwarding": ("net/ipv4/conf/", ("/forwarding",)),
+    "net/ipv6/conf/all/forwarding": ("net/ipv6/conf/", ("/forwarding", "/force_forwarding")),
+}
+"""Where a change is copied to all interfaces: beginning and end of their paths.
+
+Source: net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c, addrconf_forward_change.
+"""
+
+COPIED: Final = ("/forwarding", "/force_forwarding")
+
+ACCEPT_RA: Final = "/accept_ra"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +53,12 @@ class SysctlKey(Hashed):
 
 @dataclass(frozen=True, slots=True)
 class SysctlSpec:
-    """The value, as the kernel prints it; *at_least* leaves any larger number alone."""
+    """The value, as the kernel prints it."""
 
     value: str
-    at_least: bool = False
+    at_least: bool = False  # any larger number is left alone
+    instead_of: str = ""  # only this value is changed, any other is left alone
+    needs: tuple[Key, ...] = ()  # what must exist before it is written
 
     def __str__(self) -> str:
         return self.value
@@ -58,10 +75,12 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
 
     def normalize(self, key: SysctlKey, spec: SysctlSpec) -> tuple[SysctlKey, SysctlSpec]:
         """Return the pair with the kernel's spacing."""
-        return key, SysctlSpec(" ".join(spec.value.split()), spec.at_least)
+        return key, replace(spec, value=" ".join(spec.value.split()))
 
     def matches(self, have: SysctlSpec, want: SysctlSpec) -> bool:
-        """Whether the value is the wanted one, or large enough."""
+        """Whether the value is the wanted one, or large enough, or none that is to be changed."""
+        if want.instead_of and have.value != want.instead_of:
+            return True
         if want.at_least and have.value.isdigit() and want.value.isdigit():
             return int(have.value) >= int(want.value)
         return have.value == want.value
@@ -70,8 +89,8 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
         """The sysctls of a link need the link."""
         parts = key.path.split("/")
         if len(parts) == 5 and parts[2] in ("conf", "neigh") and parts[3] not in NOT_LINKS:
-            return (LinkKey(key.netns, parts[3]),)
-        return ()
+            return (LinkKey(key.netns, parts[3]), *spec.needs)
+        return spec.needs
 
     def path(self, key: SysctlKey, spec: SysctlSpec | None, tables: Mapping[int, str]) -> str:
         """The sysctls of a link are its path's."""
@@ -88,49 +107,83 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
         if link is None:
             return ()
         family = "ipv4" if payload[0] == 2 else "ipv6"
-        return [
-            Mention(SysctlKey(netns, f"net/{family}/conf/{link}/{name}"), False)
-            for number, name in NETCONF_NAMES.items()
-            if number in found
-        ]
+        told = [name for number, name in NETCONF_NAMES.items() if number in found]
+        if family == "ipv6" and (not told or "forwarding" in told):  # of that one it tells no more than the link
+            told.append(FORCE_FORWARDING)
+        return [Mention(SysctlKey(netns, f"net/{family}/conf/{link}/{name}"), False) for name in told]
+
+
+def copies(path: str, to: str) -> bool:
+    """Whether a change of *path* changes *to*, of an interface, as well."""
+    begin, ends = FOR_ALL[path]
+    return to.endswith(ends) and to.startswith(begin) and to not in FOR_ALL
+
+
+def _write_order(path: str) -> int:
+    """What keeps routers comes before what makes the host one, and interfaces after what is copied to all of them."""
+    return 0 if path.endswith(ACCEPT_RA) else 1 if path in FOR_ALL else 2
 
 
 class SysctlDriver:
     def __init__(self, ports: Ports) -> None:
         self._netns, self._sysctls = ports.netns, ports.sysctls
+        self._overwritable: set[str] = set()  # what is looked at and a switch for all would change
 
     async def observe(self, keys: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *keys*; one of ours has a value to restore."""
+        self._overwritable |= {key.path for key in keys if key.path.endswith(COPIED)}
         owned = self._sysctls.originals()
         values = self._sysctls.read([key.path for key in keys])
         return {key: Seen(SysctlSpec(values[key.path]), key.path in owned) for key in keys if key.path in values}
 
     async def observe_all(self, wanted: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *wanted* and everything that has a value to restore."""
+        self._overwritable.clear()
         return await self.observe({*wanted, *(SysctlKey(self._netns, path) for path in self._sysctls.originals())})
 
     async def put(
         self, items: Sequence[tuple[SysctlKey, SysctlSpec, SysctlSpec | None]]
     ) -> Sequence[KernelError | None]:
         """Set every value, once its original is safe on disk."""
-        answers = self._sysctls.change({key.path: spec.value for key, spec, _ in items})
+        answers = self._change({key.path: spec.value for key, spec, _ in items}, backwards=False)
         return [answers[key.path] for key, _, _ in items]
 
-    def _write(self, path: str, value: str) -> KernelError | None:
+    def _change(self, values: Mapping[str, str], *, backwards: bool) -> Mapping[str, KernelError | None]:
+        """Write the values; what a switch for all overwrites of interfaces is written back at once."""
+        ordered: dict[str, str] = {}
         try:
-            self._sysctls.write(path, value)
+            for path in sorted(values, key=_write_order, reverse=backwards):
+                ordered[path] = values[path]
+                if path in FOR_ALL:
+                    ordered |= self._kept(path, values)
         except KernelError as error:
-            return error
-        return None
+            return dict.fromkeys(values, error)
+        return self._sysctls.change(ordered)
+
+    def _kept(self, path: str, values: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what is wanted of interfaces and would be overwritten: ours from now on, with that to restore."""
+        standing = self._sysctls.read([o for o in self._overwritable if copies(path, o) and o not in values])
+        kept = {other: now for other, now in standing.items() if now != values[path]}
+        owned = self._sysctls.originals()
+        self._sysctls.remember({other: values[path] for other in kept if other not in owned})
+        return kept
+
+    def _is_switched_on(self, path: str, original: str) -> bool:
+        """Whether somebody switched on for all interfaces what we had switched on for this one: theirs is kept."""
+        switches = [switch for switch in FOR_ALL if copies(switch, path) and not path.endswith(FORCE_FORWARDING)]
+        return original == "0" and "1" in self._sysctls.read(switches).values()
 
     async def drop(self, keys: Sequence[SysctlKey]) -> Sequence[KernelError | None]:
         """Put back every value found before our first write; one whose link is gone is done."""
         originals = self._sysctls.originals()
+        self._overwritable -= {key.path for key in keys}
         try:
             standing = self._sysctls.read([key.path for key in keys if key.path in originals])
+            restored = {path: originals[path] for path in standing if not self._is_switched_on(path, originals[path])}
         except KernelError as error:
             return [error] * len(keys)
-        answers = [self._write(key.path, originals[key.path]) if key.path in standing else None for key in keys]
+        told = self._change(restored, backwards=True)
+        answers = [told.get(key.path) for key in keys]
         done = {key.path: None for key, error in zip(keys, answers, strict=True) if error is None}
         try:
             self._sysctls.remember(done)

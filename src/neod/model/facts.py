@@ -59,6 +59,18 @@ class Host:
     neighbour_thresholds: bool = True  # net.ipv4.neigh.default.gc_thresh*: only the first namespace has them
     mptcp: tuple[str, ...] = ("enabled", "path_manager", "scheduler")  # sysctls below net/mptcp; none: no MPTCP
     ipv6: bool = True  # False: the kernel was built or started without it
+    force_forwarding: bool = True  # IPv6 is forwarded by interface (Linux 6.17)
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """What packets that pass through may come in and leave by."""
+
+    nics: tuple[str, ...] = ()  # where clients come in if the file names no interface
+    links: tuple[str, ...] = ()  # all that packets can leave by, but the loopback
+    exits: tuple[tuple[IPv4Address | IPv6Address, str], ...] = ()  # what leads to the targets of forwards
+    routing: frozenset[tuple[int, str]] = frozenset()  # IP version and link: it would pass packets on without us
+    kept: tuple[int, ...] = ()  # IP versions that 0.1.0 switched on for the host, and others may rely on
 
 
 @dataclass(frozen=True, slots=True)

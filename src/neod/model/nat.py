@@ -85,7 +85,25 @@ class AnswerBy:
         return f"answers by {self.interface} marked {self.mark:#x}/{self.mask:#x}"
 
 
-NatRule = Dnat | SnatTo | SnatFrom | AnswerBy
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What would pass through only because neo switched forwarding on is dropped, but for translated connections.
+
+    What drops are the first packets: answers pass.
+    """
+
+    version: int
+    entries: tuple[str, ...] = ()  # interfaces that would take nothing to pass on without neo
+    exits: tuple[str, ...] = ()  # where nothing that came in by one of those would leave
+    inside: tuple[str, ...] = ()  # neo's own ends of pairs: nobody begins a connection that leaves by one
+
+    def __str__(self) -> str:
+        into = f"; into {', '.join(self.inside)}" if self.inside else ""
+        between = f" from {', '.join(self.entries)} to {', '.join(self.exits)}" if self.entries else ""
+        return f"only what is translated{between}{into} (ipv{self.version})"
+
+
+NatRule = Dnat | SnatTo | SnatFrom | AnswerBy | Guard
 
 
 def version_of(rule: NatRule) -> int:
@@ -95,6 +113,8 @@ def version_of(rule: NatRule) -> int:
             return rule.source.version
         case AnswerBy():
             return 0
+        case Guard():
+            return rule.version
         case _:
             return rule.to.version
 

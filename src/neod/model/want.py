@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from neod.model.facts import Followed, Host, Lease, Multipath, Nic
+from neod.model.facts import Followed, Forwarding, Host, Lease, Multipath, Nic
 from neod.model.key import Key
 
 
@@ -35,7 +35,10 @@ class FactKey:
 HOST: Final = FactKey("host")
 """The input that holds what is true of the host as a whole."""
 
-Fact = Lease | Followed | Host | Multipath | Nic
+FORWARDING: Final = FactKey("forwarding")
+"""The input that says what packets can pass through."""
+
+Fact = Lease | Followed | Forwarding | Host | Multipath | Nic
 Facts = Mapping[FactKey, Fact]
 
 

@@ -32,6 +32,7 @@ from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
 from neod.daemon.flow_cutter import FlowCutter
+from neod.daemon.forwarding_reader import ForwardingReader
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.kernel.clock import SystemClock
@@ -156,7 +157,7 @@ class Daemon:
             drivers=drivers,
             dhcp=DhcpBinding(self._dhcp),  # type: ignore[arg-type]
             mptcp=mptcp,
-            facts=FactCollector(state, known, UplinkFollower(), Unasked(), mptcp),  # type: ignore[arg-type]
+            facts=FactCollector(state, known, UplinkFollower(), ForwardingReader(), Unasked(), mptcp),  # type: ignore[arg-type]
             flows=FlowCutter(event_log),
         )
         file = ConfigStore(self._directory / "neo.toml", self._directory, clock, controller.revert)
@@ -209,11 +210,9 @@ async def not_examined(context: object) -> DoctorReply:
 
 
 class Unasked:
-    """The part of rtnetlink that only followed uplinks need."""
+    """The part of the ports that only followed uplinks and forwards need: neither is here."""
 
-    def index_of(self, name: str) -> int | None:
-        """Return nothing: no uplink is followed here."""
-        return None
+    rtnl = sysctls = None
 
 
 class OnFake:

@@ -1,12 +1,15 @@
 """What becomes of packets that this host passes on: NAT backends, policies, forwarding, conntrack."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from neod.control.verbs.doctor import ProbeRow
 from neod.daemon.doctor.context import OK, WARNING
+from neod.features.forwarding import BY_LINK, FOR_ALL
 from neod.kernel import probe
-from neod.model.ports import LegacyTable, Netfilter, Ports
+from neod.kinds.sysctl import NOT_LINKS
+from neod.model.ports import LegacyTable, Netfilter, Ports, Sysctls
 
 FULL: Final = 0.8  # of the connection table
 
@@ -43,18 +46,36 @@ def _used(table: LegacyTable | None) -> bool:
 
 
 def forwarding(ports: Ports) -> Iterator[ProbeRow]:
-    """Yield whether packets pass through, of each version."""
-    values = ports.sysctls.read(["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"])
-    on = [path.split("/")[1] for path, value in sorted(values.items()) if value != "0"]
-    evidence = f"on for {' and '.join(on)}" if on else "off; [forwards] and [namespaces] turn it on"
-    yield ProbeRow("forwarding", OK, evidence)
-    if "ipv6" in on:
+    """Yield by which interfaces packets may pass through, of each version, and who opened them."""
+    values = ports.sysctls.read(FOR_ALL.values())
+    told = [f"IPv{version}: {text}" for version in FOR_ALL if (text := "; ".join(_open(version, ports.sysctls)))]
+    yield ProbeRow("forwarding", OK, ". ".join(told) or "off; [forwards] and [namespaces] turn it on")
+    inherited = [path for path, value in values.items() if value == "1" and ports.sysctls.originals().get(path) == "0"]
+    for path in inherited:
+        evidence = f"{path.replace('/', '.')} is 1 for the whole host, as neod or an older one set it"
+        remedy = f'write "{path.replace("/", ".")}" = 1 in [sysctl] if others rely on it; else set it to 0'
+        yield ProbeRow("forwarding for all", WARNING, evidence, remedy)
+    if values.get(FOR_ALL[6]) == "1":
         accept = ports.sysctls.read(["net/ipv6/conf/default/accept_ra"]).get("net/ipv6/conf/default/accept_ra")
         if accept == "1":
             remedy = "where the default route comes from them, set accept_ra = 2 on the uplink in [sysctl]"
             yield ProbeRow(
                 "router advertisements", WARNING, "ignored where forwarding is on and accept_ra is 1", remedy
             )
+
+
+def _open(version: int, sysctls: Sysctls) -> Iterator[str]:
+    """Yield which interfaces are open, first those of others."""
+    names = sorted({path.name for path in Path(f"/proc/sys/net/ipv{version}/conf").glob("*")} - NOT_LINKS - {"lo"})
+    switches = {BY_LINK[version].format(name): name for name in names}
+    on = {path: switches[path] for path, value in sysctls.read(switches).items() if value == "1"}
+    ours = {name for path, name in on.items() if path in sysctls.originals()}
+    if sysctls.read([FOR_ALL[version]]).get(FOR_ALL[version]) == "1":
+        yield "all interfaces"
+    elif others := [name for name in on.values() if name not in ours]:
+        yield f"{', '.join(others)} by others"
+    if ours:
+        yield f"{', '.join(sorted(ours))} by neod, for what it translates and nothing else"
 
 
 def rp_filter(ports: Ports) -> Iterator[ProbeRow]:

@@ -1,11 +1,9 @@
 """``[forwards]``: a relay hands packets on, unmodified but for their addresses. Pure."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neod.features.forwarding import forwarding
 from neod.model.nat import Dnat, Ip, NatRule, SnatTo
-from neod.model.want import Facts, Fragment, Origin, Want
+from neod.model.want import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +16,6 @@ class ForwardInfo:
     to: str
     snat: str
     origin: Origin
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardingFragment(Fragment):
-    """What a forward needs beside NAT."""
-
-    name: str  # ``forwards.proxy``
-    version: int
-    origin: Origin
-
-    def compile(self, facts: Facts) -> Iterator[Want]:
-        yield forwarding(self.version, self.origin)
 
 
 def forward_rules(dnat: Dnat, snat: Ip | str) -> tuple[NatRule, ...]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from neod.features.forwards.compile import ForwardInfo, ForwardingFragment, forward_rules
+from neod.features.forwarding import Opening
+from neod.features.forwards.compile import ForwardInfo, forward_rules
 from neod.features.intents import Intents
 from neod.features.parts import NatPart, OwnAddress
 from neod.features.table import Table
@@ -52,7 +53,7 @@ class Forward(Section):
 
 
 def contribute(section: dict[str, Forward], context: Context) -> Iterator[object]:
-    """Yield a part of the NAT rules, the sysctl, and a row, for each forward."""
+    """Yield a part of the NAT rules, what has to be open, and a row, for each forward."""
     for name, forward in sorted(section.items(), key=natural_sort_key):
         place: Path = ("forwards", name)
         origin = context.origin(*place)
@@ -66,7 +67,8 @@ def contribute(section: dict[str, Forward], context: Context) -> Iterator[object
             )
         ]
         yield NatPart(tuple(rules), origin)
-        yield ForwardingFragment(f"forwards.{name}", to.version, origin)
+        named = (forward.interface,) if forward.interface else ()
+        yield Opening(to.version, origin, named, to, anywhere=not named)
         yield _row(name, forward, place, context)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
-from neod.features.forwarding import forwarding
 from neod.features.path import MAIN_TABLE
 from neod.kinds.address import AddressKey, AddressSpec
 from neod.kinds.link import LinkKey, LinkSpec
@@ -112,4 +111,3 @@ class NamespaceFragment(Fragment):
         yield Want(AddressKey(self.namespace, INSIDE, inner, length), ON_LINK, self.origin)
         default = RouteKey(self.namespace, MAIN_TABLE, EVERYWHERE[subnet.version])
         yield Want(default, RouteSpec(INSIDE, outer, inner), self.origin)
-        yield forwarding(subnet.version, self.origin)

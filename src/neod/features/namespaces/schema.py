@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from neod.features.forwarding import Opening
 from neod.features.namespaces.compile import (
     RELAYS,
     NamespaceFragment,
@@ -80,7 +81,9 @@ def contribute(section: dict[str, Namespace], context: Context) -> Iterator[obje
         subnets, relays = namespace.subnet, namespace.relay_addresses
         yield NamespaceFragment(name, subnets, relays, namespace.relay_link, sysctls, origin)
         yield NatPart(tuple(_nat_rules(name, namespace, place)), origin)
-        yield _silence(outside_link(name), subnets, origin)
+        link = outside_link(name)
+        yield _silence(link, subnets, origin)
+        yield from (Opening(subnet.version, origin, (namespace.uplink, link), inside=link) for subnet in subnets)
         yield _row(name, namespace, place, context)
         yield from (ExplicitSysctl(name, path, value) for path, value in sysctls)
         yield from (OwnAddress(ends(subnet)[0], f"namespaces.{name}") for subnet in subnets)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from neod.features.forwarding import NOTHING, Openings, forwarding_in
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo
 from neod.features.path import EVERYWHERE, RULE
@@ -12,7 +13,7 @@ from neod.kinds.rule import RuleKey
 from neod.model.facts import Followed
 from neod.model.marks import MARK_MASK, RULE_PRIORITY_BASE
 from neod.model.nat import AnswerBy, Dnat, NatRule, Ruleset
-from neod.model.want import FactKey, Facts, Fragment, Origin, Want
+from neod.model.want import FORWARDING, FactKey, Facts, Fragment, Origin, Want
 
 FACTS: Final = {"dhcp": "lease", "follow": "followed"}
 
@@ -34,14 +35,21 @@ class NatFragment(Fragment):
     rules: tuple[NatRule, ...]
     backend: str  # auto | nftables | iptables
     origin: Origin
+    openings: Openings = NOTHING
 
     @property
     def name(self) -> str:
         return f"nat/{self.netns}" if self.netns else "nat"
 
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return what is known of interfaces, where any is opened."""
+        return (FORWARDING,) if self.openings.all else ()
+
     def compile(self, facts: Facts) -> Iterator[Want]:
         backend = "" if self.backend == "auto" else self.backend
-        yield Want(NatKey(self.netns), NatSpec(Ruleset(self.rules), backend), self.origin)
+        rules = (*self.rules, *self.openings.guards(forwarding_in(facts)))
+        yield Want(NatKey(self.netns), NatSpec(Ruleset(rules), backend), self.origin)
 
 
 @dataclass(frozen=True, slots=True)

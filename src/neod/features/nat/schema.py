@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final, TypeVar
 
+from neod.features.forwarding import NOTHING, ForwardingFragment, Opening, Openings
 from neod.features.intents import Intents
 from neod.features.nat.compile import AnswersFragment, NatFragment, NatSettings, answering, came_in_by
-from neod.features.parts import NatPart, PathInfo
+from neod.features.parts import ExplicitSysctl, NatPart, PathInfo
 from neod.features.table import Table
 from neod.features.validation.checks import InvalidValue, integer
 from neod.features.validation.context import Context
@@ -67,11 +68,14 @@ def contribute(section: Nat, context: Context) -> Iterator[object]:
 
 
 def finalize(intents: Intents, context: Context) -> Iterator[Fragment]:
-    """Yield one fragment for each namespace with NAT, and how answers leave; report what does not fit together."""
+    """Yield a fragment a namespace with NAT, how answers leave, and what is open; report what does not fit together."""
     section = intents.settings(NatSettings)
     parts: defaultdict[str, list[NatPart]] = defaultdict(list)
     for part in intents.of(NatPart):
         parts[part.netns].append(part)
+    openings = _openings(intents)
+    if openings.all:
+        yield ForwardingFragment(openings)
     for netns in sorted(parts):
         placed = [one for part in parts[netns] for one in part.rules]
         _report_overlaps(placed, context)
@@ -79,7 +83,15 @@ def finalize(intents: Intents, context: Context) -> Iterator[Fragment]:
         answers = _answers(rules, intents, section, context) if not netns else []
         yield from (AnswersFragment(path, by) for path, by in answers)
         with_answers = (*rules, *(by for _, by in answers))
-        yield NatFragment(netns, with_answers, section.backend, parts[netns][0].origin)
+        opened = NOTHING if netns else openings
+        yield NatFragment(netns, with_answers, section.backend, parts[netns][0].origin, opened)
+
+
+def _openings(intents: Intents) -> Openings:
+    paths = intents.of(PathInfo)
+    explicit = tuple((one.path, one.value) for one in intents.of(ExplicitSysctl) if not one.netns)
+    macvlans = frozenset(path.name for path in paths if path.parent)
+    return Openings(intents.of(Opening), tuple(path.name for path in paths), macvlans, explicit)
 
 
 def _answers(

@@ -1,0 +1,178 @@
+"""What is switched on for neo's connections opens nothing else, and others' traffic passes as if neo were not there."""
+
+import itertools
+
+import pytest
+from tests.lab.crossing import CONTAINER, INNER, TARGET, Crossing, of
+from tests.lab.netns import ip_batch, poll
+
+pytestmark = pytest.mark.kernel
+
+BACKENDS = ("nftables", "iptables")
+
+
+@pytest.fixture
+def crossing(laboratory):
+    with Crossing() as made:
+        yield made
+
+
+def forwards(backend, interface="", snat="masquerade", snat6="masquerade"):
+    where = f'interface = "{interface}"' if interface else ""
+    return f"""
+[forwards.web]
+ports = [443]
+to = "{TARGET}:4430"
+snat = "{snat}"
+{where}
+
+[forwards.names]
+protocol = "udp"
+ports = [53]
+to = "{TARGET}:5300"
+snat = "{snat}"
+{where}
+
+[forwards.names6]
+protocol = "udp"
+ports = [53]
+to = "[{of(TARGET, 6)}]:5300"
+snat = "{snat6}"
+{where}
+
+[nat]
+backend = "{backend}"
+"""
+
+
+def namespace(crossing, more=""):
+    return f"""
+[namespaces."{crossing.inner}"]
+uplink = "eth0"
+subnet = ["10.254.0.0/24", "fd00:254::/64"]
+expose = ["udp/54", "tcp/444"]
+{more}
+"""
+
+
+def closed(crossing, version):
+    """What a neighbour must not reach through the host, one way or both."""
+    pairs = (("outside", of("10.0.0.5", version), "private"), ("private", of("192.0.2.66", version), "outside"))
+    return {(source, version): crossing.arrives(source, to, sink) for source, to, sink in pairs}
+
+
+@pytest.mark.parametrize(
+    ("backend", "interface", "snat"),
+    [
+        ("nftables", "", "masquerade"),
+        ("nftables", "eth0", "address"),
+        ("iptables", "", "address"),
+        ("iptables", "eth0", "masquerade"),
+    ],
+)
+def test_a_relay_with_two_nics_is_no_router_between_them(crossing, backend, interface, snat):
+    before = crossing.left()
+    own = {} if snat == "masquerade" else {"snat": "192.0.2.2", "snat6": of("192.0.2.2", 6)}
+    crossing.start(forwards(backend, interface, **own))
+    sides = ("outside", "private") if not interface else ("outside",)
+    for side, version in itertools.product(sides, (4, 6)):
+        near = of("192.0.2.2" if side == "outside" else "10.0.0.1", version)
+        assert crossing.reaches(side, near, 53, "target", 5300), (side, version)
+        if version == 4:
+            assert crossing.connects(side, near, 443, "target", 4430), side
+    assert not any({**closed(crossing, 4), **closed(crossing, 6)}.values())
+    assert crossing.sh("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding") == "0\n0\n"
+    if interface:
+        assert crossing.sh("cat /proc/sys/net/ipv4/conf/eth1/forwarding") == "0\n"
+    told = crossing.host.ctl("doctor").out
+    assert "eth0" in next(line for line in told.splitlines() if "forwarding:" in line), told
+    assert crossing.host.ctl("down").status == 0
+    assert crossing.left() == before
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ports_that_are_not_exposed_are_reached_from_the_host_alone(crossing, backend):
+    before = crossing.left()
+    crossing.start(f'{namespace(crossing)}[nat]\nbackend = "{backend}"\n')
+    for version in (4, 6):
+        inner, near = of(INNER, version), of("192.0.2.2", version)
+        poll(lambda to=near: crossing.reaches("outside", to, 54, "inner"), 5, why="exposed")
+        assert crossing.connects("outside", of("192.0.2.2", version), 444, "inner")
+        assert crossing.connects("host", inner, 22, "inner")
+        assert crossing.reaches("inner", of("192.0.2.66", version), 99, "outside")
+        for source, port in itertools.product(("outside", "private"), (22, 54)):
+            assert not crossing.arrives(source, inner, "inner", port), (source, port, version)
+    assert not any({**closed(crossing, 4), **closed(crossing, 6)}.values())
+    assert crossing.host.ctl("down").status == 0
+    assert crossing.left() == before
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_was_forwarded_before_stays_forwarded_and_ports_inside_stay_closed(crossing, backend):
+    crossing.sh("echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+    before = crossing.left()
+    crossing.start(forwards(backend) + namespace(crossing))
+    assert all({**closed(crossing, 4), **closed(crossing, 6)}.values())
+    for source, version in itertools.product(("outside", "private"), (4, 6)):
+        assert not crossing.arrives(source, of(INNER, version), "inner"), (source, version)
+    assert crossing.host.ctl("down").status == 0
+    assert crossing.left() == before
+
+
+def passes(crossing):
+    """What the network of the container lets through."""
+    return (
+        crossing.reaches("container", "192.0.2.66", 99, "outside"),
+        crossing.reaches("outside", "192.0.2.2", 8080, "container", 80),
+        crossing.reaches("outside", CONTAINER, 81, "container"),
+        crossing.reaches("private", CONTAINER, 81, "container"),
+    )
+
+
+@pytest.mark.parametrize(("backend", "first"), list(itertools.product(BACKENDS, (True, False))))
+def test_a_container_network_that_comes_before_or_after_is_as_if_neo_were_not_there(crossing, backend, first):
+    text = forwards(backend) + namespace(crossing)
+    if first:
+        crossing.another_container_network(backend)
+        assert passes(crossing) == (True,) * 4
+        before = crossing.left()
+    crossing.start(text)
+    if not first:
+        crossing.another_container_network(backend)
+    poll(lambda: crossing.reaches("outside", CONTAINER, 81, "container"), 5, why="who routes to it reaches it")
+    assert passes(crossing) == (True,) * 4
+    assert crossing.reaches("outside", "192.0.2.2", 54, "inner")
+    assert not crossing.arrives("outside", INNER, "inner")
+    crossing.host.wait()
+    assert crossing.host.ctl("down").status == 0
+    assert passes(crossing) == (True,) * 4
+    if first:
+        assert crossing.left() == before
+    else:
+        assert "neo" not in "".join(crossing.left()[1]).lower()
+        assert "ip_forward:1" in crossing.left()[0]
+
+
+def test_a_network_that_nobody_routes_for_stays_isolated(crossing):
+    ip_batch(crossing.ns["host"], ["link add br-i type bridge", "link set br-i up", "addr add 172.31.0.1/24 dev br-i"])
+    crossing.start(forwards("nftables", "eth0"))
+    ip_batch(crossing.ns["outside"], ["route add 172.31.0.0/24 via 192.0.2.2"])
+    assert '"eth0" . "br-i"' in crossing.sh("nft list ruleset")
+    assert crossing.sh("cat /proc/sys/net/ipv4/conf/br-i/forwarding") == "0\n"
+
+
+def test_a_nic_that_comes_later_is_opened_and_guarded_too(crossing):
+    ip_batch(crossing.ns["host"], ["link set eth1 down", "addr flush dev eth1"])
+    crossing.start(forwards("nftables"))
+    ip_batch(crossing.ns["host"], ["link set eth1 up", "addr add 10.0.0.1/24 dev eth1"])
+    poll(lambda: crossing.reaches("private", "10.0.0.1", 53, "target", 5300), 10, why="handed on from the later NIC")
+    assert not any(closed(crossing, 4).values())
+
+
+def test_the_last_forward_that_goes_takes_its_switches_along(crossing):
+    before = crossing.left()
+    crossing.start(forwards("nftables"))
+    crossing.host.write_config('[nat]\nbackend = "nftables"\n')
+    assert crossing.host.ctl("reload").status == 0
+    crossing.host.wait()
+    assert crossing.left() == before

@@ -8,7 +8,7 @@ from typing import Final
 from neod.features.forwarding import BY_LINK, FOR_ALL, Opening
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo
-from neod.kinds.link_codec import LOOPBACK, SKIP_STATS, from_wire
+from neod.kinds.link_codec import LOOPBACK, from_wire
 from neod.kinds.route import RTA_DST, RouteKey
 from neod.kinds.route_hops import RTA_OIF
 from neod.kinds.sysctl import COPIED
@@ -19,7 +19,7 @@ from neod.model.nat import Ip
 from neod.model.ports import Rtnl, Sysctls
 from neod.model.want import FORWARDING, FactKey
 from neod.netlink.attributes import attr, attrs, family_of, u32
-from neod.netlink.rtnetlink import IFADDR, IFINFO, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTMSG
+from neod.netlink.rtnetlink import IFADDR, IFINFO, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTMSG, SKIP_STATS
 
 IFLA_MASTER: Final = 10
 UNIVERSE: Final = 0

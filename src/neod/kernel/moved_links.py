@@ -15,11 +15,10 @@ from neod.model.marks import LINK_GROUP
 from neod.netlink.attributes import attr_u32, attrs, mac_text, number, string
 from neod.netlink.message import NLM_F_ACK, NetlinkError
 from neod.netlink.netns import OWN, elsewhere, in_netns
-from neod.netlink.rtnetlink import IFINFO, RTGENMSG, RTM_DELLINK, RTM_GETLINK, RTM_GETNSID
+from neod.netlink.rtnetlink import IFINFO, NETNSA_FD, NETNSA_NSID, RTGENMSG, RTM_DELLINK, RTM_GETLINK, RTM_GETNSID
 from neod.netlink.socket import NETLINK_ROUTE, Connection
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINK, IFLA_IFALIAS, IFLA_GROUP, IFLA_LINK_NETNSID = 1, 3, 5, 20, 27, 37
-NETNSA_NSID, NETNSA_FD = 1, 3
 NOWHERE: Final = 0xFFFFFFFF
 
 T = TypeVar("T")

@@ -14,7 +14,6 @@ from neod.kinds.link_codec import (
     IFLA_GROUP,
     IFLA_IFNAME,
     LOOPBACK,
-    SKIP_STATS,
     LinkSpec,
     Reading,
     alias_request,
@@ -38,9 +37,17 @@ from neod.model.marks import DOOMED_GROUP
 from neod.model.ports import Ports
 from neod.netlink.attributes import attr_u32, attrs, text
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
-from neod.netlink.rtnetlink import IFINFO, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK, link_name
+from neod.netlink.rtnetlink import (
+    AF_BRIDGE,
+    IFINFO,
+    RTM_DELLINK,
+    RTM_GETLINK,
+    RTM_NEWLINK,
+    RTNLGRP_LINK,
+    SKIP_STATS,
+    link_name,
+)
 
-AF_BRIDGE: Final = 7
 IFLA_NEW_NETNSID: Final = 45
 """In a deletion: the link goes on in another namespace."""
 

@@ -19,11 +19,10 @@ from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, each_attr,
 from neod.netlink.rtnetlink import IFINFO
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_LINKINFO = 1, 3, 4, 5, 18
-IFLA_MASTER, IFLA_IFALIAS, IFLA_GROUP, IFLA_EXT_MASK = 10, 20, 27, 29
+IFLA_MASTER, IFLA_IFALIAS, IFLA_GROUP = 10, 20, 27
 IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_MACVLAN_MODE = 1, 2, 1
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
 MODES: Final = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 MODE_NAMES: Final = {number: name for name, number in MODES.items()}
 ALIAS_PREFIX: Final = "neo:"

@@ -12,7 +12,6 @@ from typing import Final
 from neod.kinds.link_codec import (
     ARPHRD_ETHER,
     IFLA_IFNAME,
-    SKIP_STATS,
     LinkSpec,
     Reading,
     from_wire,
@@ -22,7 +21,7 @@ from neod.model.errors import KernelError, Obstacle
 from neod.model.key import LinkKey
 from neod.model.ports import Rtnl
 from neod.netlink.attributes import attrs, text
-from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK
+from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, SKIP_STATS
 
 Links = Mapping[str, Reading]
 """What is there, by name."""

@@ -4,7 +4,6 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from struct import Struct
 from typing import Final
 
 from neod.model.errors import KernelError
@@ -12,13 +11,10 @@ from neod.model.key import LinkKey
 from neod.model.marks import LINK_GROUP
 from neod.model.ports import Namespaces, Rtnl
 from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, u32
-from neod.netlink.rtnetlink import IFINFO
+from neod.netlink.rtnetlink import IFINFO, NETNSA_FD, NETNSA_NSID, RTGENMSG, RTM_GETNSID
 
 IFLA_IFNAME, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_LINK_NETNSID = 3, 27, 28, 37
 VETH_INFO_PEER: Final = 1
-RTM_GETNSID: Final = 90
-NETNSA_NSID, NETNSA_FD = 1, 3
-RTGENMSG: Final = Struct("=Bxxx")
 ELSEWHERE: Final = "?"
 """The other end is in a namespace that is none of those we made."""
 

@@ -17,15 +17,12 @@ from neod.model.key import Hashed, Key, LinkKey, within
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import LINK_GROUP, PORT_ALTNAME
 from neod.model.ports import Ports
-from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, text, u32
-from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK, link_name
+from neod.netlink.attributes import NLA_F_NESTED, attr, attr_text, attr_u32, attrs, text, u32
+from neod.netlink.rtnetlink import AF_BRIDGE, IFINFO, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK, SKIP_STATS, link_name
 
-IFLA_IFNAME, IFLA_MASTER, IFLA_GROUP, IFLA_EXT_MASK, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 3, 10, 27, 29, 52, 53
+IFLA_IFNAME, IFLA_MASTER, IFLA_GROUP, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 3, 10, 27, 52, 53
 RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
-AF_BRIDGE: Final = 7
-NLA_F_NESTED: Final = 0x8000
 IFF_UP: Final = 1
-SKIP_STATS: Final = attr_u32(IFLA_EXT_MASK, 1 << 3)
 MARK: Final = PORT_ALTNAME.encode()
 
 Requests = Mapping["PortKey", tuple[int, int, bytes]]

@@ -9,7 +9,7 @@ Source: linux/netfilter/nfnetlink_conntrack.h, nf_conntrack_tcp.h.
 from dataclasses import dataclass
 from typing import Final
 
-from neod.netlink.attributes import BE16, U8, attr, attrs, inner, number
+from neod.netlink.attributes import BE16, NLA_F_NESTED, U8, attr, attrs, inner, number
 from neod.netlink.message import NLM_F_ACK, Request
 from neod.netlink.nfnetlink import NFGENMSG_BYTES, nfgenmsg
 
@@ -20,7 +20,6 @@ CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
 SOURCES, TARGETS = (1, 3), (2, 4)  # CTA_IP_V4_SRC, CTA_IP_V6_SRC; CTA_IP_V4_DST, CTA_IP_V6_DST
 CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
 CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_STATE = 1, 1
-NLA_F_NESTED: Final = 0x8000
 IPPROTO_TCP, IPPROTO_UDP = 6, 17
 SYN_SENT: Final = (1, 9)  # TCP_CONNTRACK_SYN_SENT, _SYN_SENT2
 

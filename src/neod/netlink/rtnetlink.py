@@ -8,7 +8,7 @@ Source: linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/fib_rules.h.
 from struct import Struct
 from typing import Final
 
-from neod.netlink.attributes import attrs, text
+from neod.netlink.attributes import attr_u32, attrs, text
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
@@ -31,7 +31,12 @@ RTMSG: Final = Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, tab
 RULEHDR: Final = Struct("=BBBBBBBBI")  # fib_rule_hdr: family, dst_len, src_len, tos, table, -, -, action, flags
 RTGENMSG: Final = Struct("=Bxxx")  # rtgenmsg: family
 
+AF_BRIDGE: Final = 7  # family of what a bridge says of its ports
+NETNSA_NSID, NETNSA_FD = 1, 3
 IFLA_IFNAME: Final = 3
+SKIP_STATS: Final = attr_u32(29, 1 << 3)
+"""IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS: half of a link message."""
+
 _ATTRIBUTE: Final = Struct("=HH")
 
 

@@ -67,7 +67,7 @@ class Controller:
         self.dhcp.want(intents.of(DhcpClient))
         self.mptcp.want(intents)
         self.flows.want(intents)
-        self.dhcp.on_pass_done(None, self.state.observed)
+        self.dhcp.on_pass_done(None, self.state.observed, self.state.desired.specs)
 
     def revert(self, intents: Intents) -> None:
         """Work from *intents* again: the reload after them was not confirmed."""
@@ -111,7 +111,7 @@ class Controller:
             self._next_resync = self.clock.boottime() + self.intents.settings(DaemonSettings).resync_s
         self._polls.plan(hints, self.clock.boottime())
         self._publish(report, hints)
-        self.dhcp.on_pass_done(self._links_of(report, hints), self.state.observed)
+        self.dhcp.on_pass_done(self._links_of(report, hints), self.state.observed, self.state.desired.specs)
         self.flows.on_pass_done(report)
         self.mptcp.on_pass_done(report, hints, self.state.observed, self.facts.known)
         self.queue.done(hints)

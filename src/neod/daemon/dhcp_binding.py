@@ -1,11 +1,11 @@
 """Between passes and the DHCP client: which links are ready for it, and where its leases go."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from neod.dhcp.runner import DhcpService
 from neod.model.facts import DhcpClient
-from neod.model.key import AddressKey, LinkKey
+from neod.model.key import AddressKey, Key, LinkKey
 from neod.reconcile.observed import Observed
 
 
@@ -26,14 +26,14 @@ class DhcpBinding:
         self._ready = {link: mac for link, mac in self._ready.items() if link in self._clients}
         self.service.want(clients)
 
-    def on_pass_done(self, links: Iterable[str] | None, observed: Observed) -> None:
+    def on_pass_done(self, links: Iterable[str] | None, observed: Observed, desired: Mapping[Key, object]) -> None:
         """Take note of how *links* (None: all) stand after a pass."""
         held: dict[str, IPv4Address] | None = None
         for link in self._clients if links is None else links:
             client = self._clients.get(link)
             if client is None:
                 continue
-            mac = self._mac_if_usable(client, observed)
+            mac = self._mac_if_usable(client, observed, desired)
             if mac is None:
                 if self._ready.pop(link, None) is not None:
                     self.service.link_gone(link)
@@ -43,13 +43,14 @@ class DhcpBinding:
                 self.service.link_ready(link, mac, held.get(link))
 
     @staticmethod
-    def _mac_if_usable(client: DhcpClient, observed: Observed) -> str | None:
-        """Return the link's MAC when it is up and has the MAC that the file asks for."""
-        seen = observed.get(LinkKey("", client.link))
+    def _mac_if_usable(client: DhcpClient, observed: Observed, desired: Mapping[Key, object]) -> str | None:
+        """Return the link's MAC when it is up and has the MAC that is desired: a lease belongs to a MAC."""
+        key = LinkKey("", client.link)
+        seen, wanted = observed.get(key), getattr(desired.get(key), "mac", None)
         if seen is None or not seen.spec.up or not seen.spec.mac:
             return None
         mac: str = seen.spec.mac
-        return mac if client.mac in ("", mac) else None
+        return mac if client.mac in ("", mac) and wanted in (None, mac) else None
 
     def carrier(self, link: str, up: bool) -> None:
         """Take note of a link's carrier, if it is a parent's and changed."""

@@ -3,6 +3,7 @@
 from neod.control.verbs.objects import LeaseRow, LeasesReply
 from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
+from neod.daemon.views import causes
 from neod.dhcp.runner import LeaseStatus
 from neod.model.facts import FOREVER
 
@@ -10,13 +11,14 @@ from neod.model.facts import FOREVER
 def leases_reply(controller: Controller) -> LeasesReply:
     """Return every DHCP client, by link."""
     statuses = sorted(controller.dhcp.service.status(), key=lambda status: status.link)
-    return LeasesReply(tuple(lease_row(controller, status) for status in statuses))
+    silence = causes.of_silence(controller)
+    return LeasesReply(tuple(lease_row(controller, status, silence.get(status.link, "")) for status in statuses))
 
 
-def lease_row(controller: Controller, status: LeaseStatus) -> LeaseRow:
+def lease_row(controller: Controller, status: LeaseStatus, cause: str) -> LeaseRow:
     now, lease = controller.clock.boottime(), status.lease
     if lease is None:
-        tried = f"{status.last_error}" if status.last_error else ""
+        tried = cause or status.last_error
         return LeaseRow(status.link, status.state, status.parent, status.mac, detail=tried)
 
     def left(instant: float) -> float | None:

@@ -1,11 +1,12 @@
 """Rows about single objects, for ``status``, ``show`` and ``why``. Pure reading; decides and changes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from neod.control.verbs.objects import Resource, ShowReply
 from neod.control.verbs.status import Drift, ObjectRow
 from neod.daemon.controller import Controller
 from neod.daemon.describe import flat
+from neod.daemon.views import causes
 from neod.kinds import KINDS
 from neod.model.key import Key
 from neod.model.status import ObjectPhase, ObjectStatus
@@ -25,11 +26,12 @@ def origin_of(controller: Controller, key: Key) -> str:
     return str(want.origin) if want else ""
 
 
-def drift_row(controller: Controller, key: Key, status: ObjectStatus) -> Drift:
-    """Return one object that is not in sync as people read it."""
+def drift_row(controller: Controller, key: Key, status: ObjectStatus, of_nic: Callable[[str], str]) -> Drift:
+    """Return one object that is not in sync as people read it; *of_nic* tells what is wrong with a NIC."""
     now = controller.clock.boottime()
     next_s = None if status.next_at is None else round(max(0.0, status.next_at - now), 1)
-    reason = _meaning(status)
+    told = controller.state.status.out_of_sync  # what is told of these is in a row of their own
+    reason = _meaning(status) or causes.of_needs(of_nic, (need for need in status.waits_for if need not in told))
     if status.phase is ObjectPhase.CONTESTED:
         reason = f"repaired {status.attempts} times within a minute; repairs slow down"
     return Drift(

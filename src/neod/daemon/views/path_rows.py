@@ -1,16 +1,20 @@
 """Rows of the path table in ``status``. Pure reading."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from neod.control.verbs.status import PathRow
 from neod.daemon.controller import Controller
+from neod.daemon.views import causes
 from neod.daemon.views.objects import why_not_in_sync
 from neod.features.parts import PathInfo
 from neod.model.facts import FOREVER, Lease
 from neod.model.key import Key
 from neod.model.status import SEVERITY, ObjectPhase
 from neod.model.want import FactKey
+
+CAUSED_BY_NIC: Final = (ObjectPhase.BLOCKED, ObjectPhase.IN_SYNC)
+"""The states that say less than what is known of the NIC."""
 
 
 def path_keys(controller: Controller) -> dict[str, list[Key]]:
@@ -57,13 +61,15 @@ def waits_by_path(controller: Controller) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tuple[str, ...] = ()) -> PathRow:
-    """Return one row of the path table; its state is the worst among its objects."""
+def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tuple[str, ...], cause: str) -> PathRow:
+    """Return one row of the path table; its state is the worst among its objects. *cause*: what is known of its NIC."""
     out_of_sync = controller.state.status.out_of_sync
     worst = min((out_of_sync[key] for key in keys if key in out_of_sync), key=lambda t: SEVERITY[t.phase], default=None)
     state, detail = (str(worst.phase), why_not_in_sync(worst)) if worst else (str(ObjectPhase.IN_SYNC), "")
     if waits and (worst is None or worst.phase is ObjectPhase.BLOCKED):
         state, detail = str(ObjectPhase.BLOCKED), "waits for " + ", ".join(waits)
+    if state in CAUSED_BY_NIC:
+        detail = cause or detail
     if controller.state.desired.suspended:
         state, detail = "down", "neodctl resume brings it back"
     lease = controller.facts.known.get(FactKey("lease", path.name))
@@ -85,8 +91,9 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
 def path_rows(controller: Controller, name: str | None = None, keys: Collection[Key] = ()) -> tuple[PathRow, ...]:
     """Return a row for each path, or for the one called *name* and those that one of *keys* belongs to."""
     belongs, waits = path_keys(controller), waits_by_path(controller)
+    of_nic, silence = causes.of_nics(controller), causes.of_silence(controller)
     return tuple(
-        path_row(controller, path, belongs[path.name], waits.get(path.name, ()))
+        path_row(controller, path, belongs[path.name], waits.get(path.name, ()), causes.of_path(path, of_nic, silence))
         for path in controller.intents.of(PathInfo)
         if name in (None, path.name) or not set(belongs[path.name]).isdisjoint(keys)
     )

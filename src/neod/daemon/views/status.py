@@ -8,7 +8,7 @@ from neod.control.verbs.status import Drift, FileState, PassSummary, StatusReply
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
-from neod.daemon.views import roles
+from neod.daemon.views import causes, roles
 from neod.daemon.views.names import keys_of
 from neod.daemon.views.objects import drift_row, object_rows
 from neod.daemon.views.path_rows import path_in, path_rows
@@ -102,10 +102,13 @@ def drifts(controller: Controller) -> list[Drift]:
     out_of_sync = sorted(
         controller.state.status.out_of_sync.items(), key=lambda kt: (SEVERITY[kt[1].phase], str(kt[0]))
     )
-    rows = [drift_row(controller, key, status) for key, status in out_of_sync]
-    origins = {path.name: str(path.origin) for path in controller.intents.of(PathInfo)}
+    of_nic, silence = causes.of_nics(controller), causes.of_silence(controller)
+    rows = [drift_row(controller, key, status, of_nic) for key, status in out_of_sync]
+    paths = {path.name: path for path in controller.intents.of(PathInfo)}
     for unit, texts in controller.waiting().items():
-        rows.append(Drift(unit, str(ObjectPhase.BLOCKED), waits_for=texts, origin=origins.get(path_in(unit), "")))
+        path = paths.get(path_in(unit))
+        cause, origin = (causes.of_path(path, of_nic, silence), str(path.origin)) if path else ("", "")
+        rows.append(Drift(unit, str(ObjectPhase.BLOCKED), "", cause, texts, origin=origin))
     return rows
 
 

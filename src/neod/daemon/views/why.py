@@ -5,6 +5,7 @@ from neod.control.verbs.objects import NeedRow, WhyReply
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
 from neod.daemon.describe import flat
+from neod.daemon.views import causes
 from neod.daemon.views.names import keys_of
 from neod.daemon.views.objects import drift_row, phase_of
 from neod.model.key import Key
@@ -35,7 +36,7 @@ def why_reply(controller: Controller, config: ConfigStore, name: str) -> WhyRepl
         observed=flat(seen.spec, now) if seen else None,
         owned=seen.owned if seen else True,
         needs=tuple(NeedRow(str(need), phase_of(controller, need)) for need in needs),
-        drift=drift_row(controller, key, status) if status else None,
+        drift=drift_row(controller, key, status, causes.of_nics(controller)) if status else None,
         actions=controller.event_log.feed.of(str(key)),
     )
 

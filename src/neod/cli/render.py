@@ -1,6 +1,6 @@
 """``status`` as text. Pure: reply and screen in, lines out; ``text.page`` cleans what comes in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from neod.cli.text import Column, Screen, clock, count, cut, span, table, wrap
@@ -14,6 +14,7 @@ COLOUR_OF: Final = {
     "failed": "red",
     "conflict": "red",
     "contested": "red",
+    "down": "red",
 }
 WORST_FIRST: Final = ("failed", "conflict", "contested", "retrying", "blocked", "changing")
 
@@ -74,7 +75,10 @@ def status(reply: StatusReply, screen: Screen) -> Iterator[str]:
 
 def _heading(reply: StatusReply, screen: Screen) -> str:
     overall, colour = _overall(reply)
-    parts = [f"neod {overall}", count(len(reply.paths), "path"), count(len(reply.drifts), "drift")]
+    down = sum(1 for row in reply.paths if row.reason)
+    paths = count(len(reply.paths), "path")
+    paths = f"{len(reply.paths) - down} of {paths} up" if down else paths
+    parts = [f"neod {overall}", paths, count(len(reply.drifts), "drift")]
     line = cut(" · ".join([*parts, f"file {reply.file.path}"]), screen.width - 2)
     head = f"neod {overall}"
     return f"{screen.paint('●', colour)} {screen.paint(line[: len(head)], 'bold')}{line[len(head) :]}"
@@ -85,7 +89,8 @@ def _overall(reply: StatusReply) -> tuple[str, str]:
     if reply.mode != "running":
         return reply.mode, "yellow"
     if reply.converged:
-        return "converged", "green" if reply.file.state == "ok" else "yellow"
+        fine = reply.file.state == "ok" and not any(row.reason for row in reply.paths)
+        return "converged", "green" if fine else "yellow"
     if reply.file.state != "ok" and not reply.drifts:
         return reply.file.state, "yellow"
     worst = next((phase for phase in WORST_FIRST if any(d.phase == phase for d in reply.drifts)), "changing")
@@ -108,8 +113,19 @@ def _attention(reply: StatusReply, screen: Screen) -> Iterator[str]:
             yield from wrap(problem, screen, 4)
     for warning in reply.file.warnings:
         yield from wrap(f"warning: {warning}", screen, 2)
+    for reason, names in by_reason((row.reason, row.name) for row in reply.paths).items():
+        yield from wrap(f"{', '.join(names)}: {reason}", screen, 2)
     for note in reply.notes:
         yield from wrap(note, screen, 2)
+
+
+def by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the names of ``(reason, name)`` pairs by reason; an empty one is none."""
+    found: dict[str, list[str]] = {}
+    for reason, name in pairs:
+        if reason:
+            found.setdefault(reason, []).append(name)
+    return found
 
 
 def _colours(

@@ -65,6 +65,9 @@ def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
         yield from wrap(reply.reason, screen, 2)
     if reply.drift and reply.drift.error:
         yield from wrap(reply.drift.error, screen, 2)
+    for one in reply.conditions:
+        if one.status is False:
+            yield from wrap(f"not {one.name} since {clock(one.since)}: {one.evidence}", screen, 2)
     if reply.file:
         place = f"{reply.file}:{reply.line}" if reply.line else f"{reply.file}, by default"
         yield cut(f"  asked for by  {place} [{reply.table}]", screen.width)

@@ -14,6 +14,7 @@ from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
 from neod.daemon.controller import Controller
 from neod.daemon.dhcp_binding import DhcpBinding
+from neod.daemon.effective_routes import EffectiveRoutes
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
 from neod.daemon.flow_cutter import FlowCutter
@@ -89,6 +90,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
         mptcp=mptcp,
         facts=facts,
         flows=FlowCutter(event_log),
+        routes=EffectiveRoutes(state, namespaces.main.rtnl, clock, queue, event_log),
     )
     config = ConfigStore(config_path, state_dir, clock, controller.revert)
     loaded = await asyncio.to_thread(config.load_initial, child)

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping
 
 from neod.daemon.dhcp_binding import DhcpBinding
+from neod.daemon.effective_routes import EffectiveRoutes
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
 from neod.daemon.flow_cutter import FlowCutter
@@ -41,9 +42,11 @@ class Controller:
         mptcp: MptcpController,
         facts: FactCollector,
         flows: FlowCutter,
+        routes: EffectiveRoutes,
     ) -> None:
         self.clock, self.queue, self.event_log, self.state = clock, queue, event_log, state
         self.drivers, self.dhcp, self.mptcp, self.facts, self.flows = drivers, dhcp, mptcp, facts, flows
+        self.routes = routes
         self.reconciler = Reconciler(state, drivers, clock, queue, facts)
         self.intents = Intents(())
         self.passed = asyncio.Condition()  # notified after every pass
@@ -67,6 +70,7 @@ class Controller:
         self.dhcp.want(intents.of(DhcpClient))
         self.mptcp.want(intents)
         self.flows.want(intents)
+        self.routes.want(intents)
         self.dhcp.on_pass_done(None, self.state.observed, self.state.desired.specs)
 
     def revert(self, intents: Intents) -> None:
@@ -114,6 +118,7 @@ class Controller:
         self.dhcp.on_pass_done(self._links_of(report, hints), self.state.observed, self.state.desired.specs)
         self.flows.on_pass_done(report)
         self.mptcp.on_pass_done(report, hints, self.state.observed, self.facts.known)
+        await self.routes.on_pass_done(hints, (change.key for change in report.plan.changes))
         self.queue.done(hints)
         async with self.passed:
             self.passed.notify_all()

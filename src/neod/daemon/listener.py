@@ -56,6 +56,8 @@ class EventListener:
         mentions = kind.keys_of_event(netns, type_, payload, rtnl.name_of)
         if any(self._is_known(kind, mention) for mention in mentions):
             return
+        if kind.steers and not netns:
+            self._queue.hint_rerouted(f"{kind.name} event", actor)
         for mention in mentions:
             self._hint(kind, mention, actor, gone=mention.owned and type_ in kind.deletions)
         if news and news.moved and any(mention.owned for mention in mentions):

@@ -67,6 +67,13 @@ class RouteKey(Hashed):
         return f"route:{within(self.netns)}{self.table}/{dst}{metric}{rest}{behind}"
 
 
+DEFAULTS: Final = {
+    4: RouteKey("", MAIN_TABLE, EVERYWHERE),
+    6: RouteKey("", MAIN_TABLE, IPv6Network("::/0"), IP6_DEFAULT_METRIC),
+}
+"""The default route by IP version, with the metric that the kernel gives it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteSpec:
     """What that route should be. Equality here *is* "in sync"."""
@@ -92,6 +99,7 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
         RTM_GETROUTE: "route get",
     }
     create_fails_if_exists: ClassVar[bool] = True
+    steers: ClassVar[bool] = True
     reads_foreign: ClassVar[bool] = False
 
     def normalize(self, key: RouteKey, spec: RouteSpec) -> tuple[RouteKey, RouteSpec]:

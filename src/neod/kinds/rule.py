@@ -82,6 +82,7 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
     deletions: ClassVar[tuple[int, ...]] = (RTM_DELRULE,)
     verbs: ClassVar[Mapping[int, str]] = {RTM_NEWRULE: "rule add", RTM_DELRULE: "rule del", RTM_GETRULE: "rule get"}
     create_fails_if_exists: ClassVar[bool] = True
+    steers: ClassVar[bool] = True
 
     def requires(self, key: RuleKey, spec: RuleSpec) -> Iterable[Key]:
         """A rule needs a table with something in it: it would send packets to the main table otherwise."""

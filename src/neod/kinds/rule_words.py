@@ -24,8 +24,20 @@ FIB_RULE_INVERT: Final = 2
 NO_SUPPRESSION: Final = 0xFFFFFFFF
 RANGE16: Final = Struct("=HH")
 RANGE32: Final = Struct("=II")
-TABLES: Final = {253: "default", 254: "main", 255: "local"}
-NOT_OF_A_PLAIN_SOCKET: Final = (FRA_IIFNAME, FRA_OIFNAME, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE, FRA_L3MDEV)
+MAIN: Final = 254
+TABLES: Final = {253: "default", MAIN: "main", 255: "local"}
+PROGRAMS: Final = {
+    11: "FRR",
+    12: "BIRD",
+    16: "a DHCP client",
+    18: "keepalived",
+    42: "babeld",
+    **dict.fromkeys(range(186, 199), "FRR"),
+}
+"""Who writes which rule or route protocol. Source: iproute2's rt_protos; 2 to 4 are anybody's."""
+
+TAILSCALE: Final = range(5210, 5271)
+NOT_OF_A_PLAIN_SOCKET: Final = (FRA_IIFNAME, FRA_OIFNAME, FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE)
 """What a packet that is only known to come from an address need not have."""
 
 
@@ -50,14 +62,40 @@ class RuleSeen:
         mark = number(self.found, FRA_FWMARK)
         return mark, number(self.found, FRA_FWMASK, default=0xFFFFFFFF if mark else 0)
 
-    def takes(self, ip: Ip) -> bool:
-        """Whether packets without a mark that this host sends from *ip* match, wherever they go to."""
+    @property
+    def refuses(self) -> bool:
+        """Whether what matches is dropped or refused."""
+        return self.action in REFUSALS
+
+    @property
+    def by_vrf(self) -> bool:
+        """Whether it sends packets to the table of the VRF that their link is in."""
+        return FRA_L3MDEV in self.found
+
+    @property
+    def owner(self) -> str:
+        """The program that made it, as far as its protocol or its form tell; empty where they do not."""
+        if self.protocol in PROGRAMS:
+            return PROGRAMS[self.protocol]
+        if self.by_vrf:
+            return "the VRF"
+        suppress = number(self.found, FRA_SUPPRESS_PREFIXLEN, default=NO_SUPPRESSION)
+        if (self.inverted and self.mark[0] and self.mark[0] == self.table) or (self.table == MAIN and not suppress):
+            return "wg-quick"
+        return "tailscale" if self.priority in TAILSCALE else ""
+
+    def takes(self, ip: Ip, *, bound: bool = False) -> bool:
+        """Whether packets without a mark that this host sends from *ip* match, wherever they go to.
+
+        *bound*: the socket is bound to a link in a VRF.
+        """
         if ip.version != self.version:
             return False
         mark, _ = self.mark
         selects = (ip in self.source, not self.to.prefixlen, not self.tos, not mark)
         first, _ = RANGE32.unpack(self.found[FRA_UID_RANGE]) if FRA_UID_RANGE in self.found else (0, 0)
-        plain = all(selects) and not first and self.found.keys().isdisjoint(NOT_OF_A_PLAIN_SOCKET)
+        vrf = not self.by_vrf or bound
+        plain = all(selects) and not first and vrf and self.found.keys().isdisjoint(NOT_OF_A_PLAIN_SOCKET)
         return plain is not self.inverted
 
     def __str__(self) -> str:

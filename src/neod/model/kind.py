@@ -90,6 +90,9 @@ class Kind(Generic[K, S]):
     translates: ClassVar[bool] = False
     """Forwards and namespaces depend on it as a whole: their rows in ``status`` show its state."""
 
+    steers: ClassVar[bool] = False
+    """One of anybody's can turn the packets of any path: with a message about it, the kernel's ways are asked again."""
+
     leads_path: ClassVar[bool] = False
     """Of a path in sync, ``why`` explains this object."""
 

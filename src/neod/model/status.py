@@ -32,6 +32,16 @@ class DriftKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing that a path needs to carry packets, beside objects that are as the file says."""
+
+    name: str
+    status: bool | None  # None: not known
+    since: float  # seconds since the epoch
+    evidence: str = ""  # one sentence; of one that is false it is the reason
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectStatus:
     """Why one resource is not in-sync, and what happens next."""
 

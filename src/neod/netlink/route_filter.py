@@ -58,7 +58,7 @@ def _accept_ranges(tables: Iterable[int]) -> list[Instruction]:
 
 
 def route_filter(protocol: int, tables: Iterable[int], own_port: int) -> bytes:
-    """Return the program: of routes, only those of *protocol*, in *tables* or to the default pass; all else passes.
+    """Return the program: of routes, those of *protocol*, in *tables*, and to all or half the world; all else passes.
 
     What *own_port* caused is dropped: its acknowledgements reported it already.
 
@@ -70,7 +70,7 @@ def route_filter(protocol: int, tables: Iterable[int], own_port: int) -> bytes:
     code: list[Instruction] = [(LD_W, 0, 0, 12), (JEQ, 0, 1, swapped_port), (RET, 0, 0, 0)]
     code += [(LD_H, 0, 0, 4), (JEQ, 2, 0, newroute), (JEQ, 1, 0, delroute), (RET, 0, 0, ACCEPT)]
     code += [(LD_B, 0, 0, 16 + 5), (JEQ, 0, 1, protocol), (RET, 0, 0, ACCEPT)]
-    code += [(LD_B, 0, 0, 16 + 1), (JEQ, 0, 1, 0), (RET, 0, 0, ACCEPT)]
+    code += [(LD_B, 0, 0, 16 + 1), (JGE, 1, 0, 2), (RET, 0, 0, ACCEPT)]  # /1: half a default, as VPNs write it
     wide = _load_table_attribute() + _accept_ranges(t for t in tables if t > 255)
     narrow = _accept_ranges(t for t in tables if t <= 255)
     code += [(LD_B, 0, 0, 16 + 4), (JEQ, 1, 0, TABLE_COMPAT), (JA, 0, 0, len(wide) + 1)]

@@ -28,13 +28,15 @@ class Hints:
     kinds: set[Place] = field(default_factory=set)  # all objects of a kind
     everything: bool = False
     read_facts: bool = False  # nothing of ours, but what facts are made of
+    rerouted: bool = False  # somebody changed a rule or route that may take packets elsewhere
+    rerouted_by: Actor | None = None
     facts: dict[FactKey, Fact | None] = field(default_factory=dict)  # new ones; None: no longer so
     causes: list[str] = field(default_factory=list)
     first_at: float | None = None  # CLOCK_BOOTTIME of the first
     waiters: list[asyncio.Future[None]] = field(default_factory=list)  # done when the pass is over
 
     def __bool__(self) -> bool:
-        return bool(self.keys or self.deep or self.kinds or self.everything or self.read_facts)
+        return bool(self.keys or self.deep or self.kinds or self.everything or self.read_facts or self.rerouted)
 
     def add_everything(self, cause: str) -> None:
         """Look at everything in this pass."""
@@ -103,6 +105,11 @@ class HintQueue:
     def hint_facts(self, cause: str) -> None:
         """Read again what facts are made of."""
         self._hints.read_facts = True
+        self._wake(cause)
+
+    def hint_rerouted(self, cause: str, actor: Actor | None = None) -> None:
+        """Ask again where the packets of paths go."""
+        self._hints.rerouted, self._hints.rerouted_by = True, actor or self._hints.rerouted_by
         self._wake(cause)
 
     def put_fact(self, key: FactKey, fact: Fact | None, cause: str) -> None:

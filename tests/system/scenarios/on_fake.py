@@ -159,6 +159,7 @@ class Daemon:
             mptcp=mptcp,
             facts=FactCollector(state, known, UplinkFollower(), ForwardingReader(), Unasked(), mptcp),  # type: ignore[arg-type]
             flows=FlowCutter(event_log),
+            routes=Straight(),  # type: ignore[arg-type]
         )
         file = ConfigStore(self._directory / "neo.toml", self._directory, clock, controller.revert)
         metrics = MetricsServer(self.loop, lambda: "", self._log)
@@ -207,6 +208,19 @@ class Daemon:
 async def not_examined(context: object) -> DoctorReply:
     """Return no findings: there is no kernel to ask."""
     return DoctorReply(False)
+
+
+class Straight:
+    """In the place of ``EffectiveRoutes``: nobody's rules stand in front of ours."""
+
+    def want(self, intents: object) -> None:
+        """Ask for nothing."""
+
+    def condition(self, path: str) -> None:
+        """Know nothing."""
+
+    async def on_pass_done(self, hints: object, changed: object) -> None:
+        """Ask nobody."""
 
 
 class Unasked:

@@ -223,7 +223,7 @@ class Play:
 
     def _event(self, what: str, name: str, by: str | None) -> None:
         rows = [json.loads(line) for line in self._stage.ctl("events", "--json").out.splitlines()]
-        name = name.replace("_", " ")
+        what, name = what.replace("_", " "), name.replace("_", " ")
         makers = [row["by"] for row in rows if (row["what"], row["object"]) == (what, name)]
         if not any(by is None or re.match(WHO.format(by), maker) for maker in makers):
             told = "\n".join(f"{row['what']} {row['object']} {row['by']}" for row in rows[-20:])

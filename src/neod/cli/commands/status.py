@@ -14,7 +14,8 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _status(reply: StatusReply) -> int:
-    return FINE if reply.converged and reply.file.state == "ok" else DIFFERS
+    fine = reply.converged and reply.file.state == "ok" and not any(row.reason for row in reply.paths)
+    return FINE if fine else DIFFERS
 
 
 ABOUT: Final = "Show the paths, forwards and namespaces, and every drift with its reason and next attempt."

@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 from neod.control.errors import NoSuchObject
 from neod.control.verb import Right, Text, one_of, verb
 from neod.control.verbs.events import EventRecord
-from neod.control.verbs.status import Drift
+from neod.control.verbs.status import ConditionRow, Drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class WhyReply:
     needs: tuple[NeedRow, ...] = ()
     drift: Drift | None = None
     actions: tuple[EventRecord, ...] = ()  # the last on this object, oldest first
+    conditions: tuple[ConditionRow, ...] = ()  # of the path that it belongs to
 
 
 class ObjectVerbs(Protocol):

@@ -32,6 +32,16 @@ class PassSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ConditionRow:
+    """One thing that a path needs to carry packets."""
+
+    name: str  # routed: packets from its address leave by its link and gateway
+    status: bool | None  # null: not known
+    since: str  # when that began
+    evidence: str = ""  # human-readable
+
+
+@dataclass(frozen=True, slots=True)
 class PathRow:
     """One interface of the file with its address, lease, table, rule and endpoint."""
 
@@ -44,9 +54,11 @@ class PathRow:
     rule_priority: int | None  # None: no rule yet
     mptcp: tuple[str, ...]  # flags of its endpoint
     mptcp_id: int | None  # endpoint id in the kernel
-    state: str  # a phase: the worst among its objects
+    state: str  # a phase: the worst among its objects; down: all are in sync, and a condition is false
     detail: str = ""  # why not in-sync, human-readable
     mptcp_state: str = ""  # endpoint | neod (neod is the path manager) | waiting (for a slot) | empty: not there yet
+    reason: str = ""  # of the first condition that is false
+    conditions: tuple[ConditionRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

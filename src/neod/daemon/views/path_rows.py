@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from neod.control.verbs.status import PathRow
+from neod.control.verbs.status import ConditionRow, PathRow
 from neod.daemon.controller import Controller
+from neod.daemon.describe import iso
 from neod.daemon.views import causes
 from neod.daemon.views.objects import why_not_in_sync
 from neod.features.parts import PathInfo
@@ -15,6 +16,8 @@ from neod.model.want import FactKey
 
 CAUSED_BY_NIC: Final = (ObjectPhase.BLOCKED, ObjectPhase.IN_SYNC)
 """The states that say less than what is known of the NIC."""
+
+DOWN = "down"
 
 
 def path_keys(controller: Controller) -> dict[str, list[Key]]:
@@ -71,7 +74,7 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
     if state in CAUSED_BY_NIC:
         detail = cause or detail
     if controller.state.desired.suspended:
-        state, detail = "down", "neodctl resume brings it back"
+        state, detail = DOWN, "neodctl resume brings it back"
     lease = controller.facts.known.get(FactKey("lease", path.name))
     columns = columns_of(controller, keys)
     address = columns.get("address", "")
@@ -83,9 +86,49 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
         left = round(lease.expires_at - controller.clock.boottime(), 1)
     priority, number = columns.get("rule_priority"), columns.get("mptcp_id")
     mptcp = mptcp_state(controller, path, columns, address)
+    conditions = condition_rows(controller, path.name)
+    reason = next((one.evidence for one in conditions if one.status is False), "")
+    if reason and state == ObjectPhase.IN_SYNC:
+        state, detail = DOWN, reason
     return PathRow(
-        path.name, path.parent, path.ipv4, address, left, path.table, priority, path.mptcp, number, state, detail, mptcp
+        path.name,
+        path.parent,
+        path.ipv4,
+        address,
+        left,
+        path.table,
+        priority,
+        path.mptcp,
+        number,
+        state,
+        detail,
+        mptcp,
+        reason,
+        conditions,
     )
+
+
+def condition_rows(controller: Controller, path: str) -> tuple[ConditionRow, ...]:
+    """Return what is known of a path beside its objects."""
+    routed = controller.routes.condition(path)
+    return (ConditionRow(routed.name, routed.status, iso(routed.since), routed.evidence),) if routed else ()
+
+
+def reasons_down(controller: Controller) -> dict[str, list[str]]:
+    """Return why paths whose objects may all be in sync carry nothing, each with the paths that it is true of."""
+    found: dict[str, list[str]] = {}
+    for path in controller.intents.of(PathInfo):
+        for one in condition_rows(controller, path.name):
+            if one.status is False:
+                found.setdefault(one.evidence, []).append(path.name)
+    return found
+
+
+def is_up(controller: Controller) -> bool:
+    """Whether everything is in sync and, where the file has paths, no condition of at least one is false."""
+    paths = controller.intents.of(PathInfo)
+    down = sum(map(len, reasons_down(controller).values()))
+    return controller.converged and (not paths or down < len(paths))
 
 
 def path_rows(controller: Controller, name: str | None = None, keys: Collection[Key] = ()) -> tuple[PathRow, ...]:

@@ -11,7 +11,7 @@ from neod.daemon.describe import iso
 from neod.daemon.views import causes, roles
 from neod.daemon.views.names import keys_of
 from neod.daemon.views.objects import drift_row, object_rows
-from neod.daemon.views.path_rows import path_in, path_rows
+from neod.daemon.views.path_rows import path_in, path_rows, reasons_down
 from neod.features.parts import PathInfo
 from neod.model.change import Report
 from neod.model.status import SEVERITY, ObjectPhase
@@ -87,6 +87,7 @@ def missing(controller: Controller) -> tuple[str, ...]:
     if not controller.ready:
         return ()
     texts = [text for waits in controller.waiting().values() for text in waits]
+    texts += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons_down(controller).items()]
     return (*texts, *(f"{key} ({one.phase})" for key, one in controller.state.status.out_of_sync.items()))[:20]
 
 

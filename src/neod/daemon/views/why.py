@@ -8,6 +8,8 @@ from neod.daemon.describe import flat
 from neod.daemon.views import causes
 from neod.daemon.views.names import keys_of
 from neod.daemon.views.objects import drift_row, phase_of
+from neod.daemon.views.path_rows import condition_rows
+from neod.features.parts import PathInfo
 from neod.model.key import Key
 
 
@@ -23,6 +25,8 @@ def why_reply(controller: Controller, config: ConfigStore, name: str) -> WhyRepl
     spec = want.spec if want else seen.spec if seen else None
     needs = state.needs_of(key, spec) if spec is not None else ()
     line = want.origin.line if want else 0
+    tables = {path.table: path.name for path in controller.intents.of(PathInfo)}
+    path = state.kind_of(key).path(key, spec, tables) if not key.netns else ""
     return WhyReply(
         object=str(key),
         phase=phase_of(controller, key) if want or status else "foreign",
@@ -38,6 +42,7 @@ def why_reply(controller: Controller, config: ConfigStore, name: str) -> WhyRepl
         needs=tuple(NeedRow(str(need), phase_of(controller, need)) for need in needs),
         drift=drift_row(controller, key, status, causes.of_nics(controller)) if status else None,
         actions=controller.event_log.feed.of(str(key)),
+        conditions=condition_rows(controller, path),
     )
 
 

@@ -1,6 +1,6 @@
 """Message types, header structs and multicast groups of rtnetlink. Pure.
 
-Attribute numbers stand where they are used: with the codec of each object.
+Attribute numbers stand where they are used, with the codec of each object; here are those that several need.
 
 Source: linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/fib_rules.h.
 """

@@ -100,7 +100,7 @@ def campus() -> Drawing:
     d.text(
         204,
         366,
-        "On it, too: arp_ignore = 1, or the NIC answers ARP for all of them with its own MAC.",
+        "On it, neod drops ARP requests for their addresses: it would answer for all of them with its own MAC.",
         size=12.5,
         colour=DIM,
     )

@@ -3,6 +3,7 @@
 from ipaddress import ip_address, ip_network
 
 from neod.kinds.address import AddressSpec
+from neod.kinds.arp import ArpSpec
 from neod.kinds.link import LinkSpec
 from neod.kinds.mptcp import EndpointKey, EndpointSpec, LimitsKey, LimitsSpec
 from neod.kinds.nat import NatKey, NatSpec
@@ -11,7 +12,7 @@ from neod.kinds.port import PortKey, PortSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
-from neod.model.key import AddressKey, Key, LinkKey, NetnsKey
+from neod.model.key import AddressKey, ArpKey, Key, LinkKey, NetnsKey
 from neod.model.nat import Dnat, NatRule, Ruleset
 
 Pair = tuple[Key, object]
@@ -74,6 +75,11 @@ def port(link: str, master: str) -> Pair:
 def netns(name: str) -> Pair:
     """Return a named namespace."""
     return NetnsKey("", name), NetnsSpec()
+
+
+def arp(sort: str, name: str) -> Pair:
+    """Return a NIC that does not answer for our addresses, or one of those addresses."""
+    return ArpKey("", sort, name), ArpSpec()
 
 
 def nat(*rules: NatRule, backend: str = "") -> Pair:

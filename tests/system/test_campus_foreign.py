@@ -58,6 +58,7 @@ def test_foreign_objects_survive_start_repair_reload_and_down(shared):
 def test_down_sets_sysctls_back_and_stays_down(shared):
     name = f"ipv4/conf/{shared.host.nic}/arp_ignore"
     before = shared.host.sysctl(name)
+    shared.host.write_config(shared.file(more=f'[sysctl]\n"net.ipv4.conf.{shared.host.nic}.arp_ignore" = 1\n'))
     shared.host.start_neod()
     shared.wait_converged()
     shared.host.wait()

@@ -8,10 +8,12 @@ from typing import Final
 
 from neod.features import link_mtu
 from neod.kinds.address import AddressKey, AddressSpec, slack
+from neod.kinds.arp import ArpSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import UNREACHABLE, RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.facts import FOREVER, Followed, Lease
+from neod.model.key import ArpKey
 from neod.model.marks import NO_ROUTER_PRIORITY, RULE_PRIORITY_BASE
 from neod.model.want import FactKey, Facts, Fragment, Origin, Want
 
@@ -79,10 +81,14 @@ class PathFragment(Fragment):
         if given is None:
             return []
         key = AddressKey("", self.link, given.ip, given.prefix_length)
-        spec = AddressSpec(given.valid_until, prefix_route=self.main, slack_s=given.slack_s)
+        below = self.parent if self.parent != self.link else ""
+        spec = AddressSpec(given.valid_until, prefix_route=self.main, slack_s=given.slack_s, nic=below)
         wants = [Want(key, spec, self.origin, given.lease), *table(self.link, self.table, (given,), self.origin)]
         if given.gateway is None:
             wants.append(no_router(given, self.origin))
+        if below:
+            unanswered = ArpKey("", "address", str(given.ip))
+            wants.append(Want(unanswered, ArpSpec(link=self.link), self.origin, given.lease))
         return [*wants, *self._reachable(given)] if self.main else wants
 
     def waits_for(self, facts: Facts) -> tuple[str, ...]:

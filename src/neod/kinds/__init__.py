@@ -10,6 +10,7 @@ NAMES: Final = (
     "netns",
     "link",
     "port",
+    "arp",
     "address",
     "route",
     "rule",

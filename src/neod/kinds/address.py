@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
-from neod.model.key import AddressKey, Key, LinkKey, LocalKey
+from neod.model.key import AddressKey, ArpKey, Key, LinkKey, LocalKey
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
@@ -48,6 +48,7 @@ class AddressSpec:
     valid_until: float = FOREVER  # seconds of CLOCK_BOOTTIME
     prefix_route: bool = False  # False: IFA_F_NOPREFIXROUTE, no route in the main table
     slack_s: float = field(default=0.0, compare=False)  # how much earlier the kernel's end may be: see ``slack``
+    nic: str = field(default="", compare=False)  # below its link: must not answer for it
 
 
 def slack(granted_s: float) -> float:
@@ -88,8 +89,11 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
         return self.in_place(have, want) and have.valid_until < want.valid_until
 
     def requires(self, key: AddressKey, spec: AddressSpec) -> Iterable[Key]:
-        """An address needs its link."""
-        return (LinkKey(key.netns, key.link),)
+        """An address needs its link, and a NIC below that does not answer for it."""
+        link = LinkKey(key.netns, key.link)
+        if not spec.nic:
+            return (link,)
+        return link, ArpKey(key.netns, "nic", spec.nic), ArpKey(key.netns, "address", str(key.ip))
 
     def provides(self, key: AddressKey) -> Iterable[Key]:
         """An address is a local one, on whatever link."""

@@ -100,6 +100,19 @@ class AddressKey(Hashed):
 
 
 @dataclass(frozen=True, slots=True)
+class ArpKey(Hashed):
+    """A NIC that answers for none of our addresses, or one of those addresses."""
+
+    kind: ClassVar[str] = "arp"
+    netns: str
+    sort: str  # nic | address
+    name: str
+
+    def __str__(self) -> str:
+        return f"arp:{within(self.netns)}{self.sort}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class LocalKey(Hashed):
     """An address of this namespace, on whatever link: what a route's preferred source must be."""
 

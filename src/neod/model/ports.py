@@ -161,6 +161,10 @@ class LegacyChain:
 LegacyTable = Mapping[str, LegacyChain]
 
 
+ArpElement = tuple[str, str]
+"""``("nic", name of a link)`` or ``("address", IPv4 address)``."""
+
+
 class Netfilter(Protocol):
     """Packet filter and translation of one namespace: nftables, and the legacy tables of iptables."""
 
@@ -185,6 +189,27 @@ class Netfilter(Protocol):
 
         Raises:
             KernelError: the kernel returned an error.
+        """
+        ...
+
+    def arp_read(self) -> Mapping[ArpElement, bool]:
+        """Return what is in the table ``arp neo``, each with whether the rules of the table are all there.
+
+        On the NICs in it the kernel neither answers ARP requests for the addresses in it nor asks with them.
+
+        Raises:
+            KernelError: it could not be read.
+        """
+        ...
+
+    def arp_change(self, add: Collection[ArpElement], remove: Collection[ArpElement]) -> bool:
+        """Change what is in the table, all or nothing: it is made with the first element, and goes with the last.
+
+        Returns:
+            False where the kernel has no such tables; nothing is done then.
+
+        Raises:
+            KernelError: the kernel returned an error; what was there stands.
         """
         ...
 

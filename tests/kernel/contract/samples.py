@@ -29,6 +29,7 @@ SAMPLES = {
          builders.bridge("neobr"), builders.bridge("neostp", stp="on", vlan_filtering="off")],
     ),
     "port": ([builders.bridge("neoports", stp="off", vlan_filtering="off")], [builders.port("up1", "neoports")]),
+    "arp": ([], [builders.arp("nic", "up0"), builders.arp("address", "10.9.0.2"), builders.arp("address", "10.9.0.3")]),
     "address": (
         [NEO1],
         [ADDRESS4, builders.address("neo1", "10.9.0.3", 16, LEASE_ENDS), builders.address("neo1", "10.9.0.3", 24),
@@ -154,6 +155,7 @@ ADDRESS = "ip -o -4 addr show neo{n} | grep -o 'inet .*' | tr -d '\\\\'"
 ROUTES = "ip route show table {n}"
 RULES = "ip rule show priority 110{n:02}"
 ENDPOINTS = "ip mptcp endpoint show | sed 's/ id [0-9]*//' | sort"
+ARP = "nft -s list table arp neo"
 SYSCTL = "/proc/sys/net/ipv4/conf/neo{n}"
 RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 TRANSLATION = "iptables-legacy -t nat -S"
@@ -167,6 +169,10 @@ DISTURBANCES = {
     ),
     "port": (
         Disturbance("ip link set nic1 nomaster", "port:nic1", "ip -o link show master br1", "br1", attributed=False),
+    ),
+    "arp": (
+        Disturbance("nft delete element arp neo addresses '{{ 10.9.0.{n} }}'", "arp:address/10.9.0.{n}", ARP),
+        Disturbance("nft flush chain arp neo requests", "arp:address/10.9.0.{n}", ARP),
     ),
     "address": (
         Disturbance("ip addr del 10.9.0.{n}/16 dev neo{n}", "address:neo{n}/10.9.0.{n}/16", ADDRESS),

@@ -16,7 +16,7 @@ from neod.kinds import KINDS
 
 pytestmark = pytest.mark.kernel
 
-WHO = re.compile(r"(ip|sh)\[\d+\]|pid \d+ \(ended\)")
+WHO = re.compile(r"(ip|sh|nft)\[\d+\]|pid \d+ \(ended\)")
 """The kernel tells the process; its name is known only while that runs, and ip does not run long."""
 
 AT_LAST_S = 20.0
@@ -44,7 +44,7 @@ def need_tools(*tools):
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
     """A host in a namespace of its own, converged on a file that asks for an object of every kind."""
-    need_tools("ip", "nsenter", "iptables-legacy")
+    need_tools("ip", "nsenter", "nft", "iptables-legacy")
     made = Host(netns.unique("kinds"), tmp_path_factory.mktemp("host"), nic="up0")
     wire(made.ns)
     try:

@@ -192,8 +192,8 @@ def test_a_sysctl_points_to_its_line(read):
 
 
 def test_a_sysctl_that_says_what_a_role_implies_is_fine(read):
-    intents = read(GROUP + 'count = 1\n[sysctl]\n"net.ipv4.conf.ens3.arp_ignore" = 1\n')
-    key = SysctlKey("", "net/ipv4/conf/ens3/arp_ignore")
+    intents = read(GROUP + 'count = 1\n[sysctl]\n"net.ipv4.conf.neo1.arp_ignore" = 1\n')
+    key = SysctlKey("", "net/ipv4/conf/neo1/arp_ignore")
     desired = DesiredState(KINDS)
     desired.replace(intents.fragments, {FactKey("host"): Host("x")})
     assert desired.wants[key].spec.value == "1"

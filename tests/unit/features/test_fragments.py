@@ -12,7 +12,8 @@ from neod.features.macvlans.host import HostFragment
 from neod.features.path import PathFragment, route_mtu
 from neod.features.sysctl.compile import ImpliedFragment, SysctlFragment
 from neod.features.uplinks.compile import FollowFragment
-from neod.kinds.address import AddressKey, AddressSpec
+from neod.kinds.address import AddressKey, AddressKind, AddressSpec
+from neod.kinds.arp import ArpKey, ArpSpec
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
@@ -30,7 +31,17 @@ MACVLAN = MacvlanFragment("macvlans.neo/neo3", "neo3", "ens3", "private", "", No
 PATH = PathFragment("macvlans.neo/neo3/path", "neo3", "ens3", None, None, 103, None, False, ORIGIN)
 
 
+UNANSWERED = ArpKey("", "address", str(IP))
+
+
 def leased(lease=LEASE, fragment=PATH):
+    """Return what a lease comes to, but for what keeps the NIC below from answering for it."""
+    wants = all_leased(lease, fragment)
+    wants.pop(UNANSWERED, None)
+    return wants
+
+
+def all_leased(lease=LEASE, fragment=PATH):
     return compiled(fragment, {FactKey("lease", lease.link): lease})
 
 
@@ -59,12 +70,16 @@ def test_a_macvlan_is_a_link_and_the_sysctls_of_many_addresses_on_one_segment():
     }
 
 
-def test_the_nic_below_gets_the_same_sysctls_for_it_would_answer_for_all_otherwise():
-    assert compiled(ParentFragment("eth0.100", ORIGIN), {}) == {
-        SysctlKey("", "net/ipv4/conf/eth0.100/arp_ignore"): SysctlSpec("1"),
-        SysctlKey("", "net/ipv4/conf/eth0.100/arp_announce"): SysctlSpec("2"),
-        SysctlKey("", "net/ipv4/conf/eth0.100/rp_filter"): SysctlSpec("2"),
-    }
+def test_the_nic_below_answers_for_no_address_above_and_none_of_its_sysctls_is_set():
+    assert compiled(ParentFragment("eth0.100", ORIGIN), {}) == {ArpKey("", "nic", "eth0.100"): ArpSpec()}
+
+
+def test_an_address_of_a_macvlan_is_not_used_before_its_nic_is_silent_about_it():
+    wants = all_leased()
+    assert wants[UNANSWERED] == ArpSpec()
+    key = AddressKey("", "neo3", IP, 16)
+    needs = AddressKind().requires(key, wants[key])
+    assert set(needs) == {LinkKey("", "neo3"), ArpKey("", "nic", "ens3"), ArpKey("", "address", str(IP))}
 
 
 def test_a_derived_mac_is_locally_administered_and_the_same_for_ever():

@@ -33,6 +33,7 @@ class ProbeContext:
 
     proc: Path = Path("/proc")
     paths: tuple[ProbedPath, ...] = ()
+    silent_nics: tuple[str, ...] = ()  # that do not answer for the addresses of macvlans above them
     manager: str = "kernel"  # of the file: kernel | neod
     unmanageable: str = ""  # why neod cannot be the path manager
     endpoints: tuple[tuple[str, int, bool], ...] = ()  # address, id, ours

@@ -89,10 +89,13 @@ def check_arp_flux(context: ProbeContext) -> Iterator[Finding]:
     links = sorted({name for path in context.paths for name in (path.name, path.parent) if name})
     conf = context.proc / "sys/net/ipv4/conf"
     everywhere = _read(conf / "all/arp_ignore")
-    found = [link for link in links if everywhere == "0" and _read(conf / link / "arp_ignore") == "0"]
+    silent = context.silent_nics if everywhere == "0" else links
+    found = [link for link in links if link not in silent and _read(conf / link / "arp_ignore") == "0"]
     if found and len(context.paths) > 1:
         evidence = f"arp_ignore is 0 on {', '.join(found[:8])}: who asks for one address is answered for all"
-        remedy = "neod sets it to 1 on macvlans and their NIC (neodctl status); elsewhere write it in [sysctl]"
+        remedy = (
+            "neod sets it to 1 on macvlans, and filters on their NIC (neodctl status); elsewhere write it in [sysctl]"
+        )
         yield Finding("arp flux", "fault", evidence, remedy)
     elif links:
         yield Finding("arp flux", "fine", "each interface answers for its own address only")

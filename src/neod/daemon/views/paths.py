@@ -11,7 +11,7 @@ from neod.features.parts import Candidate, PathInfo
 from neod.kinds.mptcp import EndpointKey
 from neod.model.errors import KernelError
 from neod.model.facts import Multipath
-from neod.model.key import AddressKey
+from neod.model.key import AddressKey, ArpKey
 from neod.model.want import FactKey
 from neod.netlink.attributes import Ip
 from neod.netlink.sock_diag import FLOW_BACKUP_LOC, FLOW_BACKUP_REM, ConnectionSeen, FlowSeen
@@ -104,6 +104,9 @@ def probe_context(controller: Controller, server: tuple[str, int] | None) -> Pro
     known = controller.facts.known.get(FactKey("mptcp", ""))
     return ProbeContext(
         paths=tuple(ProbedPath(name, str(found[0]), parents.get(name, "")) for name, found in known_addresses if found),
+        silent_nics=tuple(
+            sorted(key.name for key in controller.state.observed.named_by(ArpKey, "") if key.sort == "nic")
+        ),
         manager="neod" if any(not one.netns for one in controller.intents.of(PathManagement)) else "kernel",
         unmanageable=known.unmanageable if isinstance(known, Multipath) else "",
         endpoints=tuple(sorted(endpoints)),

@@ -7,16 +7,18 @@ from typing import Final
 from neod.features import link_mtu
 from neod.features.mac import derived_mac
 from neod.features.path import PROMOTE
+from neod.kinds.arp import ArpSpec
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.facts import Host
+from neod.model.key import ArpKey
 from neod.model.want import HOST, FactKey, Facts, Fragment, Origin, Want
 
 ONE_SEGMENT: Final = {"arp_ignore": SysctlSpec("1"), "arp_announce": SysctlSpec("2"), "rp_filter": SysctlSpec("2")}
-"""What N addresses on one segment need, on the macvlans and on their NIC.
+"""What N addresses on one segment need of the macvlans. Their NIC is somebody else's, see ``neod.kinds.arp``.
 
-arp_ignore 1: only the interface that has the address answers for it. By default all do, the NIC among them, and the
-first answer is what peers keep: one MAC for all addresses. arp_announce 2: requests name the address of the interface
+arp_ignore 1: only the interface that has the address answers for it. By default all do, and the first answer is what
+peers keep: one MAC for all addresses. arp_announce 2: requests name the address of the interface
 that asks. rp_filter 2 (loose): the strict check drops what arrives before the rule and the table of an address exist,
 or while they are being repaired; and since the kernel takes the larger of ``all`` and the interface, 2 is the only
 value that means the same whatever ``all`` says.
@@ -72,7 +74,7 @@ class MacvlanFragment(Fragment):
 
 @dataclass(frozen=True, slots=True)
 class ParentFragment(Fragment):
-    """The NIC below macvlans: without these sysctls it answers for all their addresses itself."""
+    """The NIC below macvlans, which answers for no address of theirs. Nothing else about it is touched."""
 
     link: str
     origin: Origin
@@ -83,7 +85,7 @@ class ParentFragment(Fragment):
         return f"macvlans/parent {self.link}"
 
     def compile(self, facts: Facts) -> Iterator[Want]:
-        return conf(self.link, ONE_SEGMENT, self.origin)
+        yield Want(ArpKey("", "nic", self.link), ArpSpec(), self.origin)
 
 
 def _machine_id(facts: Facts) -> str:

@@ -1,15 +1,16 @@
 """The port ``Netfilter`` of one namespace: nftables and the legacy tables together."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from neod.kernel.errors import within_netns
 from neod.kernel.netfilter.legacy.tables import LegacyTables
+from neod.kernel.netfilter.nft.arp import ArpTable
 from neod.kernel.netfilter.nft.ruleset import NftRuleset
 from neod.kernel.netfilter.nft.table import NftTable
-from neod.model.ports import Clock, LegacyTable
+from neod.model.ports import ArpElement, Clock, LegacyTable
 from neod.netlink.netns import opener_in
 
 
@@ -20,6 +21,7 @@ class KernelNetfilter:
         within: Callable[[Callable[[], Any]], Any] = functools.partial(within_netns, netns) if netns else _here
         self._ruleset = NftRuleset(opener_in(netns))
         self.nft = NftTable(netns, self._ruleset, claim=claim)
+        self.arp = ArpTable(self._ruleset)
         self.legacy = LegacyTables(netns, within, clock)
 
     def close(self) -> None:
@@ -30,7 +32,7 @@ class KernelNetfilter:
     @property
     def writes(self) -> int:
         """Return how many changes were asked for."""
-        return self.nft.writes + self.legacy.writes
+        return self.nft.writes + self.legacy.writes + self.arp.writes
 
     async def nft_read(self) -> Sequence[Mapping[str, Any]] | None:
         return await self.nft.read()
@@ -40,6 +42,14 @@ class KernelNetfilter:
 
     async def nft_remove(self) -> None:
         await self.nft.remove()
+
+    def arp_read(self) -> Mapping[ArpElement, bool]:
+        """Return the elements of the table ``arp neo``, each with whether the table is whole."""
+        return self.arp.read()
+
+    def arp_change(self, add: Collection[ArpElement], remove: Collection[ArpElement]) -> bool:
+        """Change the elements, making or removing the table as needed; false where the kernel has no such tables."""
+        return self.arp.change(add, remove)
 
     def nft_tables(self) -> Sequence[str]:
         return self.nft.tables()

@@ -1,5 +1,6 @@
 """Changes of the table ``inet neo`` that others make, and who made them."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -21,7 +22,7 @@ class NftEvents(Subscription):
         self, take: Callable[[Actor | None], None], lost: Callable[[], None], opener: Opener = open_socket
     ) -> None:
         self._take = take
-        self._touched = False
+        self._touched, self._own = False, os.getpid()
         with kernel_call("subscribe to nftables"):
             super().__init__(opener(NETLINK_NETFILTER, RECEIVE_BUFFER_BYTES), [NFNLGRP_NFTABLES], self._take_all, lost)
 
@@ -33,4 +34,5 @@ class NftEvents(Subscription):
             elif self._touched:
                 self._touched = False
                 author = author_in(payload)
-                self._take(Actor(*author) if author is not None else None)
+                if author is None or author[0] != self._own:  # what we wrote ourselves was acknowledged
+                    self._take(Actor(*author) if author is not None else None)

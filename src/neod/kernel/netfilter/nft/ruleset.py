@@ -1,6 +1,7 @@
 """Questions about the nftables of one namespace that need no ``nft``, and the claim on a table."""
 
 import errno
+from collections.abc import Sequence
 from typing import Final
 
 from neod.kernel.errors import from_os_error, kernel_call
@@ -48,13 +49,29 @@ class NftRuleset:
         return nfnetlink.generation_in(payload)
 
     def has_table(self, name: str) -> bool:
+        """Whether there is a table ``inet`` *name*."""
+        return self.has(nfnetlink.NFT_MSG_GETTABLE, nfnetlink.inet_table(name))
+
+    def has(self, type_: int, payload: bytes) -> bool:
+        """Whether there is what a GET request names."""
         try:
-            self._get(f"look for table inet {name}", nfnetlink.NFT_MSG_GETTABLE, nfnetlink.inet_table(name))
+            self._get("look into nftables", type_, payload)
         except KernelError as error:
             if error.code == errno.ENOENT:
                 return False
             raise
         return True
+
+    def dump(self, type_: int, payload: bytes) -> list[memoryview]:
+        with kernel_call("read nftables"):
+            return [found for _, found in self._connected().dump(type_, payload)]
+
+    def transact(self, requests: Sequence[Request]) -> KernelError | None:
+        """Make all changes, or none; return the first error."""
+        asked = [(type_, flags | NLM_F_ACK, body) for type_, flags, body in requests]
+        answers = self._connected().exchange(asked, nfnetlink.TRANSACTION)
+        errors = [answer for answer in answers if isinstance(answer, NetlinkError)]
+        return from_os_error("change nftables", errors[0]) if errors else None
 
     def tables(self) -> list[TableSeen]:
         with kernel_call("list the nftables tables"):

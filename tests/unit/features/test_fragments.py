@@ -260,7 +260,7 @@ def test_a_static_address_is_there_for_ever_and_needs_no_fact():
     fragment = replace(PATH, ipv4=IPv4Interface("10.8.0.53/16"), gateway=GATEWAY)
     assert fragment.needs == ()
     assert fragment.waits_for({}) == ()
-    assert compiled(fragment, {}) == leased(replace(LEASE, expires_at=FOREVER))
+    assert compiled(fragment, {}) == all_leased(replace(LEASE, expires_at=FOREVER))
 
 
 def test_an_uplink_that_neod_configures_is_reachable_through_the_main_table_too():

@@ -15,6 +15,7 @@ from neod.daemon.mptcp_controller import MptcpController
 from neod.features.daemon.compile import DaemonSettings
 from neod.features.intents import Intents
 from neod.features.parts import followed_links
+from neod.features.path import lease_for
 from neod.model.change import Report
 from neod.model.facts import FOREVER, DhcpClient, Lease
 from neod.model.key import AddressKey, LinkKey
@@ -169,5 +170,10 @@ class Controller:
         return self.reconciler.complete
 
     def waiting(self) -> Mapping[str, tuple[str, ...]]:
-        """Return which facts each incomplete part of the file waits for, by its name."""
-        return self.state.desired.waiting()
+        """Return which facts each incomplete part of the file waits for, by its name, and why they are missing."""
+        found = self.state.desired.waiting()
+        why = {lease_for(link): reason for link, reason in self.dhcp.service.reasons().items()} if found else {}
+        return {
+            name: tuple(f"{text} ({why[text]})" if text in why else text for text in texts)
+            for name, texts in found.items()
+        }

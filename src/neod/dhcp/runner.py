@@ -143,6 +143,16 @@ class DhcpService:
         """Return every client, by link."""
         return [self._status(client) for _, client in sorted(self._clients.items())]
 
+    def status_of(self, link: str) -> LeaseStatus | None:
+        """Return the client of *link*, where there is one."""
+        client = self._clients.get(link)
+        return self._status(client) if client is not None else None
+
+    def reasons(self) -> Mapping[str, str]:
+        """Return why each link that has no lease has none, as far as that is known."""
+        missing = (client for client in self._clients.values() if client.state.lease is None)
+        return {client.link: why for client in missing if (why := self._status(client).last_error)}
+
     @property
     def degraded(self) -> str:
         """What works, but not as it should, for people; empty when nothing."""

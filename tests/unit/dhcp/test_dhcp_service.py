@@ -501,6 +501,39 @@ async def test_a_parent_that_is_not_there_is_named_with_the_reason(host, monkeyp
         await host.until(lambda: "cannot listen on up0: there is no such link" in host.service.degraded)
 
 
+async def test_an_answer_that_cannot_be_used_is_the_reason_until_one_can(host, wire):
+    def short(kind, mac, xid, wanted):
+        wire._far.send(datagram(answer(OFFER, xid=xid, ip=FIRST_IP + 1, mac=mac, o51=b"\1")))
+
+    wire.script = short
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: host.service.reasons())
+        why = "the answer of 10.77.0.1 (02:53:00:00:00:ff) cannot be used: OFFER with option 51 of 1 bytes, not 4"
+        assert host.service.reasons() == {"m1": why}
+        assert host.service.counters["malformed"] >= 1
+        wire.script = wire.serve
+        await host.until(lambda: "m1" in host.leases)
+        assert not host.service.reasons()
+
+
+async def test_what_is_left_out_of_offers_and_acknowledgements_is_counted(host, wire):
+    def generous(kind, mac, xid, wanted):
+        reply = OFFER if kind == DISCOVER else ACK
+        odd = {"o3": b"\1", "o26": b"\0\1"}
+        wire._far.send(datagram(answer(reply, xid=xid, ip=FIRST_IP + 1, mac=mac, **odd)))
+
+    wire.script = generous
+    host.want(1)
+    async with host.running():
+        host.ready(1)
+        await host.until(lambda: "m1" in host.leases)
+        assert len(host.leases["m1"].left_out) == 2
+        assert host.service.counters["left_out"] == 4
+        assert host.service.counters["malformed"] == 0
+
+
 async def test_a_port_68_that_others_hold_is_shown_and_stops_nothing(host):
     host.want(1)
     async with host.running():

@@ -55,6 +55,7 @@ class LeaseRow(DhcpClientRow):
     mtu: int | None = None  # bytes
     routes: tuple[str, ...] = ()  # "10.0.0.0/8 via 10.8.0.1"
     detail: str = ""  # the last error or the next attempt, human-readable
+    left_out: tuple[str, ...] = ()  # what the server said beside, and why it cannot be
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,5 +40,17 @@ def lease_row(controller: Controller, status: LeaseStatus, cause: str) -> LeaseR
         lease.domain,
         lease.mtu,
         tuple(f"{destination} via {gateway}" for destination, gateway in lease.routes),
-        status.last_error,
+        "; ".join((*filter(None, (status.last_error,)), *(f"left out: {text}" for text in lease.left_out))),
+        lease.left_out,
     )
+
+
+def lease_in_words(controller: Controller, link: str, words: str) -> str:
+    """Return *words*, what a lease contributed to an object of *link*, with what is wrong with it or keeps it away."""
+    status = controller.dhcp.service.status_of(link)
+    if status is None:
+        return words
+    if status.lease is None:
+        return f"none: {status.last_error}" if status.last_error else "none yet"
+    left_out = (f"left out: {text}" for text in status.lease.left_out)
+    return "; ".join((words or f"lease from {status.lease.server}", *left_out))

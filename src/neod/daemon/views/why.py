@@ -6,6 +6,7 @@ from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
 from neod.daemon.describe import flat
 from neod.daemon.views import causes
+from neod.daemon.views.leases import lease_in_words
 from neod.daemon.views.names import keys_of
 from neod.daemon.views.objects import drift_row, phase_of
 from neod.daemon.views.path_rows import condition_rows
@@ -35,7 +36,7 @@ def why_reply(controller: Controller, config: ConfigStore, name: str) -> WhyRepl
         table=want.origin.path if want else "",
         line=line,
         text=config.line(line),
-        lease=want.lease if want else "",
+        lease=lease_in_words(controller, path, want.lease) if want else "",
         desired=flat(state.desired.specs[key], now) if key in state.desired.specs else None,
         observed=flat(seen.spec, now) if seen else None,
         owned=seen.owned if seen else True,

@@ -3,6 +3,7 @@
 Source: nft(8). Translation in the inet family needs Linux 5.2.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -13,12 +14,14 @@ from neod.model.nat import (
     AnswerBy,
     Dnat,
     Guard,
+    Ip,
     NatRule,
     Net,
     Ruleset,
     SnatFrom,
     SnatTo,
     digest_of,
+    joined,
     ports_text,
     targets,
 )
@@ -92,7 +95,10 @@ def _entries(rule: NatRule) -> Iterator[tuple[str, Lookup, str]]:
 def _answered(rules: Iterable[NatRule]) -> Iterator[tuple[str, Lookup, str]]:
     """Yield what finds the connections that are to be answered by the interface that they came in by."""
     if any(isinstance(rule, AnswerBy) for rule in rules):
+        ranges: defaultdict[tuple[str, Ip], list[tuple[int, int]]] = defaultdict(list)
         for protocol, to, first, last in targets(rules):
+            ranges[protocol, to].append((first, last))
+        for protocol, to, first, last in ((*one, *each) for one, found in ranges.items() for each in joined(found)):
             family, element = FAMILY[to.version], f"{to} . {ports_text(first, last)}"
             ask = f"ct direction original ct status dnat {family} daddr . {protocol} dport %s jump {COME_IN}"
             lookup = Lookup("came_in", ask, f"ipv{to.version}_addr . inet_service")

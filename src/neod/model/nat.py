@@ -1,7 +1,7 @@
 """What address translation can say, whichever tool writes it. Values only."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -119,6 +119,12 @@ def version_of(rule: NatRule) -> int:
             return rule.to.version
 
 
+def aim(rule: Dnat) -> tuple[str, Ip, int, int]:
+    """Return where a rule sends connections: protocol, address, and ports after the translation."""
+    first, last = (rule.to_port, rule.to_port) if rule.to_port else (rule.first, rule.last)
+    return rule.protocol, rule.to, first, last
+
+
 def targets(rules: Iterable[NatRule]) -> dict[tuple[str, Ip, int, int], list[str]]:
     """Return where rules send connections, as protocol, address and ports, and the interfaces that each may come in by.
 
@@ -127,9 +133,31 @@ def targets(rules: Iterable[NatRule]) -> dict[tuple[str, Ip, int, int], list[str
     found: dict[tuple[str, Ip, int, int], list[str]] = {}
     for rule in rules:
         if isinstance(rule, Dnat):
-            first, last = (rule.to_port, rule.to_port) if rule.to_port else (rule.first, rule.last)
-            found.setdefault((rule.protocol, rule.to, first, last), []).append(rule.interface)
+            found.setdefault(aim(rule), []).append(rule.interface)
     return found
+
+
+def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ranges of ports, those that overlap as one; nftables takes no element twice."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(last, found[-1][1])
+        else:
+            found.append((first, last))
+    return found
+
+
+def _without_overlaps(rules: Iterable[NatRule]) -> Iterator[NatRule]:
+    """Yield the rules, with one ``SnatTo`` for the same ports: forwards by two interfaces make several."""
+    sources: dict[tuple[str, Ip, Ip | None], list[tuple[int, int]]] = {}
+    for rule in rules:
+        if isinstance(rule, SnatTo):
+            sources.setdefault((rule.protocol, rule.to, rule.by), []).append((rule.first, rule.last))
+        else:
+            yield rule
+    for (protocol, to, by), ranges in sources.items():
+        yield from (SnatTo(protocol, first, last, to, by) for first, last in joined(ranges))
 
 
 @dataclass(frozen=True)
@@ -141,8 +169,8 @@ class Ruleset:
 
     @staticmethod
     def of(rules: tuple[NatRule, ...]) -> "Ruleset":
-        """Return the canonical ruleset: sorted, each rule once."""
-        return Ruleset(tuple(sorted(set(rules), key=str)))
+        """Return the canonical ruleset: sorted, each rule once, and no two that give the same ports their source."""
+        return Ruleset(tuple(sorted(_without_overlaps(set(rules)), key=str)))
 
     @cached_property
     def digest(self) -> str:

@@ -173,3 +173,33 @@ def test_marks_are_found_in_what_iptables_prints():
         ("OUTPUT", 0xFF0000),
     ]
     assert found == [(f"iptables mangle {chain}", one) for chain, one in bits]
+
+
+# ── what the file alone shows ───────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kept", "caught"),
+    [
+        ('[forwards.kept]\nports = [80]\nto = "198.51.100.10:25"\nsnat = "none"\n', 'to = "198.51.100.10"'),
+        ('[forwards.kept]\nports = [8025]\nto = "2001:db8::10"\nsnat = "none"\n', 'to = "[2001:db8::10]:8025"'),
+        (
+            '[namespaces.px]\nuplink = "eth1"\nsubnet = "10.254.0.0/30"\nexpose = ["tcp/25"]\n',
+            'interface = "eth0"\nto = "10.254.0.2"',
+        ),
+    ],
+    ids=["IPv4", "IPv6", "namespace"],
+)
+def test_a_source_that_is_given_to_the_connections_of_another_entry_is_warned_of(tmp_path, kept, caught):
+    caught = f"[forwards.p]\nports = [25]\n{caught}\n"
+    (warning,) = read(tmp_path, kept + caught).warnings
+    assert "get another source all the same: forwards.p.snat is for all that go there" in warning
+    assert read(tmp_path, kept + caught.replace("[25]", "[26]").replace(":8025", ":8026")).warnings == ()
+
+
+def test_more_paths_than_marks_are_warned_of(tmp_path):
+    uplinks = "".join(f"[uplinks.eth{n}]\ntable = {100 + n}\n" for n in range(17))
+    text = uplinks + FORWARD.format(to="198.51.100.10", more="")
+    (warning,) = [one for one in read(tmp_path, text).warnings if "marks for" in one]
+    assert "15 marks for 17 paths: what comes in by eth" in warning
+    assert "marks for" not in str(read(tmp_path, text + "[nat]\nmark_mask = 0x1f00000\n").warnings)

@@ -15,10 +15,12 @@ from neod.features.validation.context import Context
 from neod.features.validation.fields import Section, Validator, one_of, toml_key
 from neod.features.validation.text import Path, path_text
 from neod.model.marks import MARK_MASK
-from neod.model.nat import AnswerBy, Dnat, NatRule, SnatTo, ports_text
+from neod.model.nat import AnswerBy, Dnat, Ip, NatRule, SnatTo, aim, ports_text
 from neod.model.want import Fragment
 
 Placed = tuple[NatRule, Path]
+PlacedDnat = tuple[Dnat, Path]
+PlacedSnat = tuple[SnatTo, Path]
 R = TypeVar("R", Dnat, SnatTo)
 
 
@@ -117,11 +119,35 @@ def _report_overlaps(placed: Iterable[Placed], context: Context) -> None:
             ports = ports_text(max(rule.first, other.first), min(rule.last, other.last))
             problem = f"{rule.protocol} port {ports} goes to {other.to} already, says {path_text(there)}"
             context.problem(path, problem, "send each port to one place", once=True)
+        elif rule.hairpin and other.hairpin:
+            problem = f"what this host itself sends to one port would go to {rule.to} and, says {path_text(there)}, to"
+            hint = "with hairpin, which no interface tells apart, send each port to one place"
+            context.problem((*path[:2], "hairpin"), f"{problem} {other.to}", hint, once=True)
     snats = [(rule, path) for rule, path in placed if isinstance(rule, SnatTo)]
     for (snat, path), (before, there) in overlaps(snats, lambda rule: (rule.protocol, rule.to)):
         if snat.by != before.by:
             problem = f"what goes to {snat.to} would have two sources: {path_text(there)} says another"
             context.problem((*path[:2], "snat"), problem, "write the same snat in both", once=True)
+    _warn_of_caught(dnats, snats, context)
+
+
+def _warn_of_caught(dnats: list[PlacedDnat], snats: list[PlacedSnat], context: Context) -> None:
+    """Warn of connections that keep their source, but for the rule of another entry that goes to the same place."""
+    with_source = {(path[:2], snat.protocol, snat.to) for snat, path in snats}
+    kept = [(aim(rule), path) for rule, path in dnats if (path[:2], rule.protocol, rule.to) not in with_source]
+    by_target: dict[tuple[str, Ip], list[PlacedSnat]] = {}
+    for snat, path in snats if kept else ():
+        by_target.setdefault((snat.protocol, snat.to), []).append((snat, path))
+    for (protocol, to, first, last), path in kept:
+        for snat, there in by_target.get((protocol, to), ()):
+            if snat.first <= last and first <= snat.last:
+                text = (
+                    f"connections to {to} port {ports_text(max(first, snat.first), min(last, snat.last))} get another"
+                )
+                context.warn(
+                    path, f"{text} source all the same: {path_text((*there[:2], 'snat'))} is for all that go there"
+                )
+                break
 
 
 def overlaps(

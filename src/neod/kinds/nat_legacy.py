@@ -166,7 +166,7 @@ def _comments(rules: Iterable[Rule]) -> list[str]:
 
 
 def _shape(chains: Mapping[str, list[str]]) -> str:
-    return digest_of("\n".join(f"{name} {comment}" for name in sorted(chains) for comment in chains[name]))
+    return digest_of("\n".join(line for name in sorted(chains) for line in (name, *chains[name])))
 
 
 def digest_in(tables: Mapping[str, LegacyTable]) -> tuple[str, str] | None:
@@ -197,6 +197,7 @@ def _jumped_to(tables: Mapping[str, LegacyTable], name: str) -> bool:
 class LegacyNat:
     def __init__(self, port: Netfilter) -> None:
         self._port = port
+        self._whole: tuple[str, object] = ("", None)  # what was found whole first, and all that it said
 
     async def read(self) -> str | None:
         """Return the digest of what is there, empty if it is not whole; None if there is nothing."""
@@ -205,7 +206,18 @@ class LegacyNat:
             return None
         there = "".join(map(str, told))
         digests = {digest for digest, used in told.values() if used == there}
-        return digests.pop() if len(digests) == 1 and all(used == there for _, used in told.values()) else ""
+        whole = len(digests) == 1 and all(used == there for _, used in told.values())
+        return self._unchanged(digests.pop()) if whole else ""
+
+    def _unchanged(self, digest: str) -> str:
+        """Return *digest*; nothing if a rule says something else under the comment of ours."""
+        chains = [
+            (name, chain) for v in VERSIONS for table in self._tables(v).values() for name, chain in table.items()
+        ]
+        content = [(name, rule.content) for name, chain in chains if name.startswith(OURS) for rule in chain.rules]
+        if digest and digest != self._whole[0]:
+            self._whole = digest, content
+        return digest if content == self._whole[1] else ""
 
     def _tables(self, version: int) -> Mapping[str, LegacyTable]:
         read = ((table, self._port.legacy_read(version, table)) for table in TABLES)

@@ -3,8 +3,9 @@
 Source: nft(8). Translation in the inet family needs Linux 5.2.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from operator import itemgetter
@@ -172,7 +173,7 @@ def _net(net: Net) -> str:
 
 
 def shape(chains: Iterable[str], comments: Iterable[str], elements: Mapping[str, Iterable[str]]) -> str:
-    """Return the digest of a table's content: its chains, its rules in order, its elements."""
+    """Return the digest of a table's content: its chains and sets, its rules in order, its elements."""
     lines = [*sorted(chains), *comments]
     lines += [f"{name} {element}" for name in sorted(elements) for element in sorted(elements[name])]
     return digest_of("\n".join(lines))
@@ -183,7 +184,9 @@ def script(ruleset: Ruleset) -> str:
     asked, marking = lookups(ruleset.rules), tuple(marks(ruleset.rules))
     used = {*(one.chain for one in asked.values()), *(chain for chain, _, _ in marking)}
     hooks = {chain: hook for chain, hook in HOOKS.items() if chain in used}
-    chains = [f"{chain} {prio}" for chain, (_, _, prio) in hooks.items()]
+    chains = [f"chain {chain} {sort} {hook} {prio} accept" for chain, (sort, hook, prio) in hooks.items()]
+    chains += [f"chain {chain}" for chain in (MARK_CHAIN, *(used - hooks.keys()))]
+    chains += [f"{'map' if one.is_map else 'set'} {name}" for name, one in asked.items()]
     named = [*((one.chain, name) for name, one in asked.items()), *((chain, name) for chain, name, _ in marking)]
     comments = [f"{chain} {name}" for chain, name in sorted(named, key=itemgetter(0))]
     whole = shape(chains, comments, {name: lookup.elements for name, lookup in asked.items()})
@@ -215,17 +218,29 @@ def digest_in(listing: Iterable[Mapping[str, Any]]) -> str:
     comments: list[tuple[str, str]] = []
     for entry in listing:
         for sort, body in entry.items():
-            if sort == "chain" and "hook" in body:
-                chains.append(f"{body['name']} {body['prio']}")
-            elif sort == "rule":
+            if sort == "rule":
                 comments.append((body["chain"], body.get("comment", "")))
-            elif sort in ("set", "map"):
+                continue
+            hook = [body.get(part) for part in ("type", "hook", "prio", "policy")] if "hook" in body else []
+            chains.append(" ".join(map(str, (sort, body.get("name", ""), *hook))))
+            if sort in ("set", "map"):
                 elements[body["name"]] = [_element(element) for element in body.get("elem", ())]
     mark = next((comment for chain, comment in comments if chain == MARK_CHAIN), "")
     name, _, told = mark.partition(" ")
     digest, _, whole = told.partition(" ")
     rules = [f"{chain} {comment}" for chain, comment in sorted(comments, key=itemgetter(0)) if chain != MARK_CHAIN]
     return digest if name == "neo" and shape(chains, rules, elements) == whole else ""
+
+
+def spelt(listing: Iterable[Mapping[str, Any]]) -> str:
+    """Return all that a listing says but for handles, which every new rule has another of."""
+    lines = []
+    for entry in listing:
+        for sort, body in entry.items():
+            told = {name: value for name, value in body.items() if name not in ("handle", "elem")}
+            elements = sorted(map(_element, body.get("elem", ())))
+            lines.append(json.dumps([sort, told, elements], sort_keys=True))
+    return "\n".join(lines)
 
 
 def _element(element: Any) -> str:
@@ -251,6 +266,7 @@ class NftNat:
     def __init__(self, port: Netfilter) -> None:
         self._port = port
         self._known: tuple[object, str] = (None, "")  # the last listing and what it says
+        self._whole: tuple[str, str] = ("", "")  # what was found whole first, and every word of it
 
     async def read(self) -> str | None:
         """Return the digest of what is there, empty if it is not whole; None if there is nothing."""
@@ -258,8 +274,15 @@ class NftNat:
         if listing is None:
             return None
         if listing is not self._known[0]:
-            self._known = listing, digest_in(listing)
+            self._known = listing, self._digest(listing)
         return self._known[1]
+
+    def _digest(self, listing: Sequence[Mapping[str, Any]]) -> str:
+        """Return what was asked for; nothing if a rule says something else under the comment of ours."""
+        digest, words = digest_in(listing), spelt(listing)
+        if digest and digest != self._whole[0]:
+            self._whole = digest, words
+        return digest if words == self._whole[1] else ""
 
     async def replace(self, ruleset: Ruleset) -> None:
         """Put *ruleset* in place of whatever is there, in one transaction.

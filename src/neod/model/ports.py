@@ -150,6 +150,7 @@ class LegacyRule:
 
     target: str  # a chain, ACCEPT, or the name of an extension
     comment: str = ""
+    content: int = 0  # tells it from others, in this process; 0 where it jumps to a chain
 
 
 @dataclass(frozen=True, slots=True)

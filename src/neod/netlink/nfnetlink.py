@@ -20,7 +20,7 @@ NFT_MSG_GETCHAIN, NFT_MSG_NEWGEN, NFT_MSG_GETGEN = NFTABLES | 4, NFTABLES | 15, 
 NFTA_TABLE_NAME, NFTA_TABLE_FLAGS, NFTA_TABLE_USE = 1, 2, 3
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY, NFTA_HOOK_HOOKNUM = 1, 3, 4, 5, 1
 NFTA_GEN_ID, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 1, 2, 3
-NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST = 2, 4
+NFT_TABLE_F_DORMANT, NFT_TABLE_F_OWNER, NFT_TABLE_F_PERSIST = 1, 2, 4
 NF_INET_FORWARD: Final = 2
 NF_DROP: Final = 0
 NFNLGRP_NFTABLES: Final = 7
@@ -35,6 +35,7 @@ class TableSeen:
     family: str
     name: str
     used: bool  # it holds chains or sets
+    dormant: bool = False  # its chains are not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,9 @@ def inet_table(name: str, flags: int = 0) -> bytes:
 def table_in(payload: memoryview) -> TableSeen:
     """Return the table that an answer to GETTABLE describes."""
     found = attrs(payload, NFGENMSG_BYTES)
-    return TableSeen(_family(payload), string(found, NFTA_TABLE_NAME), number(found, NFTA_TABLE_USE, BE32) > 0)
+    dormant = bool(number(found, NFTA_TABLE_FLAGS, BE32) & NFT_TABLE_F_DORMANT)
+    used = number(found, NFTA_TABLE_USE, BE32) > 0
+    return TableSeen(_family(payload), string(found, NFTA_TABLE_NAME), used, dormant)
 
 
 def chain_in(payload: memoryview) -> ChainSeen:

@@ -105,21 +105,22 @@ def _entries(blob: bytes, version: int, known: Entries) -> Iterator[tuple[int, I
         # Without the kernel's own mark and the counters, which lie between the sizes and the matches.
         told = blob[offset : offset + sizes] + blob[offset + matches : offset + size]
         entry = known.get(told)
-        fresh[told] = entry = entry or _entry(memoryview(blob)[offset : offset + size], to_target, matches)
+        fresh[told] = entry = entry or _entry(memoryview(blob)[offset : offset + size], to_target, matches, hash(told))
         yield offset, entry
         offset += size
     known.clear()
     known.update(fresh)
 
 
-def _entry(data: memoryview, to_target: int, matches: int) -> IptEntry:
+def _entry(data: memoryview, to_target: int, matches: int, content: int) -> IptEntry:
     name, verdict, label = _target(data, to_target)
     if name == ERROR:
         return IptEntry(len(data), LegacyRule(ERROR), label=label)
     comment = _comment(data, matches, to_target)
     if name != STANDARD:
-        return IptEntry(len(data), LegacyRule(name, comment))
-    return IptEntry(len(data), LegacyRule(VERDICTS.get(verdict, ""), comment), jump=verdict)
+        return IptEntry(len(data), LegacyRule(name, comment, content))
+    content = content if verdict < 0 else 0  # where a jump leads follows from what stands before it
+    return IptEntry(len(data), LegacyRule(VERDICTS.get(verdict, ""), comment, content), jump=verdict)
 
 
 def _without_return(rules: list[LegacyRule], builtin: bool) -> tuple[LegacyRule, ...]:

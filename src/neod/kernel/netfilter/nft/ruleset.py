@@ -48,19 +48,22 @@ class NftRuleset:
         payload = self._get("read the nftables generation", nfnetlink.NFT_MSG_GETGEN, nfnetlink.nfgenmsg(0))
         return nfnetlink.generation_in(payload)
 
-    def has_table(self, name: str) -> bool:
-        """Whether there is a table ``inet`` *name*."""
-        return self.has(nfnetlink.NFT_MSG_GETTABLE, nfnetlink.inet_table(name))
+    def table(self, name: str) -> TableSeen | None:
+        """Return the table ``inet`` *name*; None if there is none."""
+        found = self._look(nfnetlink.NFT_MSG_GETTABLE, nfnetlink.inet_table(name))
+        return nfnetlink.table_in(found) if found is not None else None
 
     def has(self, type_: int, payload: bytes) -> bool:
         """Whether there is what a GET request names."""
+        return self._look(type_, payload) is not None
+
+    def _look(self, type_: int, payload: bytes) -> memoryview | None:
         try:
-            self._get("look into nftables", type_, payload)
+            return self._get("look into nftables", type_, payload)
         except KernelError as error:
             if error.code == errno.ENOENT:
-                return False
+                return None
             raise
-        return True
 
     def dump(self, type_: int, payload: bytes) -> list[memoryview]:
         with kernel_call("read nftables"):

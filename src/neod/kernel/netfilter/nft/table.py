@@ -22,6 +22,9 @@ NFT_TIMEOUT_S: Final = 20.0
 TRIES: Final = 5
 VERSION: Final = re.compile(r"v(\d+)\.(\d+)")
 
+DORMANT: Final[Mapping[str, Any]] = {"dormant": {}}
+"""Stands first in the listing of a table whose chains are not asked."""
+
 PERSIST_SINCE: Final = (1, 1)
 """An older nft claims tables as well, but lists a table whose owner has exited in a syntax that no nft can read: a
 ruleset that others save and restore would be broken while neod is stopped. Seen with 1.0.6."""
@@ -57,12 +60,15 @@ class NftTable:
         raise refused("nft list", errno.EINTR, "the rules kept changing while they were read")
 
     async def _list(self) -> list[Mapping[str, Any]] | None:
-        if not self._ruleset.has_table(TABLE):
+        if (table := self._ruleset.table(TABLE)) is None:
             return None
         if await self._may_claim():
             self._ruleset.claim_table(TABLE)
         found = json.loads(await self._nft(["-j", "list", "table", "inet", TABLE]))["nftables"]
-        return [entry for entry in found if "metainfo" not in entry]
+        dormant: list[Mapping[str, Any]] = (
+            [DORMANT] if table.dormant else []
+        )  # not from nft 1.0.6, which prints flags as rubbish
+        return [*dormant, *(entry for entry in found if not entry.keys() & {"metainfo", "table"})]
 
     async def _may_claim(self) -> bool:
         if self._claim is None:
@@ -84,6 +90,10 @@ class NftTable:
             self._ruleset.release_table()  # nft is another process, so it needs access
             self.writes += 1
             try:
+                if DORMANT in (
+                    listing or ()
+                ):  # by itself: the kernel takes no chains in the transaction that wakes them
+                    await self._nft(["add", "table", "inet", TABLE])
                 await self._nft(["-f", "-"], _emptying(listing) + script)
                 break
             except KernelError as problem:
@@ -99,7 +109,7 @@ class NftTable:
     async def remove(self) -> None:
         """Delete the table; already gone counts as done."""
         self._generation = None
-        if self._ruleset.supported() and self._ruleset.has_table(TABLE):
+        if self._ruleset.supported() and self._ruleset.table(TABLE) is not None:
             self._ruleset.delete_table(TABLE)
             self.writes += 1
 
@@ -142,14 +152,16 @@ def _emptying(listing: Sequence[Mapping[str, Any]] | None) -> str:
     """Return the commands that leave an empty table. One that is there must not be added: its flags would differ."""
     if listing is None:
         return f"add table inet {TABLE}\n"
-    names = [
-        (sort, body["name"]) for entry in listing for sort, body in entry.items() if sort in ("chain", "map", "set")
-    ]
-    names.sort(
-        key=lambda one: one[0] != "chain"
-    )  # rules first, then chains, then the maps and sets that rules refer to
+    found = [(sort, body) for entry in listing for sort, body in entry.items() if sort not in ("rule", "dormant")]
+    found.sort(key=_removal_order)
     commands = [f"flush table inet {TABLE}"]
-    return "\n".join([*commands, *(f"delete {sort} inet {TABLE} {name}" for sort, name in names)]) + "\n"
+    return "\n".join([*commands, *(f"delete {sort} inet {TABLE} {body['name']}" for sort, body in found)]) + "\n"
+
+
+def _removal_order(one: tuple[str, Mapping[str, Any]]) -> int:
+    """Return the place of an object: maps that lead to chains, chains, and what rules referred to."""
+    sort, body = one
+    return 0 if body.get("map") == "verdict" else 1 if sort == "chain" else 2
 
 
 def _first_line(err: bytes) -> str:

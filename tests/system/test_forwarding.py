@@ -3,8 +3,9 @@
 import itertools
 
 import pytest
+from tests.lab.advertising import advertising
 from tests.lab.crossing import CONTAINER, INNER, TARGET, Crossing, of
-from tests.lab.netns import ip_batch, poll
+from tests.lab.netns import ip, ip_batch, poll
 
 pytestmark = pytest.mark.kernel
 
@@ -176,3 +177,74 @@ def test_the_last_forward_that_goes_takes_its_switches_along(crossing):
     assert crossing.host.ctl("reload").status == 0
     crossing.host.wait()
     assert crossing.left() == before
+
+
+def test_a_nic_that_gets_another_name_stays_guarded(crossing):
+    crossing.start(forwards("nftables", "eth0"))
+    for line in ("link set eth0 down", "link set eth0 name lan0", "link set lan0 up"):
+        ip_batch(crossing.ns["host"], [line])
+    ip_batch(crossing.ns["host"], [f"addr replace {of('192.0.2.2', 6)}/64 dev lan0 nodad"])
+    crossing.host.write_config(forwards("nftables", "lan0"))
+    crossing.host.ctl("reload")
+    crossing.host.wait()
+    assert crossing.reaches("outside", "192.0.2.2", 53, "target", 5300)
+    assert not any(closed(crossing, 4).values())
+
+
+def test_what_somebody_switches_on_for_the_host_later_outlives_neo(crossing):
+    crossing.start(forwards("nftables", "eth0"))
+    crossing.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+    crossing.host.write_config('[nat]\nbackend = "nftables"\n')
+    assert crossing.host.ctl("reload").status == 0
+    crossing.host.wait()
+    assert all(closed(crossing, 4).values())
+    assert crossing.sh("cat /proc/sys/net/ipv4/conf/eth0/forwarding") == "1\n"
+
+
+def test_the_file_may_make_the_host_a_router_itself(crossing):
+    crossing.start(forwards("nftables") + '[sysctl]\n"net.ipv4.ip_forward" = 1\n')
+    assert all(closed(crossing, 4).values())
+    assert not any(closed(crossing, 6).values())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_bridge_of_the_host_can_be_the_uplink_of_a_namespace_and_lead_to_a_target(crossing, backend):
+    host = crossing.ns["host"]
+    ip_batch(host, ["link add br0 type bridge forward_delay 0", "link set br0 up", "addr flush dev eth0"])
+    ip_batch(host, ["link set eth0 master br0", "addr add 192.0.2.2/24 dev br0", "addr add fd00:2::2/64 dev br0 nodad"])
+    crossing.start(forwards(backend) + namespace(crossing).replace('"eth0"', '"br0"'))
+    for version in (4, 6):
+        near = of("192.0.2.2", version)
+        poll(lambda to=near: crossing.reaches("outside", to, 54, "inner"), 5, why="exposed")
+        assert crossing.reaches("private", of("10.0.0.1", version), 53, "target", 5300)
+        assert not crossing.arrives("outside", of(INNER, version), "inner", 54)
+        assert not any(closed(crossing, version).values())
+
+
+def test_two_namespaces_do_not_reach_each_others_closed_ports(crossing):
+    other = crossing.inner + "b"
+    text = namespace(crossing, "masquerade = false") + (
+        f'[namespaces."{other}"]\nuplink = "eth1"\nsubnet = "10.254.9.0/30"\nexpose = ["udp/64"]\n'
+    )
+    try:
+        crossing.start(text)
+        crossing.ns["other"] = other
+        assert not crossing.arrives("other", INNER, "inner", 54)
+        assert not crossing.arrives("inner", "10.254.9.2", "other", 64)
+        assert crossing.reaches("private", "10.0.0.1", 64, "other")
+        assert crossing.reaches("other", "10.0.0.5", 99, "private")
+        ip_batch(crossing.ns["outside"], ["route add 10.254.0.0/24 via 192.0.2.2"])
+        assert crossing.reaches("inner", "192.0.2.66", 99, "outside")
+    finally:
+        crossing.host.ctl("down")
+
+
+def test_a_relay_of_ipv6_keeps_the_default_route_that_came_by_advertisement(crossing):
+    host = crossing.ns["host"]
+    with advertising(crossing.ns["outside"], "eth0"):
+        poll(lambda: "proto ra" in ip(host, "-6", "route", "show", "default"), 10, why="a default route")
+        crossing.start(forwards("nftables"))
+        assert crossing.reaches("outside", of("192.0.2.2", 6), 53, "target", 5300)
+        assert "proto ra" in ip(host, "-6", "route", "show", "default")
+        assert crossing.host.ctl("down").status == 0
+    assert "proto ra" in ip(host, "-6", "route", "show", "default")

@@ -148,17 +148,24 @@ class Look:
         """Yield the interfaces that pass packets on without us, those that are not there yet as the others' default."""
         for version, switch in FOR_ALL.items():
             ours = self._is_ours(switch)
-            for_all = self._sysctls.read([switch]).get(switch) == "1"
+            for_all, renamed = self._sysctls.read([switch]).get(switch) == "1", self._has_lost(version)
             for link in links:
                 if ours:  # whoever relies on it has not said so
                     routes = for_all and link in strangers
                 elif version == 6 and for_all:
                     routes = True
+                elif self._value(version, link) == "1" and not self._is_ours(BY_LINK[version].format(link)):
+                    routes = for_all or link in strangers or not renamed
                 else:
-                    path = BY_LINK[version].format(link)
-                    routes = self._value(version, link) == "1" and not self._is_ours(path)
+                    routes = False
                 if routes:
                     yield version, link
+
+    def _has_lost(self, version: int) -> bool:
+        """Whether an interface that we opened is there no more: what is open under another name may be that one."""
+        begin, _, end = BY_LINK[version].partition("{}")
+        opened = [path for path in self._sysctls.originals() if path.startswith(begin) and path.endswith(end)]
+        return len(self._sysctls.read(opened)) < len(opened)
 
     def _value(self, version: int, link: str) -> str:
         paths = [BY_LINK[version].format(name) for name in (link, "default")]

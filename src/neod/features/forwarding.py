@@ -8,7 +8,7 @@ it; and the switch waits for the guard.
 Source: net/ipv4/route.c, ip_route_input_slow; net/ipv6/ip6_output.c, ip6_forward.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +53,10 @@ class Openings:
         """Return the IP versions that anything is open for."""
         return sorted({opening.version for opening in self.all})
 
+    def ours(self) -> frozenset[str]:
+        """Return the links that neo makes and nobody else uses."""
+        return self.macvlans.union(opening.inside for opening in self.all)
+
     def links(self, version: int, fact: Forwarding) -> dict[str, Origin]:
         """Return the interfaces to open, with what first asks for each."""
         exits, found = dict(fact.exits), dict[str, Origin]()
@@ -64,16 +68,19 @@ class Openings:
                     found.setdefault(link, opening.origin)
         return found
 
-    def guards(self, fact: Forwarding) -> Iterator[Guard]:
+    def guards(self, facts: Facts) -> Iterator[Guard]:
         """Yield what drops what the interfaces would pass on beside neo's connections, a version of IP each."""
-        explicit = dict(self.explicit)
+        fact, explicit = forwarding_in(facts), dict(self.explicit)
         for version in self.versions():
-            inside = sorted({one.inside for one in self.all if one.version == version and one.inside})
-            closed = self.links(version, fact).keys() - {*inside, *self._routing(version, fact, explicit)}
-            others = {*fact.links} - {*inside, *self.macvlans, *self._routing(version, fact, explicit)}
-            entries = () if explicit.get(FOR_ALL[version]) == ON else tuple(sorted(closed))
-            exits = tuple(sorted((closed - self.macvlans) | others)) if entries else ()
-            yield Guard(version, entries, exits, tuple(inside))
+            inside = {one.inside for one in self.all if one.version == version and one.inside}
+            free = {*inside, *self._routing(version, fact, explicit)}
+            closed = self.links(version, fact).keys() - free
+            others = {*fact.links} - self.macvlans - free
+            entries = closed if is_by_link(version, facts) else closed | others
+            exits = (closed - self.macvlans) | others
+            if explicit.get(FOR_ALL[version]) == ON or not entries:
+                entries = exits = set()
+            yield Guard(version, *(tuple(sorted(names)) for names in (entries, exits, inside)))
 
     def _routing(self, version: int, fact: Forwarding, explicit: dict[str, str]) -> Iterator[str]:
         """Yield the interfaces that pass packets on without us: others want it, or the file says so itself."""
@@ -106,28 +113,30 @@ class ForwardingFragment(Fragment):
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the switch of each interface; where the kernel has none, the one for all."""
-        host, fact = facts.get(HOST), forwarding_in(facts)
-        explicit = dict(self.openings.explicit)
+        fact, explicit = forwarding_in(facts), dict(self.openings.explicit)
         for version in self.openings.versions():
             links = self.openings.links(version, fact)
-            by_link = version == 4 or not isinstance(host, Host) or host.force_forwarding
             first = next(one.origin for one in self.openings.all if one.version == version)
-            for link, path, spec in _switches(version, links, fact, by_link=by_link):
+            routers = None if is_by_link(version, facts) else {*links, *fact.links} - self.openings.ours()
+            for link, path, spec in _switches(version, links, routers, fact):
                 if path not in explicit:
                     yield Want(SysctlKey("", path), spec, links.get(link, first))
 
 
 def _switches(
-    version: int, links: Iterable[str], fact: Forwarding, *, by_link: bool
+    version: int, links: Iterable[str], routers: Collection[str] | None, fact: Forwarding
 ) -> Iterator[tuple[str, str, SysctlSpec]]:
-    """Yield link, path and value of what lets packets of an IP version through."""
+    """Yield link, path and value of what lets packets of an IP version through.
+
+    *routers*: interfaces that may have a default route by advertisement, where
+    there is but the switch for all; None where each has its own.
+    """
     on = SysctlSpec(ON, needs=(NatKey(""),))
-    if by_link:
-        yield from ((link, BY_LINK[version].format(link), on) for link in links)
+    if routers is not None:
+        yield from ((link, ACCEPT_RA.format(link), KEEP_ROUTERS) for link in ("default", *sorted(routers)))
     else:
-        concerned = ("default", *sorted({*links, *fact.links}))
-        yield from ((link, ACCEPT_RA.format(link), KEEP_ROUTERS) for link in concerned)
-    if not by_link or version in fact.kept:
+        yield from ((link, BY_LINK[version].format(link), on) for link in links)
+    if routers is not None or version in fact.kept:
         yield "", FOR_ALL[version], on
 
 
@@ -135,3 +144,9 @@ def forwarding_in(facts: Facts) -> Forwarding:
     """Return what is known of interfaces; before the first look, nothing."""
     fact = facts.get(FORWARDING)
     return fact if isinstance(fact, Forwarding) else Forwarding()
+
+
+def is_by_link(version: int, facts: Facts) -> bool:
+    """Whether this kernel forwards packets of an IP version by interface."""
+    host = facts.get(HOST)
+    return version == 4 or not isinstance(host, Host) or host.force_forwarding

@@ -174,7 +174,10 @@ class SysctlDriver:
         return original == "0" and "1" in self._sysctls.read(switches).values()
 
     async def drop(self, keys: Sequence[SysctlKey]) -> Sequence[KernelError | None]:
-        """Put back every value found before our first write; one whose link is gone is done."""
+        """Put back every value found before our first write; one whose link is gone is done.
+
+        What was found of a switch is kept then: the link may have another name now, and be open under that.
+        """
         originals = self._sysctls.originals()
         self._overwritable -= {key.path for key in keys}
         try:
@@ -184,7 +187,8 @@ class SysctlDriver:
             return [error] * len(keys)
         told = self._change(restored, backwards=True)
         answers = [told.get(key.path) for key in keys]
-        done = {key.path: None for key, error in zip(keys, answers, strict=True) if error is None}
+        over = ((key.path, error is None) for key, error in zip(keys, answers, strict=True))
+        done = {path: None for path, fine in over if fine and (path in standing or not path.endswith(COPIED))}
         try:
             self._sysctls.remember(done)
         except KernelError as error:

@@ -14,7 +14,7 @@ from ipaddress import ip_address, ip_network
 from tests.doubles import builders
 
 from neod.kernel.clock import SystemClock
-from neod.model.nat import AnswerBy, SnatFrom, SnatTo
+from neod.model.nat import AnswerBy, Guard, SnatFrom, SnatTo
 
 NEO1 = builders.macvlan("neo1", 1)
 ADDRESS4 = builders.address("neo1", "10.9.0.2", 16)
@@ -61,6 +61,8 @@ SAMPLES = {
             builders.sysctl("net/ipv4/conf/neo1/arp_ignore", "1"),
             builders.sysctl("net/ipv4/conf/up0/arp_announce", "2"),
             builders.sysctl("net/ipv4/ip_local_port_range", "20000 30000"),
+            builders.sysctl("net/ipv4/conf/up0/forwarding", "1"),
+            builders.sysctl("net/ipv6/conf/up0/force_forwarding", "1"),
         ],
     ),
     "netns": ([], [builders.netns(f"neoc-{os.getpid()}-made")]),
@@ -75,6 +77,8 @@ SAMPLES = {
                 SnatTo("tcp", 443, 443, ip_address("198.51.100.10"), ip_address("192.0.2.9")),
                 SnatFrom(ip_network("10.254.0.0/30"), "up0"),
                 SnatFrom(ip_network("203.0.113.11/32"), "neo-proxy", ip_address("10.254.1.1")),
+                Guard(4, ("up0", "wlan0"), ("up0", "wlan0"), ("neo-proxy",)),
+                Guard(6, inside=("neo-proxy",)),
                 AnswerBy("up0", 0x100000, 0xF00000),
                 AnswerBy("up1", 0xF00000, 0xF00000),
             )
@@ -198,6 +202,12 @@ DISTURBANCES = {
             f"echo 0 > {SYSCTL}/arp_ignore",
             "sysctl:net/ipv4/conf/neo{n}/arp_ignore",
             f"cat {SYSCTL}/arp_ignore",
+            attributed=False,
+        ),
+        Disturbance(
+            f"echo 0 > {SYSCTL}/forwarding",
+            "sysctl:net/ipv4/conf/neo{n}/forwarding",
+            f"cat {SYSCTL}/forwarding",
             attributed=False,
         ),
         Disturbance(

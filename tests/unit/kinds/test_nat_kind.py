@@ -8,7 +8,7 @@ import pytest
 
 from neod.kinds import nat_legacy, nat_nft
 from neod.kinds.nat import NatKey, NatKind, NatSpec
-from neod.model.nat import Dnat, Ruleset, SnatFrom, SnatTo
+from neod.model.nat import Dnat, Guard, Ruleset, SnatFrom, SnatTo
 from neod.model.ports import LegacyChain, LegacyRule
 
 KEY, KIND = NatKey(""), NatKind()
@@ -21,6 +21,8 @@ RULES = (
     SnatTo("udp", 53, 53, TO, ip_address("192.0.2.1")),
     SnatFrom(ip_network("10.254.0.0/30"), "eth0"),
     SnatFrom(ip_network("203.0.113.11/32"), "neo-proxy", ip_address("10.254.1.1")),
+    Guard(4, ("eth0", "eth1"), ("eth0", "eth1"), ("neo-proxy",)),
+    Guard(6, (), (), ("neo-proxy",)),
 )
 
 
@@ -189,3 +191,19 @@ def test_tables_that_were_tampered_with_are_not_whole(chain, change):
         case "jumped to late":
             tables[table][builtin] = LegacyChain(tuple(reversed(jumps)), "ACCEPT")
     assert nat_legacy.digest_in(tables) == ("", "")
+
+
+def test_what_drops_comes_after_what_accepts_translated_connections_and_before_what_anybody_can_write():
+    rules = nat_legacy.marked(normal(RULES).ruleset)[4]["filter"]["NEO-FORWARD"]["rules"]
+    targets = [rule["target"][0] for rule in rules]
+    drops = [place for place, target in enumerate(targets) if target == "DROP"]
+    by_source = [place for place, rule in enumerate(rules) if rule["fields"].get("src") == "10.254.0.0/30"]
+    by_port = [place for place, rule in enumerate(rules) if "protocol" in rule["fields"]]
+    assert max(by_port) < min(drops)
+    assert max(drops) < min(by_source)
+    assert len(drops) == 5
+
+
+def test_rules_that_only_drop_carry_the_mark_too():
+    ruleset = normal((Guard(6, inside=("neo-proxy",)),)).ruleset
+    assert nat_legacy.digest_in(as_read(ruleset, 6)) == (ruleset.digest, "6")

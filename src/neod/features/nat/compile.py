@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from neod.features.forwarding import NOTHING, Openings, forwarding_in
+from neod.features.forwarding import NOTHING, Openings
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo
 from neod.features.path import EVERYWHERE, RULE
@@ -13,7 +13,7 @@ from neod.kinds.rule import RuleKey
 from neod.model.facts import Followed
 from neod.model.marks import MARK_MASK, RULE_PRIORITY_BASE
 from neod.model.nat import AnswerBy, Dnat, NatRule, Ruleset
-from neod.model.want import FORWARDING, FactKey, Facts, Fragment, Origin, Want
+from neod.model.want import FORWARDING, HOST, FactKey, Facts, Fragment, Origin, Want
 
 FACTS: Final = {"dhcp": "lease", "follow": "followed"}
 
@@ -44,11 +44,11 @@ class NatFragment(Fragment):
     @property
     def needs(self) -> tuple[FactKey, ...]:
         """Return what is known of interfaces, where any is opened."""
-        return (FORWARDING,) if self.openings.all else ()
+        return (HOST, FORWARDING) if self.openings.all else ()
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         backend = "" if self.backend == "auto" else self.backend
-        rules = (*self.rules, *self.openings.guards(forwarding_in(facts)))
+        rules = (*self.rules, *self.openings.guards(facts))
         yield Want(NatKey(self.netns), NatSpec(Ruleset(rules), backend), self.origin)
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final, TypeVar
 
-from neod.features.forwarding import NOTHING, ForwardingFragment, Opening, Openings
+from neod.features.forwarding import FOR_ALL, NOTHING, ForwardingFragment, Opening, Openings
 from neod.features.intents import Intents
 from neod.features.nat.compile import AnswersFragment, NatFragment, NatSettings, answering, came_in_by
 from neod.features.parts import ExplicitSysctl, NatPart, PathInfo
@@ -24,6 +24,7 @@ PlacedSnat = tuple[SnatTo, Path]
 R = TypeVar("R", Dnat, SnatTo)
 
 
+OF_ALL: Final = "net/ipv4/conf/all/forwarding"  # ip_forward by another name
 ALL_BITS: Final = 0xFFFFFFFF
 MASK_SCHEMA: Final = {
     "anyOf": [
@@ -91,7 +92,8 @@ def finalize(intents: Intents, context: Context) -> Iterator[Fragment]:
 
 def _openings(intents: Intents) -> Openings:
     paths = intents.of(PathInfo)
-    explicit = tuple((one.path, one.value) for one in intents.of(ExplicitSysctl) if not one.netns)
+    found = ((FOR_ALL[4] if one.path == OF_ALL else one.path, one) for one in intents.of(ExplicitSysctl))
+    explicit = tuple((path, one.value) for path, one in found if not one.netns)
     macvlans = frozenset(path.name for path in paths if path.parent)
     return Openings(intents.of(Opening), tuple(path.name for path in paths), macvlans, explicit)
 

@@ -165,7 +165,7 @@ class DaemonControl:
                 config.try_out(loaded, confirm_s)
             except OSError as error:
                 raise ApplyFailed(f"the way back could not be kept on disk: {error.strerror or error}") from error
-            self._controller.flows.hold()
+            self._controller.hold()
         else:
             config.use(loaded)
         reloads["used"] += 1
@@ -185,7 +185,7 @@ class DaemonControl:
     async def confirm(self) -> ConfirmReply:
         """Make the last reload permanent."""
         self._config.confirm()
-        self._controller.flows.release()
+        self._controller.release()
         self._controller.event_log.note("confirmed", detail=str(self._config.path))
         return ConfirmReply(str(self._config.path))
 

@@ -79,7 +79,17 @@ class Controller:
         self.event_log.note("not confirmed", detail="the file before is in force again")
         self.event_log.counters.reloads["unconfirmed"] += 1
         self.adopt(intents, "not confirmed")
+        self.release()
+
+    def hold(self) -> None:
+        """Do nothing that cannot be undone, until ``release``."""
+        self.flows.hold()
+        self.dhcp.service.returns.hold()
+
+    def release(self) -> None:
+        """What is in force is final: do what waited for that."""
         self.flows.release()
+        self.dhcp.service.returns.let_go()
 
     def _apply_facts(self, hints: Hints) -> None:
         """Take over the facts that came with *hints*, and look at what is desired otherwise because of them."""

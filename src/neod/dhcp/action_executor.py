@@ -187,7 +187,7 @@ class ActionExecutor:
             case Publish(lease):
                 self._bound(client, lease, before)
             case Shorten(lease):
-                self._writer.shorten(client.link, _record(client, lease))
+                self._writer.amend(client.link, _record(client, lease))
             case Withdraw(why):
                 self._log.say("dhcp.lost", link=client.link, why=why)
                 self._writer.withdraw(client.link)
@@ -216,4 +216,5 @@ class ActionExecutor:
 
 
 def _record(client: Client, lease: Lease) -> StoredLease:
-    return StoredLease(lease, client.mac.hex(":"), client.state.server_mac.hex(":"))
+    macs = client.mac.hex(":"), client.state.server_mac.hex(":")
+    return StoredLease(lease, *macs, client.parent, client.release)

@@ -84,8 +84,8 @@ class LeaseWriter:
             self._release(self._unpublished)
         self._write_within(0)
 
-    def shorten(self, link: str, record: StoredLease) -> None:
-        """Record that the published lease of *link* ends earlier, as *record* says."""
+    def amend(self, link: str, record: StoredLease) -> None:
+        """Record what changed of the lease of *link* beside what is published: that it ends earlier, say."""
         self._records[link] = record
         self._write_within(0)
 
@@ -95,6 +95,15 @@ class LeaseWriter:
         self._unpublished.pop(link, None)
         self._publish(link, None)
         self._write_within(0)
+
+    def set_aside(self, link: str) -> None:
+        """Publish that *link* has no lease, and keep it on the disk."""
+        self._unpublished.pop(link, None)
+        self._publish(link, None)
+
+    def restore(self, link: str) -> None:
+        """Publish the lease that was set aside."""
+        self._publish(link, self._records[link].lease)
 
     async def run(self) -> None:
         """Write whatever changes, indefinitely. Cancelled, it writes what is not yet written."""

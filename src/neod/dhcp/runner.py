@@ -5,13 +5,14 @@ parent serves all its links: with a socket each, every broadcast would be parsed
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from random import Random, SystemRandom
 from typing import Final
 
 from neod.dhcp import fsm, rawsocket
 from neod.dhcp.action_executor import ActionExecutor
+from neod.dhcp.lease_returns import LeaseReturns
 from neod.dhcp.lease_writer import LeaseDisk, LeaseWriter
 from neod.dhcp.loop_timer import LoopTimer
 from neod.dhcp.rate_limited_log import Log, RateLimitedLog
@@ -64,6 +65,7 @@ class DhcpService:
         self._down: set[str] = set()  # parents without carrier
         self._executor = ActionExecutor(clock, self._rng, self._writer, self._log, self.counters, self._rearm)
         self._segments = self._executor.segments
+        self.returns = LeaseReturns(self._writer, self._segments, clock, self._rng, self._log)
         self._timer = LoopTimer(clock, self._wake)
         self._tick_at = 0.0
         self._port_68 = rawsocket.Port68()
@@ -75,7 +77,7 @@ class DhcpService:
         return {link: record.lease for link, record in self._writer.records.items()}
 
     def want(self, clients: Sequence[DhcpClient]) -> None:
-        """Have exactly *clients*. Who is not among them is forgotten without a RELEASE, and published as gone."""
+        """Have exactly *clients*. Who is not among them is forgotten, its lease given up and published as gone."""
         wanted = {client.link: client for client in clients}
         for link in [link for link in self._clients if link not in wanted]:
             self._forget(self._clients[link])
@@ -83,12 +85,13 @@ class DhcpService:
             known = self._clients.get(link)
             if known is None:
                 self._adopt(client)
+                self.returns.take_up(link)
             elif known.parent != client.parent:
                 self._detach(known, "the link moved to another parent")
                 known.parent = client.parent
                 self._segment(client.parent)
-        for link in self._writer.records.keys() - wanted.keys():
-            self._writer.withdraw(link)
+            self._keep_policy(self._clients[link], client.release)
+        self.returns.give_up(self._writer.records.keys() - wanted.keys())
         self._close_unused()
         self._timer.soon()
 
@@ -188,6 +191,13 @@ class DhcpService:
         self._segment(wanted.parent)
         self._executor.settle(client)
 
+    def _keep_policy(self, client: Client, release: bool) -> None:
+        """Remember, also on disk, whether the lease is given back when the file gives it up."""
+        client.release = release
+        record = self._writer.records.get(client.link)
+        if record is not None and record.release is not release:
+            self._writer.amend(client.link, replace(record, release=release))
+
     def _start(self, client: Client, delay_s: float) -> None:
         if client.parent in self._down:
             self._executor.step(client, fsm.stop(client.state, f"no carrier on {client.parent}"))
@@ -213,7 +223,8 @@ class DhcpService:
 
     def _forget(self, client: Client) -> None:
         self._detach(client, "not wanted")
-        self._lose_lease(client)
+        client.state = State(client.link)
+        self._executor.settle(client)
         del self._clients[client.link]
 
     def _segment(self, parent: str) -> Segment:

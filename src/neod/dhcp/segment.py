@@ -25,7 +25,7 @@ class Client:
     """One DHCP client: its state, and where it stands in the queues."""
 
     __slots__ = (
-        *("armed_at", "claimed", "claims", "held", "link", "mac", "parent", "probed", "queued", "ready"),
+        *("armed_at", "claimed", "claims", "held", "link", "mac", "parent", "probed", "queued", "ready", "release"),
         *("state", "trouble", "unusable"),
     )
 
@@ -34,6 +34,7 @@ class Client:
         self.state = State(link)
         self.ready = False  # the link exists and is up
         self.held = 0
+        self.release = True  # whether its lease is given back when the file gives it up
         self.queued = False
         self.armed_at = FOREVER
         self.claimed: Lease | None = None  # what ``claims`` was made from

@@ -31,6 +31,8 @@ class StoredLease:
     lease: Lease
     mac: str  # whose it is: another MAC is another client
     server_mac: str = ""  # where a unicast renewal goes; empty when not known
+    parent: str = ""  # the link whose wire is used; empty when not known
+    release: bool = True  # whether it is given back when the file gives it up
 
 
 class LeaseStore:
@@ -176,6 +178,8 @@ def _to_json(entry: StoredLease) -> dict[str, object]:
     return {
         "mac": entry.mac,
         "server_mac": entry.server_mac,
+        "parent": entry.parent,
+        "release": entry.release,
         "ip": str(lease.ip),
         "prefix_length": lease.prefix_length,
         "gateway": str(lease.gateway) if lease.gateway else None,
@@ -210,7 +214,8 @@ def _from_json(link: str, entry: Mapping[str, Any], shift_s: float) -> StoredLea
         left_out=tuple(map(str, entry.get("left_out", ()))),  # 0.1.0 did not write these
         no_router=str(entry.get("no_router", "")),
     )
-    return StoredLease(lease, str(entry["mac"]), str(entry["server_mac"]))
+    more = str(entry.get("parent", "")), bool(entry.get("release", True))
+    return StoredLease(lease, str(entry["mac"]), str(entry["server_mac"]), *more)
 
 
 def _finite(instant: float) -> float | None:

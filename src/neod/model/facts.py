@@ -100,3 +100,4 @@ class DhcpClient:
     parent: str  # the link whose wire is used; the link itself for an uplink
     mac: str  # "02:…", or empty: whatever the link has
     probe: ProbePolicy = ProbePolicy.AUTO
+    release: bool = True  # the lease is given back when the file gives it up

@@ -143,7 +143,7 @@ def test_an_uplink_that_neod_configures_is_in_the_main_table_too(read):
 
 def test_dhcp_clients_are_the_links_that_lease_and_name_their_wire(read):
     clients = {client.link: client for client in read(SAMPLE).of(DhcpClient)}
-    assert clients["eth0.100"] == DhcpClient("eth0.100", "eth0.100", "")
+    assert clients["eth0.100"] == DhcpClient("eth0.100", "eth0.100", "", release=False)
     assert clients["neo3"] == DhcpClient("neo3", "ens3", "02:4e:65:6f:00:03")
     assert clients["fix9"] == DhcpClient("fix9", "ens3", "")
     assert "fix1" not in clients
@@ -303,6 +303,24 @@ def test_a_group_may_have_more_than_252_interfaces_with_another_table_base(read)
         (
             GROUP + "count = 2\n[mptcp]\nmax_subflows_total = 9\n",
             'neo.toml:5:1: mptcp.max_subflows_total: it counts only with path_manager = "neod"',
+        ),
+        (
+            '[uplinks.a]\ntable = 1\nipv4 = "10.8.0.5/24"\ngateway = "10.8.1.1"\n',
+            "neo.toml:4:1: uplinks.a.gateway: the gateway 10.8.1.1 is outside of 10.8.0.0/24: it has to answer ARP on "
+            "the link itself",
+        ),
+        (
+            GROUP + 'count = 1\nipv4 = ["10.8.0.5/24"]\ngateway = "10.8.1.1"\n',
+            "neo.toml:5:1: macvlans.neo.gateway: the gateway 10.8.1.1 is outside of 10.8.0.0/24: it has to answer ARP "
+            "on the link itself",
+        ),
+        (
+            "[uplinks.a]\ntable = 1\nrelease = true\n",
+            "neo.toml:3:1: uplinks.a.release: there is no lease to give back: release goes with leased addresses",
+        ),
+        (
+            GROUP + 'count = 1\nipv4 = ["10.8.0.5/24"]\ngateway = "10.8.0.1"\nrelease = false\n',
+            "neo.toml:6:1: macvlans.neo.release: there is no lease to give back: release goes with leased addresses",
         ),
     ],
 )

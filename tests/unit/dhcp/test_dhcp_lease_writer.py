@@ -90,7 +90,7 @@ class World:
 
     def shorten(self, link="m1", left_s=10.0):
         record = self.writer.records[link]
-        self.writer.shorten(link, replace(record, lease=replace(record.lease, expires_at=self.loop.now + left_s)))
+        self.writer.amend(link, replace(record, lease=replace(record.lease, expires_at=self.loop.now + left_s)))
 
     def withdraw_ended(self):
         """Do what the state machine does when a lease ends."""

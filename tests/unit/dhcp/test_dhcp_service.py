@@ -13,7 +13,7 @@ from tests.doubles.dhcp_messages import SERVER_MAC, answer, datagram
 from tests.doubles.waiting import until
 
 from neod.dhcp import fsm, lease_writer, rawsocket, timers
-from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST
+from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, RELEASE, REQUEST
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
 from neod.kernel.clock import SystemClock
@@ -150,8 +150,8 @@ class Host:
         assert not self.disk_works or self.on_disk()[link].lease.ip == lease.ip, "in use before it is on disk"
         self.leases[link] = lease
 
-    def want(self, *numbers):
-        self.service.want([DhcpClient(f"m{number}", "up0", "") for number in numbers])
+    def want(self, *numbers, release=True):
+        self.service.want([DhcpClient(f"m{number}", "up0", "", release=release) for number in numbers])
 
     def ready(self, *numbers):
         for number in numbers:
@@ -255,6 +255,55 @@ async def test_a_stored_lease_of_a_link_no_longer_wanted_is_forgotten(host):
     assert set(host.make().stored()) == {"m2"}
 
 
+def released(wire):
+    return [int.from_bytes(mac[-2:], "big") for _, mac, _, _ in wire.kinds(RELEASE)]
+
+
+async def test_a_lease_that_the_file_gives_up_is_given_back_and_one_that_ends_with_the_process_is_not(host, wire):
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1, 2)
+        await host.until(lambda: len(host.leases) == 2)
+        host.want(2)
+        assert (released(wire), set(host.leases)) == ([1], {"m2"})
+    assert released(wire) == [1]
+    host.service = host.make()
+    host.want()
+    assert released(wire) == [1, 2], "taken out of the file while nobody ran"
+
+
+async def test_a_lease_is_not_given_back_where_the_file_says_so(host, wire):
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1, 2)
+        await host.until(lambda: len(host.leases) == 2)
+        host.want(1, 2, release=False)
+        host.want(1, release=False)
+    host.service = host.make()
+    host.want()
+    assert released(wire) == []
+
+
+async def test_nothing_is_given_back_while_a_reload_is_on_trial(host, wire):
+    host.want(1, 2)
+    async with host.running():
+        host.ready(1, 2)
+        await host.until(lambda: len(host.leases) == 2)
+        before = dict(host.leases)
+        host.service.returns.hold()
+        host.want(1)
+        assert (set(host.leases), released(wire)) == ({"m1"}, [])
+        await host.until(lambda: set(host.on_disk()) == {"m1", "m2"})
+        host.want(1, 2)
+        host.service.returns.let_go()
+        assert (host.leases, released(wire)) == (before, []), "undone"
+        host.service.returns.hold()
+        host.want(1)
+        host.service.returns.let_go()
+        assert released(wire) == [2]
+        await host.until(lambda: set(host.on_disk()) == {"m1"})
+
+
 async def test_a_stored_lease_of_another_mac_is_not_used(host, wire):
     host.want(1)
     async with host.running():
@@ -321,7 +370,7 @@ async def test_two_links_with_one_mac_do_not_share_a_lease(host):
     assert "m1 has the same MAC" in host.status(2).last_error
 
 
-async def test_what_is_no_longer_wanted_is_gone_without_a_release(host, wire):
+async def test_what_is_no_longer_wanted_is_gone_with_a_release_and_no_other_word(host, wire):
     host.want(1, 2)
     async with host.running():
         host.ready(1, 2)
@@ -331,7 +380,7 @@ async def test_what_is_no_longer_wanted_is_gone_without_a_release(host, wire):
         assert host.told[-1] == ("m1", None)
         assert [status.link for status in host.service.status()] == ["m2"]
         await asyncio.sleep(0.05)
-        assert wire.heard == []
+        assert (released(wire), len(wire.heard)) == ([1], 1)
     assert set(host.make().stored()) == {"m2"}
 
 
@@ -387,7 +436,7 @@ async def test_without_carrier_nothing_is_sent_and_with_it_all_is_confirmed(host
         wire.heard.clear()
         host.ready(2)
         await asyncio.sleep(0.1)
-        assert wire.heard == []
+        assert (released(wire), len(wire.heard)) == ([1], 1)
         assert host.service.stored() == host.leases
         host.service.carrier("up0", True)
         await host.until(lambda: host.status(1).state == host.status(2).state == "bound")

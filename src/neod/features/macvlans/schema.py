@@ -12,7 +12,13 @@ from neod.features.macvlans.sections import Group, Override
 from neod.features.parts import Candidate, ExplicitSysctl, OwnAddress, PathInfo, without_ipv6
 from neod.features.path import PathFragment
 from neod.features.table import Table
-from neod.features.validation.checks import LINK_NAME_BYTES, MOST_INTERFACES, gateway_problem, table_wrong
+from neod.features.validation.checks import (
+    LINK_NAME_BYTES,
+    MOST_INTERFACES,
+    gateway_problem,
+    gateway_remark,
+    table_wrong,
+)
 from neod.features.validation.context import Context
 from neod.features.validation.fields import GroupName
 from neod.features.validation.text import Path, did_you_mean, path_text
@@ -126,7 +132,7 @@ def _values(one: Interface) -> Iterator[object]:
     kind = "dhcp" if one.leased else "static"
     yield PathInfo(one.name, one.says("parent"), kind, one.table, one.says("mptcp"), one.origin)
     if one.leased:
-        yield DhcpClient(one.name, one.says("parent"), one.mac)
+        yield DhcpClient(one.name, one.says("parent"), one.mac, release=one.says("release"))
     if one.static is not None:
         yield OwnAddress(one.static.ip, f"macvlans.{one.group_path[1]}")
     if one.says("ipv6") == "off":
@@ -204,6 +210,8 @@ def _warn(found: list[Interface], group: Group, place: Path, context: Context) -
     if number > MANY:
         text = f"{number} MACs on one port are more than many switches learn, and {number} leases more than a /24 has"
         context.warn(place, text)
+    if "release" in group.model_fields_set and not any(one.leased for one in found):
+        context.warn((*place, "release"), "there is no lease to give back: release goes with leased addresses")
     if group.mode == "bridge" and number > MANY_TO_COPY_TO:
         context.warn((*place, "mode"), f'bridge copies every broadcast to all {number} interfaces; "private" does not')
 
@@ -240,6 +248,8 @@ def _check(one: Interface, parent_of: dict[str, str], context: Context) -> None:
     if one.static is not None and (invalid := gateway_problem(one.static, one.gateway)):
         path = one.path("ipv4" if one.gateway is None else "gateway")
         context.problem(path, f"{one.name}: {invalid.problem}", invalid.hint, once=True)
+    elif one.static is not None and (remark := gateway_remark(one.static, one.gateway)):
+        context.warn(one.path("gateway"), remark)
 
 
 def finalize(intents: Intents, context: Context) -> Iterator[HostFragment]:

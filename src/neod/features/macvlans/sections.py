@@ -17,6 +17,7 @@ from neod.features.validation.fields import (
     Numbers,
     Section,
     TableNumber,
+    Truth,
     Validator,
     integer,
     one_of,
@@ -65,6 +66,10 @@ class Shared(Section):
     )
     mtu: int | None = toml_key(None, integer(576, 65535), 1400).says(
         "MTU in bytes. Absent: that of the parent, which is also the largest: the smaller of the two is used."
+    )
+    release: bool = toml_key(True, Truth, False).says(
+        "Whether a lease that the file gives up is given back to its server (DHCPRELEASE). At a stop, a restart and "
+        "neodctl down every lease is kept."
     )
     mptcp: tuple[str, ...] = toml_key(("subflow",), Mptcp, ["subflow"]).says(
         "Flags of the MPTCP endpoint of each address: subflow, signal, backup, fullmesh. An empty list makes no "

@@ -9,7 +9,7 @@ from neod.features.path import PathFragment
 from neod.features.table import Table
 from neod.features.uplinks.compile import FollowFragment
 from neod.features.validation import checks
-from neod.features.validation.checks import InvalidValue, gateway_problem
+from neod.features.validation.checks import InvalidValue, gateway_problem, gateway_remark
 from neod.features.validation.context import Context
 from neod.features.validation.fields import (
     CIDR_SCHEMA,
@@ -18,6 +18,7 @@ from neod.features.validation.fields import (
     Mptcp,
     Section,
     TableNumber,
+    Truth,
     Validator,
     toml_key,
 )
@@ -54,6 +55,10 @@ class Uplink(Section):
         "The number of its own routing table. There is no default, and a number in the name means nothing: ens3 has no "
         "claim to table 3."
     )
+    release: bool = toml_key(True, Truth, False).says(
+        "Whether a lease that the file gives up is given back to its server (DHCPRELEASE). At a stop, a restart and "
+        "neodctl down every lease is kept."
+    )
     mptcp: tuple[str, ...] = toml_key(("subflow",), Mptcp, ["subflow"]).says(
         "Flags of the MPTCP endpoint of its address: subflow, signal, backup, fullmesh. An empty list makes no "
         "endpoint."
@@ -72,7 +77,7 @@ def contribute(section: dict[str, Uplink], context: Context) -> Iterator[object]
         path = PathInfo(name, "", kind, uplink.table, uplink.mptcp, context.origin(*place))
         yield path
         if kind == "dhcp":
-            yield DhcpClient(name, name, "")
+            yield DhcpClient(name, name, "", release=uplink.release)
         if isinstance(uplink.ipv4, IPv4Interface):
             yield OwnAddress(uplink.ipv4.ip, f"uplinks.{name}")
         if path.mptcp:
@@ -100,9 +105,13 @@ def _check(uplink: Uplink, place: Path, context: Context) -> None:
         context.claim("the address", uplink.ipv4.ip, name, (*place, "ipv4"), "every interface has its own")
         if invalid := gateway_problem(uplink.ipv4, uplink.gateway):
             context.problem((*place, "gateway" if uplink.gateway else "ipv4"), invalid.problem, invalid.hint)
+        elif remark := gateway_remark(uplink.ipv4, uplink.gateway):
+            context.warn((*place, "gateway"), remark)
     elif uplink.gateway is not None:
         problem = f"a gateway goes with a static address, and ipv4 is {show(uplink.ipv4)}"
         context.problem((*place, "gateway"), problem, 'leave it out, or write e.g. ipv4 = "10.8.0.5/16"')
+    if uplink.ipv4 != "dhcp" and "release" in uplink.model_fields_set:
+        context.warn((*place, "release"), "there is no lease to give back: release goes with leased addresses")
 
 
 TABLE: Final = Table(

@@ -308,8 +308,7 @@ def not_a_host(ip: IPv4Address, network: IPv4Network) -> str:
 def gateway_problem(interface: IPv4Interface, gateway: IPv4Address | None) -> InvalidValue | None:
     """Return why *interface* cannot reach the Internet through *gateway*; None if it can.
 
-    With /32 there is no subnet that could hold a gateway; it is then reached
-    directly on the link, as hosters set it up.
+    One outside of the subnet is reached directly on the link, as hosters set it up: see ``gateway_remark``.
     """
     network = interface.network
     if gateway is None:
@@ -317,13 +316,16 @@ def gateway_problem(interface: IPv4Interface, gateway: IPv4Address | None) -> In
         return InvalidValue("a static address needs a gateway", f'write e.g. gateway = "{guess}"')
     if gateway == interface.ip:
         return InvalidValue(f"the gateway {gateway} is the address itself", "write the address of the router")
-    if network.prefixlen < 32 and gateway not in network:
-        return InvalidValue(
-            f"the gateway {gateway} is outside of {network}, the network of {interface}", _inside(network)
-        )
     if problem := not_a_host(gateway, network):
         return InvalidValue(f"the gateway {gateway} {problem}", _inside(network))
     return None
+
+
+def gateway_remark(interface: IPv4Interface, gateway: IPv4Address | None) -> str:
+    """Return what is unusual about a gateway; empty if nothing is. With /32 every gateway is outside."""
+    if gateway is None or interface.network.prefixlen == 32 or gateway in interface.network:
+        return ""
+    return f"the gateway {gateway} is outside of {interface.network}: it has to answer ARP on the link itself"
 
 
 def _inside(network: IPv4Network) -> str:

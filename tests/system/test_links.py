@@ -61,7 +61,8 @@ class Bridged:
         if not seen:
             return ()
         told = seen["linkinfo"]["info_data"]
-        return (seen["group"], seen["address"], "UP" in seen["flags"], seen["ifalias"], told["stp_state"])
+        flags = "UP" in seen["flags"], "MULTICAST" in seen["flags"]
+        return (seen["group"], seen["address"], flags, seen["ifalias"], told["stp_state"])
 
 
 @pytest.fixture
@@ -75,8 +76,8 @@ def test_macvlans_on_a_bridge_of_ours_lease_through_its_port_and_down_gives_the_
     assert before == (None, True, ())
     bridged.start()
     assert set(bridged.leases()) == {"neo1", "neo2"}
-    group, mac, up, alias, stp = bridged.bridge()
-    assert (group, up, alias, stp) == ("110", True, "neo:br0", 0)
+    group, mac, flags, alias, stp = bridged.bridge()
+    assert (group, flags, alias, stp) == ("110", (True, True), "neo:br0", 0)
     assert mac.startswith("02:")
     master, up, (mark,) = bridged.port()
     assert (master, up) == ("br0", True)
@@ -94,6 +95,18 @@ def test_a_port_that_was_down_is_down_again_when_the_file_no_longer_names_it(bri
     assert bridged.host.ctl("reload").status == 0
     assert bridged.port() == (None, False, ())
     assert bridged.bridge(), "the bridge stays"
+
+
+def test_macvlans_with_static_addresses_go_from_one_nic_to_another(bridged):
+    """Each address waits for the NIC that its macvlan is on now, and no longer for the one before."""
+    static = FILE + 'ipv4 = ["10.8.250.1/16", "10.8.250.2/16"]\ngateway = "10.8.0.1"\n'
+    bridged.start(static)
+    for parent in ("ens3", "br0"):
+        bridged.host.write_config(static.replace('parent = "br0"', f'parent = "{parent}"'))
+        assert bridged.host.ctl("reload").status == 0
+        bridged.host.wait()
+        assert bridged.link("neo1")["link"] == parent
+        assert bridged.leases() == {"neo1": "10.8.250.1", "neo2": "10.8.250.2"}
 
 
 @pytest.mark.parametrize("drift", BRIDGE_DRIFTS)

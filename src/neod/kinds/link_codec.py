@@ -89,8 +89,14 @@ def _link_info(spec: LinkSpec, other_end: bytes = b"") -> bytes:
 
 
 def change_request(index: int, key: LinkKey, have: LinkSpec, want: LinkSpec) -> bytes:
-    """Return the RTM_NEWLINK payload that turns *have* into *want*; only what differs is named."""
-    parts = [IFINFO.pack(0, 0, index, IFF_UP if want.up else 0, IFF_UP if have.up != want.up else 0)]
+    """Return the RTM_NEWLINK payload that turns *have* into *want*; only what differs is named.
+
+    Flags without a mask are all the flags to the kernel: IFF_UP alone would clear IFF_MULTICAST and IFF_ALLMULTI.
+
+    Source: net/core/rtnetlink.c, rtnl_dev_get_flags.
+    """
+    flags, mask = (IFF_UP if want.up else 0, IFF_UP) if have.up != want.up else (0, 0)
+    parts = [IFINFO.pack(0, 0, index, flags, mask)]
     if have.name != want.name:
         parts.append(attr_text(IFLA_IFNAME, want.name))
     if want.mac and have.mac != want.mac:

@@ -152,8 +152,7 @@ class DesiredState:
         else:
             new = None
             del self._wants[key], self._holders[key]
-        if _differ(old, new):
-            self._relink(key, old, new)
+        self._relink(key, old, new)  # also where the specs are equal: what one requires need not be part of that
         return old
 
     def _relink(self, key: Key, old: Want | None, new: Want | None) -> None:

@@ -53,6 +53,13 @@ def test_another_value_is_seen_and_needs_another_link_where_the_kernel_keeps_it(
     assert set(generic.link_data(changed, link_options.attributes(want.driver))) == {attribute}
 
 
+@pytest.mark.parametrize(("was_up", "flags"), [(True, (0, 0)), (False, (link_codec.IFF_UP, link_codec.IFF_UP))])
+def test_flags_are_named_only_where_they_change(was_up, flags):
+    """To the kernel no mask is every flag: IFF_UP alone would clear IFF_MULTICAST."""
+    request = link_codec.change_request(7, LinkKey("", "br0"), replace(BRIDGE, up=was_up, mtu=1400), BRIDGE)
+    assert IFINFO.unpack_from(request)[3:] == flags
+
+
 def test_what_a_bridge_says_of_its_port_is_no_message_about_the_link():
     payload = memoryview(b"\x07" + IFINFO.pack(0, 0, 7, 0, 0)[1:])
     assert list(KIND.keys_of_event("", 17, payload, lambda index: "ens4")) == []

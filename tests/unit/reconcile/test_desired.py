@@ -1,6 +1,7 @@
 """Desired state kept up to date fragment by fragment is what compiling everything again would give."""
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,9 +11,10 @@ from tests.doubles.reconciling import Pairs
 
 from neod.config.contradictions import contradictions
 from neod.kinds import KINDS
+from neod.kinds.address import AddressSpec
 from neod.kinds.sysctl import SysctlKey, SysctlKind, SysctlSpec
 from neod.model.facts import Host
-from neod.model.key import LinkKey
+from neod.model.key import AddressKey, ArpKey, LinkKey
 from neod.model.want import FactKey, Origin, Want
 from neod.reconcile.desired import DesiredState
 
@@ -127,6 +129,21 @@ def test_the_order_of_units_changes_nothing(fragments, facts, rng):
     assert one.wants == other.wants
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """A unit that wants the same whatever the facts."""
+
+    name: str
+    wants: tuple[Want, ...]
+    needs = ()
+
+    def compile(self, facts):
+        return self.wants
+
+    def waits_for(self, facts):
+        return ()
+
+
 class Counted(Part):
     compiled = 0
 
@@ -150,6 +167,18 @@ def test_another_reason_for_the_same_thing_is_no_change():
     desired.replace([Part("a", (KEYS[0],), ())], {})
     assert desired.replace([Part("b", (KEYS[0],), ())], {}) == set()
     assert desired.wants[KEYS[0]].origin.path == "b"
+
+
+def test_a_spec_that_equals_the_one_before_may_require_something_else():
+    def wanted(nic):
+        key = AddressKey("", "neo1", IPv4Address("10.9.0.1"), 24)
+        return [Fixed("neo1", (Want(key, AddressSpec(nic=nic), Origin("neo1", 1)),))]
+
+    desired, of = DesiredState(KINDS), {nic: ArpKey("", "nic", nic) for nic in ("ens3", "br0")}
+    desired.replace(wanted("ens3"), {})
+    assert desired.replace(wanted("br0"), {}) == set(), "nothing that the kernel would show"
+    assert [spec.nic for spec in desired.specs.values()] == ["br0"]
+    assert (desired.is_required(of["ens3"]), desired.is_required(of["br0"])) == (False, True)
 
 
 def test_wants_cannot_be_written_from_outside():

@@ -24,9 +24,9 @@ def macvlan(name: str, number: int = 1, parent: str = "up0", **changes: object) 
     return LinkKey("", name), LinkSpec("macvlan", name, parent, **fields)  # type: ignore[arg-type]
 
 
-def address(link: str, ip: str, length: int, valid_until: float = float("inf")) -> Pair:
+def address(link: str, ip: str, length: int, valid_until: float = float("inf"), *, prefix_route: bool = False) -> Pair:
     """Return an address on *link*."""
-    return AddressKey("", link, ip_address(ip), length), AddressSpec(valid_until)
+    return AddressKey("", link, ip_address(ip), length), AddressSpec(valid_until, prefix_route)
 
 
 def route(

@@ -56,7 +56,7 @@ class EventListener:
         mentions = kind.keys_of_event(netns, type_, payload, rtnl.name_of)
         if any(self._is_known(kind, mention) for mention in mentions):
             return
-        if kind.steers and not netns:
+        if not netns and kind.steers(type_, payload):
             self._queue.hint_rerouted(f"{kind.name} event", actor)
         for mention in mentions:
             self._hint(kind, mention, actor, gone=mention.owned and type_ in kind.deletions)

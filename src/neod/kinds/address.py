@@ -2,10 +2,12 @@
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from struct import Struct
 from typing import ClassVar, Final
 
+from neod.kinds.address_routes import RTA_OIF, RTPROT_KERNEL, lacking, restore
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
@@ -18,8 +20,10 @@ from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from neod.netlink.rtnetlink import (
     IFADDR,
     RTM_DELADDR,
+    RTM_DELROUTE,
     RTM_GETADDR,
     RTM_NEWADDR,
+    RTMSG,
     RTNLGRP_IPV4_IFADDR,
     RTNLGRP_IPV6_IFADDR,
 )
@@ -31,6 +35,7 @@ IFA_F_NODAD: Final = 0x02
 """IPv6 only. While the kernel looks for duplicates, for a second or two, an address cannot be the source of a route."""
 
 IFA_F_NOPREFIXROUTE: Final = 0x200
+SCOPE_HOST: Final = 254
 CACHEINFO: Final = Struct("=IIII")  # preferred, valid (seconds), created, updated
 INFINITY_S: Final = 0xFFFFFFFF
 
@@ -41,6 +46,14 @@ ONE_BY_ONE: Final = 24
 """More links than this, and than a third of all, are read with one dump a family."""
 
 
+class Lost(StrEnum):
+    """What the kernel made with an address, and somebody deleted."""
+
+    NOTHING = ""
+    ROUTES = "routes"  # ``put`` makes them again
+    ALL = "routes, for good"  # a new address alone brings them back
+
+
 @dataclass(frozen=True, slots=True)
 class AddressSpec:
     """What an address should be; its lifetime is kept by the kernel, so that it ends without us."""
@@ -49,6 +62,7 @@ class AddressSpec:
     prefix_route: bool = False  # False: IFA_F_NOPREFIXROUTE, no route in the main table
     slack_s: float = field(default=0.0, compare=False)  # how much earlier the kernel's end may be: see ``slack``
     nic: str = field(default="", compare=False)  # below its link: must not answer for it
+    lost: Lost = Lost.NOTHING
 
 
 def slack(granted_s: float) -> float:
@@ -65,7 +79,7 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
 
     name: ClassVar[str] = "address"
     groups: ClassVar[tuple[int, ...]] = (RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR)
-    messages: ClassVar[tuple[int, ...]] = (RTM_NEWADDR, RTM_DELADDR)
+    messages: ClassVar[tuple[int, ...]] = (RTM_NEWADDR, RTM_DELADDR, RTM_DELROUTE)
     deletions: ClassVar[tuple[int, ...]] = (RTM_DELADDR,)
     verbs: ClassVar[Mapping[int, str]] = {RTM_NEWADDR: "addr add", RTM_DELADDR: "addr del", RTM_GETADDR: "addr get"}
     create_fails_if_exists: ClassVar[bool] = True
@@ -73,7 +87,7 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
 
     def matches(self, have: AddressSpec, want: AddressSpec) -> bool:
         """Whether flags are equal and the lifetime is, within what the kernel can tell."""
-        if have.prefix_route != want.prefix_route:
+        if have.prefix_route != want.prefix_route or have.lost:
             return False
         if have.valid_until == want.valid_until:
             return True
@@ -82,7 +96,7 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
 
     def in_place(self, have: AddressSpec, want: AddressSpec) -> bool:
         """A lifetime can be replaced; IPv4 keeps the flags an address was made with."""
-        return have.prefix_route == want.prefix_route
+        return have.prefix_route == want.prefix_route and have.lost is not Lost.ALL
 
     def prolongs(self, have: AddressSpec, want: AddressSpec) -> bool:
         """A renewed lease keeps its address from running out in the kernel."""
@@ -105,6 +119,8 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
 
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the address; with one that is gone, the kernel deletes routes of its link without a message."""
+        if message == RTM_DELROUTE:
+            return _losers(netns, payload, names)
         reading = from_wire(netns, payload, names, 0.0)
         if reading is None:
             return ()
@@ -116,6 +132,19 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
     def columns(self, key: AddressKey, seen: Seen[AddressSpec] | None) -> Mapping[str, object]:
         """The address with its prefix length, also while it is not there."""
         return {"address": f"{key.ip}/{key.prefix_length}"}
+
+
+def _unrouted(key: AddressKey, seen: Seen[AddressSpec]) -> Seen[AddressSpec]:
+    """Return an address without what leads to it; the kernel's own, of a loopback that is wanted, counts as ours."""
+    lost = Lost.ROUTES if key.ip.version == 4 else Lost.ALL
+    return Seen(replace(seen.spec, lost=lost), seen.owned or key.ip.is_loopback)
+
+
+def _losers(netns: str, payload: memoryview, names: Names) -> Iterable[Mention]:
+    """Return the link of a route of the kernel's own: an address there may have lost what leads to it."""
+    out = attrs(payload, RTMSG.size).get(RTA_OIF) if RTMSG.unpack_from(payload)[5] == RTPROT_KERNEL else None
+    link = names(u32(out)) if out is not None else None
+    return (Mention(LinkKey(netns, link), False, (LinkKey(netns, link),)),) if link else ()
 
 
 def to_wire(key: AddressKey, spec: AddressSpec, index: int, now: float) -> bytes:
@@ -135,7 +164,8 @@ def to_wire(key: AddressKey, spec: AddressSpec, index: int, now: float) -> bytes
 def name_of(key: AddressKey, index: int) -> bytes:
     """Return the payload that names the address and says no more."""
     packed = key.ip.packed
-    head = IFADDR.pack(family_of(key.ip.version), key.prefix_length, 0, 0, index)
+    scope = SCOPE_HOST if key.ip.is_loopback else 0
+    head = IFADDR.pack(family_of(key.ip.version), key.prefix_length, 0, scope, index)
     return head + attr(IFA_LOCAL, packed) + attr(IFA_ADDRESS, packed)
 
 
@@ -164,12 +194,13 @@ class AddressDriver:
         if len(links) > max(ONE_BY_ONE, self._rtnl.known() // 3):
             return await self.observe_all(keys)
         found: dict[AddressKey, Seen[AddressSpec]] = {}
+        wanted = set(keys)
         for link, version in sorted(links):
             index = self._rtnl.index_of(link)
             if index is None:
                 continue
             try:
-                found |= await self._dump(version, index)
+                found |= await self._with_routes(await self._dump(version, index), wanted)
             except KernelError as error:
                 if error.code != errno.ENODEV:
                     raise
@@ -177,7 +208,15 @@ class AddressDriver:
 
     async def observe_all(self, wanted: Collection[AddressKey]) -> Mapping[AddressKey, Seen[AddressSpec]]:
         """Read every address of both families."""
-        return await self._dump(4, 0) | await self._dump(6, 0)
+        return await self._with_routes(await self._dump(4, 0) | await self._dump(6, 0), set(wanted))
+
+    async def _with_routes(
+        self, found: dict[AddressKey, Seen[AddressSpec]], wanted: Collection[AddressKey]
+    ) -> dict[AddressKey, Seen[AddressSpec]]:
+        """Note on addresses that are ours, or wanted, whether the kernel's routes of them are there."""
+        ours = {key: seen.spec.prefix_route for key, seen in found.items() if seen.owned or key in wanted}
+        lacks = await lacking(self._rtnl, ours) if ours else set()
+        return found | {key: _unrouted(key, found[key]) for key in lacks}
 
     async def _dump(self, version: int, index: int) -> dict[AddressKey, Seen[AddressSpec]]:
         dumped = await self._rtnl.dump(RTM_GETADDR, IFADDR.pack(family_of(version), 0, 0, 0, index))
@@ -194,7 +233,11 @@ class AddressDriver:
         for key, spec, have in items:
             flags = NLM_F_CREATE | (NLM_F_EXCL if have is None else NLM_F_REPLACE)
             requests.append((RTM_NEWADDR, flags, to_wire(key, spec, self._rtnl.index_of(key.link) or 0, now)))
-        return await self._rtnl.send(requests)
+        answers = await self._rtnl.send(requests)
+        lost = {key: spec.prefix_route for key, spec, have in items if have is not None and have.lost}
+        if lost:
+            await restore(self._rtnl, lost)
+        return answers
 
     async def drop(self, keys: Sequence[AddressKey]) -> Sequence[KernelError | None]:
         """Delete every address; what is gone, or whose link is gone, is done."""

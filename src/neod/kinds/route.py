@@ -37,6 +37,7 @@ TYPES: Final = (
 
 SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
 RTM_F_CLONED: Final = 0x200
+RTPROT_KERNEL: Final = 2
 MAIN_TABLE: Final = 254
 
 EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
@@ -99,7 +100,6 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
         RTM_GETROUTE: "route get",
     }
     create_fails_if_exists: ClassVar[bool] = True
-    steers: ClassVar[bool] = True
     reads_foreign: ClassVar[bool] = False
 
     def normalize(self, key: RouteKey, spec: RouteSpec) -> tuple[RouteKey, RouteSpec]:
@@ -125,6 +125,10 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
     def path(self, key: RouteKey, spec: RouteSpec | None, tables: Mapping[int, str]) -> str:
         """A table is one path's."""
         return tables.get(key.table, "")
+
+    def steers(self, message: int, payload: memoryview) -> bool:
+        """Any but the kernel's own, which lead to addresses and subnets."""
+        return message in (RTM_NEWROUTE, RTM_DELROUTE) and RTMSG.unpack_from(payload)[5] != RTPROT_KERNEL
 
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the route that an event is about. Of a nexthop object, any of the main table may be made."""

@@ -82,7 +82,6 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
     deletions: ClassVar[tuple[int, ...]] = (RTM_DELRULE,)
     verbs: ClassVar[Mapping[int, str]] = {RTM_NEWRULE: "rule add", RTM_DELRULE: "rule del", RTM_GETRULE: "rule get"}
     create_fails_if_exists: ClassVar[bool] = True
-    steers: ClassVar[bool] = True
 
     def requires(self, key: RuleKey, spec: RuleSpec) -> Iterable[Key]:
         """A rule needs a table with something in it: it would send packets to the main table otherwise."""
@@ -101,6 +100,10 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
     def columns(self, key: RuleKey, seen: Seen[RuleSpec] | None) -> Mapping[str, object]:
         """The priority of a rule that is there."""
         return {"rule_priority": key.priority if seen else None} if key.makes_path else {}
+
+    def steers(self, message: int, payload: memoryview) -> bool:
+        """Any can stand in front of ours."""
+        return True
 
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the rule that an event is about."""

@@ -90,9 +90,6 @@ class Kind(Generic[K, S]):
     translates: ClassVar[bool] = False
     """Forwards and namespaces depend on it as a whole: their rows in ``status`` show its state."""
 
-    steers: ClassVar[bool] = False
-    """One of anybody's can turn the packets of any path: with a message about it, the kernel's ways are asked again."""
-
     leads_path: ClassVar[bool] = False
     """Of a path in sync, ``why`` explains this object."""
 
@@ -166,6 +163,10 @@ class Kind(Generic[K, S]):
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the objects that a message is about."""
         return ()
+
+    def steers(self, message: int, payload: memoryview) -> bool:
+        """Whether a message is of a change, by anybody, that can turn the packets of any path."""
+        return False
 
     def link_of_event(self, message: int, payload: memoryview) -> LinkNews | None:
         """Return the link that a message is about; None from every kind but links."""

@@ -20,6 +20,7 @@ JEQ, JGE, JA, RET = 0x15, 0x35, 0x05, 0x06
 ACCEPT: Final = 0xFFFFFFFF
 NLATTR: Final = 0xFFFFF000 + 12  # SKF_AD_OFF + SKF_AD_NLATTR
 RTA_TABLE: Final = 15
+RTPROT_KERNEL: Final = 2
 ATTRIBUTES_AT: Final = 16 + 12  # nlmsghdr, rtmsg
 TABLE_COMPAT: Final = 252  # rtm_table of a route whose table does not fit a byte
 
@@ -60,7 +61,7 @@ def _accept_ranges(tables: Iterable[int]) -> list[Instruction]:
 def route_filter(protocol: int, tables: Iterable[int], own_port: int) -> bytes:
     """Return the program: of routes, those of *protocol*, in *tables*, and to all or half the world; all else passes.
 
-    What *own_port* caused is dropped: its acknowledgements reported it already.
+    Of the kernel's own, deletions pass. What *own_port* caused is dropped: its acknowledgements reported it already.
 
     Source: linux/filter.h; net/core/filter.c for SKF_AD_NLATTR.
     """
@@ -71,6 +72,14 @@ def route_filter(protocol: int, tables: Iterable[int], own_port: int) -> bytes:
     code += [(LD_H, 0, 0, 4), (JEQ, 2, 0, newroute), (JEQ, 1, 0, delroute), (RET, 0, 0, ACCEPT)]
     code += [(LD_B, 0, 0, 16 + 5), (JEQ, 0, 1, protocol), (RET, 0, 0, ACCEPT)]
     code += [(LD_B, 0, 0, 16 + 1), (JGE, 1, 0, 2), (RET, 0, 0, ACCEPT)]  # /1: half a default, as VPNs write it
+    # What the kernel's own routes of an address lead to is lost with them, and nothing else tells it.
+    code += [
+        (LD_B, 0, 0, 16 + 5),
+        (JEQ, 0, 3, RTPROT_KERNEL),
+        (LD_H, 0, 0, 4),
+        (JEQ, 0, 1, delroute),
+        (RET, 0, 0, ACCEPT),
+    ]
     wide = _load_table_attribute() + _accept_ranges(t for t in tables if t > 255)
     narrow = _accept_ranges(t for t in tables if t <= 255)
     code += [(LD_B, 0, 0, 16 + 4), (JEQ, 1, 0, TABLE_COMPAT), (JA, 0, 0, len(wide) + 1)]

@@ -33,7 +33,9 @@ SAMPLES = {
     "address": (
         [NEO1],
         [ADDRESS4, builders.address("neo1", "10.9.0.3", 16, LEASE_ENDS), builders.address("neo1", "10.9.0.3", 24),
-         ADDRESS6, builders.address("neo1", "fd00:9::3", 64, LEASE_ENDS)],
+         ADDRESS6, builders.address("neo1", "fd00:9::3", 64, LEASE_ENDS),
+         builders.address("neo1", "10.44.0.2", 16, prefix_route=True),
+         builders.address("neo1", "fd00:44::2", 64, prefix_route=True)],
     ),
     "route": (
         [NEO1, ADDRESS4, ADDRESS6],

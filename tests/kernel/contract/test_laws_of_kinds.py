@@ -164,6 +164,11 @@ DRIFTS = {
     "prefix route of an address": "addr del 10.9.0.2/16 dev neo1; addr add 10.9.0.2/16 dev neo1",
     "rule deleted and made by another program": "rule del pref 11007; rule add from 10.9.0.2 lookup 7 pref 11007",
     "endpoint made by another program": "mptcp endpoint delete id 201; mptcp endpoint add 10.9.0.5 id 7 subflow",
+    "local table flushed": "route flush table local",
+    "v6 local table flushed": "-6 route flush table local",
+    "all tables flushed": "route flush table all",
+    "route to a subnet deleted": "route del 10.44.0.0/16 dev neo1",
+    "v6 route to a subnet deleted": "-6 route del fd00:44::/64 dev neo1",
     "group of a link changed": "link set neo1 group 0",
     "route of ours behind another": "route append default via 10.9.0.77 dev neo1 table 7 proto 110",
     "hops of ours": "route replace default table 7 proto 110 nexthop via 10.9.0.7 nexthop via 10.9.0.8",
@@ -186,6 +191,9 @@ DRIFTS = {
 }  # fmt: skip
 
 
+IN_TWO_PASSES = ("v6 local table flushed",)  # an address that is made anew takes itself out of routes as their source
+
+
 @pytest.mark.kernel
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_every_drift_that_ip_can_make_is_repaired(real, drift):
@@ -197,6 +205,8 @@ def test_every_drift_that_ip_can_make_is_repaired(real, drift):
         report = await full(reconciler)
         assert report.plan.changes, "the drift was not seen"
         assert not [f"{o.change.key}: {o.error}" for o in report.outcomes if o.error]
+        if drift in IN_TWO_PASSES:
+            await full(reconciler)
         again = await full(reconciler)
         assert again.plan.changes == ()
         assert again.plan.blocked == {}

@@ -13,6 +13,7 @@ from neod.netlink.route_filter import NLATTR, RTA_TABLE, route_filter, runs
 from neod.netlink.rtnetlink import RTM_DELROUTE, RTM_NEWLINK, RTM_NEWROUTE, RTM_NEWRULE, RTMSG
 
 OURS, OWN_PORT = 110, 4711
+KERNEL = 2
 TABLES = [*range(1, 5), 300, 301, 70000]
 
 
@@ -81,11 +82,12 @@ PROGRAM = route_filter(OURS, TABLES, OWN_PORT)
 @given(
     st.sampled_from([RTM_NEWROUTE, RTM_DELROUTE]),
     st.one_of(st.sampled_from(TABLES), st.integers(1, 400), st.integers(1, 2**32 - 1)),
-    st.sampled_from([OURS, 3, 186]),
-    st.sampled_from([0, 8, 32]),
+    st.sampled_from([OURS, KERNEL, 3, 186]),
+    st.sampled_from([0, 1, 2, 8, 32]),
 )
 def test_of_routes_those_pass_that_can_concern_us(type_, table, protocol, dst_len):
-    concerns = table in TABLES or protocol == OURS or dst_len == 0
+    kernels = protocol == KERNEL and type_ == RTM_DELROUTE
+    concerns = table in TABLES or protocol == OURS or dst_len < 2 or kernels
     assert passes(PROGRAM, route(type_, table=table, protocol=protocol, dst_len=dst_len)) == concerns
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 
 from neod.features.path import MAIN_TABLE
@@ -11,6 +11,7 @@ from neod.kinds.address import AddressKey, AddressSpec
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.netns import NetnsKey, NetnsSpec
 from neod.kinds.route import RouteKey, RouteSpec
+from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.nat import Ip, Net, SnatFrom
 from neod.model.want import Facts, Fragment, Origin, Want
@@ -22,6 +23,11 @@ LINK_NAME_BYTES: Final = 15
 EVERYWHERE: Final[dict[int, Net]] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
 ON_LINK: Final = AddressSpec(prefix_route=True)
 ALONE: Final = AddressSpec()
+MAIN_PRIORITY: Final = 32766
+"""The kernel's own rule for the table main, which `ip rule flush` deletes."""
+
+LOCALHOST: Final[dict[int, tuple[Ip, int]]] = {4: (IPv4Address("127.0.0.1"), 8), 6: (IPv6Address("::1"), 128)}
+"""The kernel puts it on every loopback, once: programs of the namespace that flush it want it back."""
 
 
 def outside_link(namespace: str) -> str:
@@ -89,6 +95,12 @@ class NamespaceFragment(Fragment):
         yield Want(NetnsKey("", self.namespace), NetnsSpec(), self.origin)
         for subnet in self.subnets:
             yield from self._addressing(subnet)
+        for version in sorted({4, *(subnet.version for subnet in self.subnets)}):
+            ip, length = LOCALHOST[version]
+            yield Want(AddressKey(self.namespace, "lo", ip, length), ON_LINK, self.origin)
+        for subnet in self.subnets:
+            rule = RuleKey(self.namespace, MAIN_PRIORITY, EVERYWHERE[subnet.version], MAIN_TABLE)
+            yield Want(rule, RuleSpec(), self.origin)
         if self.relays:
             spec = LinkSpec(self.relay_link, RELAYS)
             yield Want(LinkKey(self.namespace, RELAYS), spec, self.origin)

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from neod.control.verbs.doctor import ProbeRow
-from neod.daemon.doctor.context import OK, WARNING
+from neod.daemon.doctor.context import OK, PROBLEM, WARNING
 from neod.features.forwarding import BY_LINK, FOR_ALL
 from neod.kernel import probe
+from neod.kernel.netfilter.legacy.libraries import missing_text
 from neod.kinds.sysctl import NOT_LINKS
 from neod.model.ports import LegacyTable, Netfilter, Ports, Sysctls
 
@@ -27,6 +28,8 @@ def nat_backends(ports: Ports) -> Iterator[ProbeRow]:
     else:
         kept = f"nftables ({', '.join(tables)})" if tables else f"legacy tables ({', '.join(legacy)})"
         yield ProbeRow("nat backends", OK, f"others use {kept if tables or legacy else 'none'}")
+    if (lacking := missing_text()) and legacy and not tables:
+        yield ProbeRow("legacy tables", PROBLEM, lacking, 'they are what [nat] backend = "auto" chooses here')
     for chain in netfilter.nft_forward_drops():
         yield ProbeRow("forward policy", WARNING, f"{chain} drops by default", "accept there: ct status dnat")
     if netfilter.legacy_forward_drops():

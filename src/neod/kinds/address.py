@@ -36,6 +36,9 @@ IFA_F_NODAD: Final = 0x02
 
 IFA_F_NOPREFIXROUTE: Final = 0x200
 SCOPE_HOST: Final = 254
+WORKQUEUE_S: Final = 0.05
+"""IPv6 makes the route to a new address a moment later. Source: net/ipv6/addrconf.c, addrconf_dad_work."""
+
 CACHEINFO: Final = Struct("=IIII")  # preferred, valid (seconds), created, updated
 INFINITY_S: Final = 0xFFFFFFFF
 
@@ -187,6 +190,7 @@ def from_wire(netns: str, payload: memoryview, names: Names, now: float) -> tupl
 class AddressDriver:
     def __init__(self, ports: Ports) -> None:
         self._netns, self._rtnl, self._clock = ports.netns, ports.rtnl, ports.clock
+        self._made_at: dict[AddressKey, float] = {}  # CLOCK_BOOTTIME of IPv6 addresses made just now
 
     async def observe(self, keys: Collection[AddressKey]) -> Mapping[AddressKey, Seen[AddressSpec]]:
         """Read the links of *keys*: all their addresses come along."""
@@ -216,6 +220,8 @@ class AddressDriver:
         """Note on addresses that are ours, or wanted, whether the kernel's routes of them are there."""
         ours = {key: seen.spec.prefix_route for key, seen in found.items() if seen.owned or key in wanted}
         lacks = await lacking(self._rtnl, ours) if ours else set()
+        now = self._clock.boottime()
+        lacks = {key for key in lacks if now - self._made_at.get(key, 0.0) > WORKQUEUE_S}
         return found | {key: _unrouted(key, found[key]) for key in lacks}
 
     async def _dump(self, version: int, index: int) -> dict[AddressKey, Seen[AddressSpec]]:
@@ -234,6 +240,8 @@ class AddressDriver:
             flags = NLM_F_CREATE | (NLM_F_EXCL if have is None else NLM_F_REPLACE)
             requests.append((RTM_NEWADDR, flags, to_wire(key, spec, self._rtnl.index_of(key.link) or 0, now)))
         answers = await self._rtnl.send(requests)
+        made = {key: now for key, _, have in items if have is None and key.ip.version == 6}
+        self._made_at = {key: at for key, at in self._made_at.items() if now - at < WORKQUEUE_S} | made
         lost = {key: spec.prefix_route for key, spec, have in items if have is not None and have.lost}
         if lost:
             await restore(self._rtnl, lost)

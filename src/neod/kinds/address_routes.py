@@ -9,7 +9,6 @@ it, and a new address flushes nothing: such an address is made anew.
 Source: net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route.
 """
 
-import asyncio
 import errno
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -30,8 +29,6 @@ MAIN, LOCAL = 254, 255
 SCOPE_LINK, SCOPE_HOST = 253, 254
 IFF_UP: Final = 1
 LOOPBACK: Final = "lo"
-WORKQUEUE_S: Final = 0.02
-"""IPv6 makes the route to a new address a moment later. Source: net/ipv6/addrconf.c, addrconf_dad_work."""
 
 Net = IPv4Network | IPv6Network
 Told = tuple[int, Net]  # index of the link, destination
@@ -47,9 +44,6 @@ async def lacking(rtnl: Rtnl, subnets: Mapping[AddressKey, bool]) -> set[Address
         KernelError: routes or links cannot be read.
     """
     missed = await _missed(rtnl, subnets)
-    if any(key.ip.version == 6 for key in missed):
-        await asyncio.sleep(WORKQUEUE_S)
-        missed = await _missed(rtnl, {key: subnets[key] for key in missed})
     return await _judged(rtnl, missed) if missed else set()
 
 

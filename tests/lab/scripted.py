@@ -77,6 +77,7 @@ class Scripted:
         self.mute = False  # hears, and says nothing
         self.refuse = False  # NAK to every request
         self.refuse_once: set[str] = set()  # MACs that get one NAK
+        self.says: dict[int, bytes | None] = {}  # options that are otherwise than usual; None: left out
         self.saw: list[Message] = []
         self._given: dict[bytes, int] = {}
         self._stop = threading.Event()
@@ -152,11 +153,13 @@ class Scripted:
         return self.network[self.first + self._given.setdefault(chaddr, len(self._given))]
 
     def _reply(self, message: Message, kind: int, address: IPv4Address) -> bytes:
-        options = bytes([53, 1, kind]) + bytes([54, 4]) + self.server.packed
+        said: dict[int, bytes | None] = {53: bytes([kind]), 54: self.server.packed}
         if kind != NAK:
-            options += bytes([1, 4]) + self.network.netmask.packed + bytes([3, 4]) + self.gateway.packed
+            said |= {1: self.network.netmask.packed, 3: self.gateway.packed}
             for number, value in ((51, self.lease_s), (58, self.renew_s), (59, self.rebind_s)):
-                options += struct.pack("!BBI", number, 4, value) if value else b""
+                said[number] = value.to_bytes(4, "big") if value else None
+            said |= self.says
+        options = b"".join(bytes([code, len(value)]) + value for code, value in said.items() if value is not None)
         fixed = _FIXED.pack(
             2, 1, 6, 0, message.xid, 0, message.flags, b"\0" * 4, address.packed, self.server.packed, b"\0" * 4,
             message.chaddr, b"", b"",

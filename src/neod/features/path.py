@@ -26,6 +26,8 @@ MAIN_METRIC_BASE: Final = 1024
 """The default route of a NIC that neod configures has this metric plus the NIC's table: after those of ifupdown (0),
 NetworkManager (100) and networkd (1024); among uplinks the lowest table first."""
 
+IPV6_LEAST_MTU: Final = 1280  # RFC 8200, section 5
+
 ETHERNET_MTU: Final = 1500
 
 PROMOTE: Final = SysctlSpec("1")
@@ -69,6 +71,7 @@ class PathFragment(Fragment):
     mtu: int | None  # bytes, of the link, at most; None: that of the parent
     main: bool
     origin: Origin
+    least_mtu: int = 0  # bytes; an option 26 below it is not believed
 
     @property
     def needs(self) -> tuple[FactKey, ...]:
@@ -105,14 +108,20 @@ class PathFragment(Fragment):
         lease = facts.get(FactKey("lease", self.link)) if self.ipv4 is None else None
         if not isinstance(lease, Lease):
             return ()
-        return tuple(f"left out of the lease from {lease.server}: {text}" for text in lease.left_out)
+        few = (f"option 26 (MTU): {lease.mtu}, less than {self.least_mtu}",) if self._is_too_small(lease.mtu) else ()
+        return tuple(f"left out of the lease from {lease.server}: {text}" for text in (*lease.left_out, *few))
+
+    def _is_too_small(self, mtu: int | None) -> bool:
+        return mtu is not None and mtu < self.least_mtu
 
     def _addressing(self, facts: Facts) -> Addressing | None:
         if self.ipv4 is not None:
             return Addressing(self.ipv4.ip, self.ipv4.network.prefixlen, self.gateway)
         lease = facts.get(FactKey("lease", self.link))
         link = link_mtu.lowest(self.mtu, self.parent, facts) or ETHERNET_MTU
-        return leased(lease, link) if isinstance(lease, Lease) else None
+        if not isinstance(lease, Lease):
+            return None
+        return leased(replace(lease, mtu=None) if self._is_too_small(lease.mtu) else lease, link)
 
     def _reachable(self, given: Addressing) -> Iterator[Want]:
         yield Want(SysctlKey("", f"net/ipv4/conf/{self.link}/promote_secondaries"), PROMOTE, self.origin)

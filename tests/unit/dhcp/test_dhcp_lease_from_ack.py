@@ -4,10 +4,12 @@ from ipaddress import IPv4Address
 from random import Random
 
 import pytest
-from tests.doubles.dhcp_messages import address, answer
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.doubles.dhcp_messages import IP, SERVER, address, answer, message, tlv
 
 from neod.dhcp.lease_from_ack import lease_from
-from neod.dhcp.packet import ACK, decode
+from neod.dhcp.packet import ACK, OFFER, decode
 
 
 def granted(before=None, ip=None, **options):
@@ -152,3 +154,47 @@ def test_with_classless_routes_the_router_does_not_count():
     assert str(lease.gateway) == "10.77.0.7"
     assert granted(o121=routes[5:]).gateway is None
     assert str(granted(o121=routes[:-1]).gateway) == "10.77.0.1", "malformed, it is as if it were not there"
+
+
+OPTIONAL = st.sampled_from([0, 1, 3, 6, 12, 15, 26, 28, 33, 43, 50, 52, 55, 56, 57, 58, 59, 77, 119, 121, 249, 254])
+CODE_AND_VALUE = st.tuples(OPTIONAL, st.binary(max_size=40))
+NEEDED = b"".join((tlv(54, address("10.77.0.1")), tlv(51, b"\0\0\x0e\x10")))
+
+
+@given(st.lists(CODE_AND_VALUE, max_size=8), st.sampled_from([OFFER, ACK]), st.binary(max_size=3), st.booleans())
+def test_no_optional_option_ever_costs_the_lease(options, kind, tail, overloads):
+    """Whatever its value, and however the message ends."""
+    junk = b"".join(bytes((code,)) if code == 0 else tlv(code, value) for code, value in options)
+    head = tlv(53, bytes((kind,))) + NEEDED
+    if overloads:
+        data = message(head + tlv(52, b"\x01") + b"\xff", file=junk[:128], sname=tail)
+    else:
+        data = message(head + junk + tail)
+    reply = decode(data)
+    lease = lease_from("m1", reply, 100.0, None, Random(1))
+    assert (reply.type, int(lease.ip), int(lease.server), lease.expires_at) == (kind, IP, SERVER, 3700.0)
+    assert 100.0 < lease.renew_at < lease.rebind_at < lease.expires_at
+    assert 8 <= lease.prefix_length <= 32
+    assert lease.gateway is None or (lease.gateway != lease.ip and not lease.gateway.is_loopback)
+    again = lease_from("m1", decode(answer(ACK, o1=None, o3=None)), 200.0, lease, Random(1))
+    assert (again.gateway, again.routes, again.mtu, again.dns) == (lease.gateway, lease.routes, lease.mtu, lease.dns)
+
+
+@pytest.mark.parametrize(
+    ("lease_s", "t1", "t2", "ends"),
+    [
+        (3600, 3000, 2000, 3600),
+        (3600, 9000, 9999, 3600),
+        (0, 5, 6, 600),
+        (None, None, None, 600),
+        (0xFFFFFFFF, 1, 2, None),
+    ],
+)
+def test_times_that_contradict_each_other_are_put_right(lease_s, t1, t2, ends):
+    said = {
+        f"o{code}": None if value is None else value.to_bytes(4, "big")
+        for code, value in ((51, lease_s), (58, t1), (59, t2))
+    }
+    lease = granted(**said)
+    assert lease.expires_at == (float("inf") if ends is None else 100.0 + ends)
+    assert lease.renew_at < lease.rebind_at < lease.expires_at or ends is None

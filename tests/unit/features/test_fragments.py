@@ -202,6 +202,14 @@ def test_a_router_that_cannot_be_one_is_waited_for_with_its_reason():
     assert PATH.remarks({}) == ()
 
 
+@pytest.mark.parametrize(("told", "taken"), [(1279, None), (1280, 1280)])
+def test_where_ipv6_is_on_an_mtu_that_it_cannot_live_with_is_left_out(told, taken):
+    facts = {FactKey("lease", "neo3"): replace(LEASE, mtu=told)}
+    path = replace(PATH, least_mtu=1280)
+    assert {want.spec.mtu for want in path.compile(facts) if isinstance(want.spec, RouteSpec)} == {taken}
+    assert any("option 26 (MTU): 1279, less than 1280" in text for text in path.remarks(facts)) is (taken is None)
+
+
 @pytest.mark.parametrize(
     ("file", "nic", "told", "taken"),
     [(None, 9000, 4000, 4000), (1400, 9000, 1450, None), (9000, 1400, 1450, None), (None, 1400, 1300, 1300)],

@@ -10,7 +10,7 @@ from neod.features.macvlans.compile import MacvlanFragment, ParentFragment
 from neod.features.macvlans.host import HostFragment
 from neod.features.macvlans.sections import Group, Override
 from neod.features.parts import Candidate, ExplicitSysctl, OwnAddress, PathInfo, without_ipv6
-from neod.features.path import PathFragment
+from neod.features.path import IPV6_LEAST_MTU, PathFragment
 from neod.features.table import Table
 from neod.features.validation.checks import (
     LINK_NAME_BYTES,
@@ -125,7 +125,8 @@ def _fragments(one: Interface) -> Iterator[Fragment]:
     quiet = one.says("ipv6") == "off"
     yield MacvlanFragment(name, one.name, one.says("parent"), one.says("mode"), one.mac, mtu, one.origin, quiet)
     static = (one.static, one.gateway)
-    yield PathFragment(f"{name}/path", one.name, one.says("parent"), *static, one.table, mtu, False, one.origin)
+    least = 0 if quiet else IPV6_LEAST_MTU
+    yield PathFragment(f"{name}/path", one.name, one.says("parent"), *static, one.table, mtu, False, one.origin, least)
 
 
 def _values(one: Interface) -> Iterator[object]:

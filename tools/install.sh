@@ -70,6 +70,7 @@ files() { # what is installed as it stands in the repository
     for unit in "$top"/systemd/*.service; do
         put 644 "$unit" "$PREFIX/lib/systemd/system/${unit##*/}"
     done
+    put 755 "$top/tools/leave.sh" "$PREFIX/share/neo/leave"
     put 644 "$top/etc/sysusers.d/neo.conf" "$PREFIX/lib/sysusers.d/neo.conf"
     put 644 "$top/etc/modules-load.d/neo.conf" "$PREFIX/lib/modules-load.d/neo.conf"
     put 644 "$top/etc/rt_protos.d/neo.conf" "$SYSCONFDIR/iproute2/rt_protos.d/neo.conf"
@@ -130,12 +131,13 @@ do_uninstall() {
     [ -e "$DESTDIR$home/manifest" ] || { echo "no neo under $DESTDIR$PREFIX" >&2; exit 1; }
     if live; then
         systemctl disable --now --quiet neod.service neo-wait-online.service neo-race.service 2>/dev/null || true
+        sh "$top/tools/leave.sh" "$home/bin/python3"
     fi
     cmp -s "$top/etc/neo.toml" "$DESTDIR$SYSCONFDIR/neo/neo.toml" && rm -f "$DESTDIR$SYSCONFDIR/neo/neo.toml"
     while read -r file; do rm -f "$DESTDIR$file"; done <"$DESTDIR$home/manifest"
     rm -rf "$DESTDIR$home"
     doc=$PREFIX/share/doc/neo
-    for folder in "$doc/examples" "$doc/opt-out" "$doc/pictures" "$doc" "$SYSCONFDIR/neo"; do
+    for folder in "$PREFIX/share/neo" "$doc/examples" "$doc/opt-out" "$doc/pictures" "$doc" "$SYSCONFDIR/neo"; do
         rmdir --ignore-fail-on-non-empty "$DESTDIR$folder"
     done
     if live; then systemctl daemon-reload; fi

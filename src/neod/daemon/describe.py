@@ -9,7 +9,7 @@ from neod.model.facts import FOREVER
 
 WHAT = {Op.CREATE: "created", Op.UPDATE: "changed", Op.RECREATE: "recreated", Op.DELETE: "removed"}
 
-NOT_SHOWN: Final = ("slack_s", "quiet", "needs")
+NOT_SHOWN: Final = ("slack_s", "quiet", "nic", "needs")
 """What tells a driver how to write, and not what the object is."""
 
 

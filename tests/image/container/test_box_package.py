@@ -38,8 +38,11 @@ def test_the_package_from_installation_to_purge(bare: BootedCampus, built: Built
     assert before.difference(look(host.ns)) == []
     assert "[macvlans.neo]" in host.ok("cat /etc/neo/neo.toml")
 
-    host.ok("dpkg -r neo")
+    assert "sh /run/neo-left" in host.ok("dpkg -r neo")
     assert (bare.show("ActiveState"), host.run("pgrep -f neod").out) == ("inactive", "")
     assert before.difference(look(host.ns)) == [], "a removal keeps the network"
-    host.ok("dpkg -P neo")
+    assert "sh /run/neo-left" in host.ok("dpkg -P neo")
     assert host.run(LEFTOVERS).out == ""
+    host.ok("sh /run/neo-left")
+    left = look(host.ns).owned()
+    assert not any((left.links, left.addresses, left.routes, left.rules)), "the script takes it all away"

@@ -22,6 +22,7 @@ NOBODY = 65534
 @contextlib.contextmanager
 def a_host(directory: Path, text: str = LINK) -> Iterator[Host]:
     with netns.namespace("one") as ns:
+        netns.ip(ns, "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
         host = Host(ns, directory / ns)
         try:
             host.write_config(text)

@@ -187,21 +187,34 @@ class Connection:
         Raises:
             NetlinkError: refused at its begin or half way, or unanswered.
         """
-        number = self._take_numbers(1)
         found: list[Object] = []
-        try:
-            self._socket().send(message(type_, NLM_F_REQUEST | NLM_F_DUMP, number, payload))
-            consistent, error = self._read_dump(number, found)
-        except OSError as problem:
-            raise self._failed(problem) from problem
+        consistent, error = self._dump(type_, payload, found.append)
         if not consistent or (error is not None and error.code == errno.EINTR):
             return None
         if error is not None:
             raise error
         return found
 
-    def _read_dump(self, number: int, found: list[Object]) -> tuple[bool, NetlinkError | None]:
-        """Fill *found* up to the end of the dump; return whether it is consistent, and the error it ended with."""
+    def dump_each(self, type_: int, payload: bytes, take: Callable[[Object], None]) -> None:
+        """Hand every object of a dump to *take* as it comes: for tables too large to be held, which change meanwhile.
+
+        Raises:
+            NetlinkError: refused at its begin or half way, or unanswered.
+        """
+        _, error = self._dump(type_, payload, take)
+        if error is not None:
+            raise error
+
+    def _dump(self, type_: int, payload: bytes, take: Callable[[Object], None]) -> tuple[bool, NetlinkError | None]:
+        number = self._take_numbers(1)
+        try:
+            self._socket().send(message(type_, NLM_F_REQUEST | NLM_F_DUMP, number, payload))
+            return self._read_dump(number, take)
+        except OSError as problem:
+            raise self._failed(problem) from problem
+
+    def _read_dump(self, number: int, take: Callable[[Object], None]) -> tuple[bool, NetlinkError | None]:
+        """Read up to the end of the dump; return whether it is consistent, and the error it ended with."""
         receive, consistent = self._socket().recv, True
         while True:
             for type_, flags, sequence, _, payload in messages(receive(DATAGRAM_BYTES)):
@@ -210,7 +223,7 @@ class Connection:
                 if flags & NLM_F_DUMP_INTR:
                     consistent = False
                 if type_ >= NLMSG_MIN_TYPE:
-                    found.append((type_, payload))
+                    take((type_, payload))
                 elif type_ == NLMSG_DONE:
                     return consistent, error_of(type_, flags, payload)
                 elif type_ == NLMSG_ERROR:

@@ -18,6 +18,7 @@ from neod.model.ports import Ports
 from neod.netlink.attributes import AF_INET, AF_INET6
 from neod.netlink.conntrack import IPPROTO_TCP
 from neod.netlink.netns import NAMED, in_netns
+from neod.netlink.socket import NETLINK_NETFILTER, Connection
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 KEY = NatKey("")
@@ -103,7 +104,8 @@ def test_an_open_tcp_connection_is_known_from_one_that_nobody_has_answered(ns, v
     def play():
         server = socket.create_server((OWN[version], 5000), family=family)
         with server, socket.create_connection((OWN[version], 5000)) as open_:
-            (flow,) = [one for one in tracked(netlink_family) if one.protocol == IPPROTO_TCP]
+            with Connection(NETLINK_NETFILTER) as connection:
+                (flow,) = tracked(connection, netlink_family, lambda one: one.protocol == IPPROTO_TCP)
             assert (flow.half_open, flow.sent_to, flow.sent_from) == (False, None, None)
             assert flow.asked.source_port == open_.getsockname()[1]
             assert cut(ns, rules) == []

@@ -216,6 +216,19 @@ def test_the_parts_of_a_dump_that_was_interrupted_are_not_mixed_with_the_next_tr
     assert [bytes(payload) for _, payload in made.dump(GET, b"")] == [b"new"]
 
 
+def test_a_dump_that_is_taken_object_by_object_is_read_once_and_its_end_is_heeded():
+    made, (sock,) = connection(
+        lambda n: [thing(n[0], b"1", INTR), thing(n[0] - 1, b"late") + thing(n[0], b"2"), done(n[0])],
+        lambda n: [thing(n[0], b"3"), done(n[0], code=errno.EINVAL)],
+    )
+    taken = []
+    made.dump_each(GET, b"", lambda one: taken.append(bytes(one[1])))
+    assert (taken, len(sock.sent)) == ([b"1", b"2"], 1)
+    with pytest.raises(NetlinkError):
+        made.dump_each(GET, b"", lambda one: taken.append(bytes(one[1])))
+    assert taken == [b"1", b"2", b"3"]
+
+
 # ------------------------------------------------------- hostile bytes
 
 

@@ -1,8 +1,7 @@
 """Removes tracked connections of one namespace. Blocks: the table may hold a million, so it has a thread of its own."""
 
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -10,11 +9,10 @@ from neod.kernel.errors import kernel_call
 from neod.netlink.attributes import AF_INET, AF_INET6
 from neod.netlink.conntrack import IPCTNL_MSG_CT_GET, TrackedFlow, dump_request, flow_in, removal
 from neod.netlink.host_addresses import HostAddress, host_addresses
-from neod.netlink.message import NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, error_of, message, messages
+from neod.netlink.message import NetlinkError, Object
 from neod.netlink.netns import in_netns
-from neod.netlink.socket import NETLINK_NETFILTER, Connection, open_socket
+from neod.netlink.socket import NETLINK_NETFILTER, Connection
 
-DATAGRAM_BYTES: Final = 1 << 17
 AT_ONCE: Final = 200
 
 Judge = Callable[[TrackedFlow], bool]
@@ -32,9 +30,9 @@ def cut_flows(netns: Path | None, judge: Callable[[list[HostAddress]], Judge]) -
 
 def _cut(judge: Callable[[list[HostAddress]], Judge]) -> list[TrackedFlow]:
     contradicts = judge(host_addresses())
-    condemned = [flow for family in (AF_INET, AF_INET6) for flow in tracked(family) if contradicts(flow)]
     gone: list[TrackedFlow] = []
     with Connection(NETLINK_NETFILTER) as connection:
+        condemned = [flow for family in (AF_INET, AF_INET6) for flow in tracked(connection, family, contradicts)]
         for begin in range(0, len(condemned), AT_ONCE):
             part = condemned[begin : begin + AT_ONCE]
             answers = connection.exchange([removal(flow) for flow in part])
@@ -42,20 +40,21 @@ def _cut(judge: Callable[[list[HostAddress]], Judge]) -> list[TrackedFlow]:
     return gone
 
 
-def tracked(family: int) -> Iterator[TrackedFlow]:
-    """Yield the connections of an address family, a datagram at a time; none where the kernel tracks nothing.
+def tracked(connection: Connection, family: int, wanted: Judge) -> list[TrackedFlow]:
+    """Return the connections of an address family that are *wanted*; none where the kernel tracks nothing.
 
     Raises:
         OSError: they cannot be read.
     """
-    with closing(open_socket(NETLINK_NETFILTER)) as sock:
-        sock.send(message(IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, 1, dump_request(family)))
-        while True:
-            for type_, flags, _, _, payload in messages(sock.recv(DATAGRAM_BYTES)):
-                if type_ in (NLMSG_DONE, NLMSG_ERROR):
-                    error = error_of(type_, flags, payload)
-                    if error is not None and error.code not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
-                        raise error
-                    return
-                if (flow := flow_in(payload)) is not None:
-                    yield flow
+    found: list[TrackedFlow] = []
+
+    def take(answer: Object) -> None:
+        if (flow := flow_in(answer[1])) is not None and wanted(flow):
+            found.append(flow)
+
+    try:
+        connection.dump_each(IPCTNL_MSG_CT_GET, dump_request(family), take)
+    except NetlinkError as error:
+        if error.code not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT):
+            raise
+    return found

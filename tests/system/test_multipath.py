@@ -119,7 +119,7 @@ def test_what_no_event_tells_is_found_and_repaired(lab_of, words):
     )
 
 
-def test_endpoints_follow_their_addresses_and_leave_no_ghosts(lab_of):
+def test_endpoints_follow_their_addresses_and_leave_no_stale_ones(lab_of):
     lab = lab_of(4)
     addresses = lab.start()
     lab.host.ip("link", "del", "neo2")

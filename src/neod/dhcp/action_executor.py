@@ -118,7 +118,9 @@ class ActionExecutor:
         holder = client if reply.type == NAK else self._holders.get(reply.yiaddr, client)
         if holder is not client:
             self._counters["refused"] += 1
-            self._log.limited("dhcp.given_twice", link=client.link, ip=IPv4Address(reply.yiaddr), holder=holder.link)
+            self._log.limited(
+                "dhcp.duplicate_offer", link=client.link, ip=IPv4Address(reply.yiaddr), holder=holder.link
+            )
             self.step(client, fsm.duplicate_offer(client.state, reply.yiaddr, holder.link, now))
             return
         ends_silence = segment.exchanges.heard(now)

@@ -41,7 +41,7 @@ class EndpointKey(Hashed):
     stale_id: int = 0  # the id of a stale one, which tells it from the one that is desired; 0: it is not stale
 
     def __str__(self) -> str:
-        return f"endpoint:{within(self.netns)}{self.ip}{f' (ghost {self.stale_id})' if self.stale_id else ''}"
+        return f"endpoint:{within(self.netns)}{self.ip}{f' (stale {self.stale_id})' if self.stale_id else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -573,7 +573,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("stop")),
     st.tuples(st.just("gateway_seen")),
     st.tuples(st.just("hurry")),
-    st.tuples(st.just("given_twice")),
+    st.tuples(st.just("duplicate_offer")),
 )
 
 
@@ -603,7 +603,7 @@ def happen(world, event):
             world.take(fsm.gateway_seen(world.state))
         case ("hurry",):
             world.take(fsm.retry_immediately(world.state, world.now))
-        case ("given_twice",):
+        case ("duplicate_offer",):
             world.take(fsm.duplicate_offer(world.state, IP, "m2", world.now))
 
 

@@ -28,7 +28,7 @@ from neod.kinds.link_codec import (
 )
 from neod.kinds.link_obstacles import all_links, in_use, mac_elsewhere, of_link
 from neod.kinds.link_pair import Pairs
-from neod.kinds.link_room import Item, aside_of, may_be_held_by_us
+from neod.kinds.link_room import Item, aside_of, born_with, may_be_held_by_us
 from neod.model.change import Seen
 from neod.model.errors import KernelError, Obstacle
 from neod.model.key import Key, LinkKey, NetnsKey
@@ -149,11 +149,6 @@ def _far(have: LinkSpec, want: LinkSpec) -> tuple[str | None, str | None]:
     return wanted, have.peer.netns if have.peer else None
 
 
-def _born_with(spec: LinkSpec) -> bool:
-    """Whether the link comes into being with another one, outside, or with its namespace."""
-    return spec.name == LOOPBACK or (spec.peer is not None and not spec.peer.netns)
-
-
 def _with_peer(reading: Reading, pairs: Mapping[int, str]) -> Seen[LinkSpec]:
     if reading.index not in pairs:
         return reading.seen
@@ -167,6 +162,7 @@ class LinkDriver:
         self._pairs = Pairs(ports.rtnl, ports.namespaces)
         self._indexes: dict[LinkKey, int] = {}  # of ours; a renamed link has no name to find it by
         self._keys: dict[int, LinkKey] = {}  # the reverse
+        self._macvlans: set[int] = set()  # of others, by index: no parents, see ``link_obstacles``
 
     async def observe(self, keys: Collection[LinkKey]) -> Mapping[LinkKey, Seen[LinkSpec]]:
         """Read *keys* by name, or everything where that is cheaper."""
@@ -213,6 +209,8 @@ class LinkDriver:
             self._rtnl.learn(reading.index, key.name)  # what is on a renamed link still belongs to its key
             if reading.seen.owned:
                 self._note_index(key, reading.index)
+            elif reading.seen.spec.driver == "macvlan":
+                self._macvlans.add(reading.index)
         return {key: _with_peer(reading, pairs) for key, reading in found.items()}
 
     def _note_index(self, key: LinkKey, index: int) -> None:
@@ -236,7 +234,7 @@ class LinkDriver:
         created = {
             key: spec
             for (key, spec, have), answer in zip(items, answers, strict=True)
-            if (have is None or _born_with(spec)) and answer is None
+            if (have is None or born_with(spec)) and answer is None
         }
         if created:
             await self._note(created)
@@ -266,7 +264,7 @@ class LinkDriver:
 
     async def _with_what_came_along(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return *items* with the inner ends of pairs as they are: they were made with the outer ones."""
-        born = {key for key, spec, have in items if have is None and _born_with(spec)}
+        born = {key for key, spec, have in items if have is None and born_with(spec)}
         if not born:
             return items
         there = await self.observe(born)
@@ -314,13 +312,18 @@ class LinkDriver:
 
     def _request(self, key: LinkKey, spec: LinkSpec, have: LinkSpec | None, until: ExitStack) -> tuple[int, int, bytes]:
         if have is not None:
-            return RTM_NEWLINK, 0, change_request(self._indexes.get(key, 0), key, have, spec)
-        if _born_with(spec):
+            index = self._indexes.get(key) or self._rtnl.index_of(key.name)
+            if not index:  # zero would be all links of a group
+                raise KernelError("link set", errno.ENODEV, f"there is no {key.name}")
+            return RTM_NEWLINK, 0, change_request(index, key, have, spec)
+        if born_with(spec):
             raise KernelError("link add", errno.ENODEV, f"{spec.peer or 'its namespace'} has to be made first")
         end = self._pairs.other_end(spec.peer, until) if spec.peer else b""
         parent = self._rtnl.index_of(spec.parent) if spec.parent else 0
         if parent is None:
             raise KernelError("link add", errno.ENODEV, f"there is no {spec.parent}")
+        if spec.driver == "macvlan" and parent in self._macvlans:
+            raise KernelError("link add", errno.EINVAL, f"{spec.parent} is a macvlan itself")
         return RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, create_request(spec, parent, end)
 
     async def _put_after_making_room(self, items: Sequence[Item]) -> Sequence[KernelError | None]:
@@ -329,7 +332,7 @@ class LinkDriver:
         gone = await self._strays.remove(new) if new else ()
         half_made = [key for stray, (key, spec) in new.items() if stray not in gone and not spec.options]
         await self._rtnl.send([(RTM_DELLINK, 0, named(key.name)) for key in half_made])  # they could not come up
-        there = [self._indexes.get(key, 0) for key, _, have in items if have]
+        there = [index for key, _, have in items if have and (index := self._indexes.get(key))]
         await self._rtnl.send([(RTM_NEWLINK, 0, IFINFO.pack(0, 0, index, 0, IFF_UP)) for index in there])
         return await self._send([(key, spec, replace(have, up=False) if have else None) for key, spec, have in items])
 

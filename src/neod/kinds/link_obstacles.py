@@ -178,6 +178,15 @@ def _no_ethernet(spec: LinkSpec, links: Links) -> Found | None:
     return f"{name} is {_what(parent)}, and a {spec.driver} needs an Ethernet NIC: write another parent", name
 
 
+def _stacked(spec: LinkSpec, links: Links) -> Found | None:
+    """Find a macvlan as the parent of a macvlan: the kernel takes the NIC below instead, and says nothing."""
+    name, parent = _parent_of(spec, links)
+    if parent is None or (spec.driver, parent.seen.spec.driver) != ("macvlan", "macvlan"):
+        return None
+    below = parent.seen.spec.parent
+    return f"{name} is a macvlan itself, and the kernel would put {spec.name} on {below}: write {below}", name
+
+
 def _mtu(spec: LinkSpec, links: Links) -> Found | None:
     name, parent = _parent_of(spec, links)
     largest = parent.seen.spec.mtu if parent else None
@@ -207,7 +216,7 @@ LOOKS: Final[Mapping[int, tuple[Callable[[LinkSpec, Links], Found | None], ...]]
     errno.EADDRINUSE: (_mac,),
     errno.EADDRNOTAVAIL: (_bad_mac,),
     errno.EBUSY: (_port, _alone),
-    errno.EINVAL: (_no_parent, _no_ethernet, _alone, _mtu, _port),
+    errno.EINVAL: (_no_parent, _stacked, _no_ethernet, _alone, _mtu, _port),
     errno.ERANGE: (_mtu,),
     errno.ENODEV: (_no_parent,),
     errno.ENETDOWN: (_parent_down,),

@@ -4,12 +4,17 @@ import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from neod.kinds.link_codec import LinkSpec, aside_mac
+from neod.kinds.link_codec import LOOPBACK, LinkSpec, aside_mac
 from neod.model.errors import KernelError
 from neod.model.key import LinkKey
 
 Item = tuple[LinkKey, LinkSpec, LinkSpec | None]
 """What to make so, and how it was when it was read."""
+
+
+def born_with(spec: LinkSpec) -> bool:
+    """Whether the link comes into being with another one, outside, or with its namespace."""
+    return spec.name == LOOPBACK or (spec.peer is not None and not spec.peer.netns)
 
 
 def may_be_held_by_us(error: KernelError, key: LinkKey, spec: LinkSpec, have: LinkSpec | None) -> bool:

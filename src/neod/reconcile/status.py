@@ -153,8 +153,9 @@ class StatusTable:
 
     def _done(self, change: Change, now: float, actor: Actor | None) -> None:
         drift = self.drift_of(change)
-        self.out_of_sync.pop(change.key, None)
-        if drift is not None:
+        before = self.out_of_sync.pop(change.key, None)
+        undone = before is None or before.phase is not ObjectPhase.BLOCKED  # else it went with what it needs
+        if drift is not None and undone:
             history = self._repairs[change.key] = self._repairs.get(change.key, RepairHistory()).repaired(now)
             if history.contested(now):
                 repairs, suspect = len(history.repairs), self._actors.get(change.key, actor)

@@ -1,11 +1,29 @@
 """What was refused while something it needs was away is tried as soon as that is back."""
 
 import errno
+from dataclasses import dataclass
 
+import pytest
+
+from neod.kinds import KINDS
+from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.change import Change, Op, Outcome
-from neod.model.errors import KernelError
+from neod.model.errors import KernelError, Obstacle
+from neod.model.status import ObjectPhase
+from neod.model.want import Fragment, Origin, Want
+from neod.reconcile.state import HostState
 from neod.reconcile.status import StatusTable
+
+
+@dataclass(frozen=True, slots=True)
+class Wants(Fragment):
+    name: str
+    wants: tuple[Want, ...]
+
+    def compile(self, facts):
+        return self.wants
+
 
 KEY = SysctlKey("", "net/ipv4/ip_forward")
 
@@ -36,3 +54,41 @@ def test_another_change_of_a_refused_object_does_not_wait():
     other = Change(Op.UPDATE, KEY, SysctlSpec("0"), SysctlSpec("1"))
     assert [table.due(change, 11.0, insist=False) for change in (again, other)] == [False, True]
     assert table.due(again, 11.0, insist=True)
+
+
+LINK, NIC = LinkKey("", "neo1"), LinkKey("", "ens3")
+SPEC = LinkSpec("macvlan", "neo1", "ens3")
+
+
+def host_with(error):
+    state = HostState(KINDS)
+    state.desired.replace([Wants("neo1", (Want(LINK, SPEC, Origin("macvlans.neo", 1)),))], {})
+    state.status.settle(Outcome(Change(Op.CREATE, LINK, None, SPEC), error), 10.0, None)
+    return state
+
+
+@pytest.mark.parametrize("changed", [NIC, LinkKey("", "cmv")], ids=["what it needs", "what was in the way"])
+def test_a_refused_link_is_tried_at_once_when_that_changes(changed):
+    obstacle = Obstacle("cmv has it", LinkKey("", "cmv"), foreign=True)
+    state = host_with(KernelError("link add", errno.EADDRINUSE, "in use", obstacle))
+    assert state.status.out_of_sync[LINK].phase is ObjectPhase.CONFLICT
+    assert state.retry_refused({LinkKey("", "eth9")}, 10.1) == set()
+    assert state.retry_refused({changed}, 10.1, but={LINK}) == set()
+    assert state.retry_refused({changed}, 10.1) == {LINK}
+    assert state.status.next_due() == 10.1
+
+
+def test_what_is_in_the_way_is_in_the_error_but_not_in_what_the_kernel_said():
+    error = KernelError("link add", errno.EBUSY, "busy").because(Obstacle("ens3 is a port of br0: use br0"))
+    assert str(error) == "link add: EBUSY: busy: ens3 is a port of br0: use br0"
+    assert error.refusal == "link add: EBUSY: busy"
+
+
+def test_what_went_with_what_it_needs_was_not_undone_by_anybody():
+    table = StatusTable()
+    change = Change(Op.CREATE, LINK, None, SPEC)
+    for now in range(9):
+        table.in_sync(LINK, now)
+        table.blocked(change, (NIC,))
+        table.settle(Outcome(change), now, None)
+    assert table.out_of_sync == {}

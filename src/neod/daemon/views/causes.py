@@ -38,6 +38,8 @@ def _of_nic(controller: Controller, name: str) -> str:
         if status.error is not None and status.error.obstacle:
             return status.error.obstacle.text
         return of_needs(lambda below: _of_nic(controller, below), (need for need in status.waits_for if need != key))
+    if key in state.desired.specs and (cause := _of_parts(controller, name)):
+        return cause
     seen = state.observed.get(key)
     if seen is None:
         links = state.observed.named_by(LinkKey, "")
@@ -50,10 +52,23 @@ def _of_nic(controller: Controller, name: str) -> str:
     return "" if seen.spec.carrier else f"no carrier on {name}"
 
 
+def _of_parts(controller: Controller, name: str) -> str:
+    """Return what is in the way of what belongs to a link of ours: the ports of a bridge, say."""
+    state = controller.state
+    errors = (
+        status.error.obstacle.text
+        for key, status in state.status.out_of_sync.items()
+        if status.error and status.error.obstacle and status.change
+        if state.kind_of(key).path(key, status.change.after, {}) == name
+    )
+    return next(errors, "")
+
+
 def of_silence(controller: Controller) -> Mapping[str, str]:
-    """Return, by link, why nobody answers its DISCOVERs, where others on the same NIC show it."""
+    """Return, by link, why it has no lease: what its client says, or what the others on the same NIC show."""
     statuses = controller.dhcp.service.status()
-    found: dict[str, str] = {}
+    asking = (status for status in statuses if status.lease is None and status.state != "stopped")
+    found = {status.link: status.last_error for status in asking if status.last_error}
     for nic in {status.parent for status in statuses if is_silent(status)}:
         together = [status for status in statuses if nic in (status.parent, status.link)]
         followed = controller.facts.known.get(FactKey("followed", nic))

@@ -14,8 +14,8 @@ from neod.model.key import Key
 from neod.model.status import SEVERITY, ObjectPhase
 from neod.model.want import FactKey
 
-CAUSED_BY_NIC: Final = (ObjectPhase.BLOCKED, ObjectPhase.IN_SYNC)
-"""The states that say less than what is known of the NIC."""
+LESS_THAN_THE_NIC: Final = (ObjectPhase.BLOCKED, ObjectPhase.IN_SYNC)
+"""The states that say less than what is known of the NIC; so does an errno alone."""
 
 DOWN = "down"
 
@@ -71,8 +71,8 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
     state, detail = (str(worst.phase), why_not_in_sync(worst)) if worst else (str(ObjectPhase.IN_SYNC), "")
     if waits and (worst is None or worst.phase is ObjectPhase.BLOCKED):
         state, detail = str(ObjectPhase.BLOCKED), "waits for " + ", ".join(waits)
-    if state in CAUSED_BY_NIC:
-        detail = cause or detail
+    if cause and (state in LESS_THAN_THE_NIC or (worst is not None and worst.error and not worst.error.obstacle)):
+        detail = cause
     if controller.state.desired.suspended:
         state, detail = DOWN, "neodctl resume brings it back"
     lease = controller.facts.known.get(FactKey("lease", path.name))

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from tests.doubles.kernel import FakeKernel
@@ -67,6 +68,7 @@ class Dhcp:
     """A DHCP client whose server answers at once, or is silent."""
 
     degraded = ""
+    returns = SimpleNamespace(hold=lambda: None, let_go=lambda: None)  # no lease is given back here
 
     def __init__(self) -> None:
         self.mute, self.gateway, self.first = False, NETWORK[1], 16 * 256
@@ -84,6 +86,13 @@ class Dhcp:
         """Lease an address."""
         self._waiting[link] = None
         self.answer()
+
+    def reasons(self) -> dict[str, str]:
+        """Return no reasons."""
+        return {}
+
+    def status_of(self, link: str) -> None:
+        """Return nothing: only leases are looked at here."""
 
     def answer(self) -> None:
         """Serve whoever waits."""

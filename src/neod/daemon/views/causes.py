@@ -65,10 +65,9 @@ def _of_parts(controller: Controller, name: str) -> str:
 
 
 def of_silence(controller: Controller) -> Mapping[str, str]:
-    """Return, by link, why it has no lease: what its client says, or what the others on the same NIC show."""
+    """Return, by link, why nobody answers its DISCOVERs, where others on the same NIC show it."""
     statuses = controller.dhcp.service.status()
-    asking = (status for status in statuses if status.lease is None and status.state != "stopped")
-    found = {status.link: status.last_error for status in asking if status.last_error}
+    found: dict[str, str] = {}
     for nic in {status.parent for status in statuses if is_silent(status)}:
         together = [status for status in statuses if nic in (status.parent, status.link)]
         followed = controller.facts.known.get(FactKey("followed", nic))

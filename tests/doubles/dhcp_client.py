@@ -16,7 +16,7 @@ from pathlib import Path
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
 from neod.kernel.clock import SystemClock
-from neod.model.facts import DhcpClient
+from neod.model.facts import DhcpClient, ProbePolicy
 
 
 def _say(*words):
@@ -32,7 +32,13 @@ class _Program:
         self.parent = parent
         self.clock = _SkewedClock(SystemClock())
         store = LeaseStore(Path(state), self.clock)
-        self.service = DhcpService(self.clock, store, self._publish, log=lambda name, more: _say("log", name, more))
+        self.service = DhcpService(
+            self.clock,
+            store,
+            self._publish,
+            log=lambda name, more: _say("log", name, more),
+            report=lambda what, link, detail: _say("log", what, [link, detail]),
+        )
 
     def _publish(self, link, lease):
         _say("lease", self.clock.boottime(), link, _lease_words(lease))
@@ -41,14 +47,24 @@ class _Program:
         name, *arguments = json.loads(line)
         _say("answer", getattr(self, f"do_{name}")(*arguments))
 
-    def do_want(self, links):
+    def do_want(self, links, probe="auto"):
         for link, lease in self.service.stored().items():
             self._publish(link, lease)
-        self.service.want([DhcpClient(link, self.parent, "") for link in links])
+        self.service.want([DhcpClient(link, self.parent, "", ProbePolicy(probe)) for link in links])
 
     def do_ready(self, links, held):
         for link, mac in links.items():
             self.service.link_ready(link, mac, IPv4Address(held) if held else None)
+
+    def do_guard(self, links, leased=True):
+        for link, (mac, ip) in links.items():
+            self.service.guard(link, self.parent, mac, IPv4Address(ip), leased=leased)
+
+    def do_release(self, link, ip):
+        self.service.release(link, self.parent, IPv4Address(ip))
+
+    def do_trouble(self, link):
+        return self.service.trouble(link, self.parent)
 
     def do_gone(self, link):
         self.service.link_gone(link)

@@ -72,6 +72,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
         LeaseStore(state_dir, clock),
         lambda link, lease: queue.put_fact(FactKey("lease", link), lease, "lease"),
         log=lambda event, fields: log.debug(event, **fields),
+        report=lambda what, link, detail: event_log.note(what, object=f"link:{link}", detail=detail),
     )
     dhcp, follower, forwarding = DhcpBinding(service), UplinkFollower(), ForwardingReader()
     listener = EventListener(state, queue, (follower, forwarding), dhcp)

@@ -14,11 +14,11 @@ from neod.daemon.flow_cutter import FlowCutter
 from neod.daemon.mptcp_controller import MptcpController
 from neod.features.daemon.compile import DaemonSettings
 from neod.features.intents import Intents
-from neod.features.parts import followed_links
+from neod.features.parts import PathInfo, followed_links
 from neod.features.path import lease_for
 from neod.model.change import Report
 from neod.model.facts import FOREVER, DhcpClient, Lease
-from neod.model.key import AddressKey, LinkKey
+from neod.model.key import AddressKey, Key, LinkKey
 from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey
 from neod.reconcile.polls import Polls
@@ -68,7 +68,7 @@ class Controller:
         self.intents = intents
         changed = self.facts.adopt(intents)
         self.queue.hint_keys((*changed, *(LinkKey("", uplink) for uplink in followed_links(intents))), cause)
-        self.dhcp.want(intents.of(DhcpClient))
+        self.dhcp.want(intents.of(DhcpClient), intents.of(PathInfo))
         self.mptcp.want(intents)
         self.flows.want(intents)
         self.routes.want(intents)
@@ -102,7 +102,7 @@ class Controller:
 
     def _note_lease(self, key: FactKey, fact: Fact | None) -> None:
         if fact is None:
-            self.event_log.note("lease lost", object=f"link:{key.name}")
+            self.event_log.note("lease lost", object=f"link:{key.name}", detail=self.dhcp.trouble(key.name))
         elif isinstance(fact, Lease) and key not in self.facts.known:
             detail = f"{fact.ip} from {fact.server}"
             self.event_log.note("leased", object=f"link:{key.name}", detail=detail, quiet=True)
@@ -128,6 +128,7 @@ class Controller:
         self._publish(report, hints)
         self.dhcp.on_pass_done(self._links_of(report, hints), self.state.observed, self.state.desired.specs)
         self.flows.on_pass_done(report)
+        self.dhcp.guard(self._keys_of(report, hints), self.state.observed)
         self.mptcp.on_pass_done(report, hints, self.state.observed, self.facts.known)
         await self.routes.on_pass_done(hints, (change.key for change in report.plan.changes))
         self.queue.done(hints)
@@ -145,10 +146,13 @@ class Controller:
 
     def _links_of(self, report: Report, hints: Hints) -> set[str] | None:
         """Return the names of the links that a pass looked at something of; None for all."""
-        if hints.everything:
-            return None
-        keys = [*hints.keys, *(change.key for change in report.plan.changes)]
-        return {self.state.kind_of(key).path(key, None, {}) for key in keys}
+        keys = self._keys_of(report, hints)
+        return None if keys is None else {self.state.kind_of(key).path(key, None, {}) for key in keys}
+
+    @staticmethod
+    def _keys_of(report: Report, hints: Hints) -> list[Key] | None:
+        """Return what a pass looked at; None for everything."""
+        return None if hints.everything else [*hints.keys, *(change.key for change in report.plan.changes)]
 
     def _next_due(self) -> float:
         retry = self.state.status.next_due()

@@ -1,10 +1,11 @@
-"""Between passes and the DHCP client: which links are ready for it, and where its leases go."""
+"""Between passes and the DHCP client: which links are ready for it, and which addresses are guarded against others."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from neod.dhcp.runner import DhcpService
-from neod.model.facts import DhcpClient
+from neod.features.parts import PathInfo
+from neod.model.facts import DhcpClient, ProbePolicy
 from neod.model.key import AddressKey, Key, LinkKey
 from neod.reconcile.observed import Observed
 
@@ -18,13 +19,37 @@ class DhcpBinding:
         self._parents: frozenset[str] = frozenset()
         self._ready: dict[str, str] = {}  # link -> MAC it was announced with
         self._carriers: dict[str, bool] = {}
+        self._paths: dict[str, PathInfo] = {}  # whose addresses are guarded
+        self._guarded: dict[AddressKey, str] = {}  # behind which parent
 
-    def want(self, clients: Sequence[DhcpClient]) -> None:
-        """Lease addresses for exactly these links."""
+    def want(self, clients: Sequence[DhcpClient], paths: Sequence[PathInfo]) -> None:
+        """Lease addresses for exactly these links, and guard those of *paths*."""
+        self._paths = {path.name: path for path in paths if path.probe is not ProbePolicy.OFF}
         self._clients = {client.link: client for client in clients}
         self._parents = frozenset(client.parent for client in clients)
         self._ready = {link: mac for link, mac in self._ready.items() if link in self._clients}
         self.service.want(clients)
+
+    def guard(self, keys: Iterable[Key] | None, observed: Observed) -> None:
+        """Guard the addresses of ours among *keys* (None: all) that are there after a pass."""
+        for key in [*self._guarded, *observed.named_by(AddressKey, "")] if keys is None else keys:
+            if isinstance(key, AddressKey) and not key.netns and isinstance(key.ip, IPv4Address):
+                self._guard(key, key.ip, observed)
+
+    def _guard(self, key: AddressKey, ip: IPv4Address, observed: Observed) -> None:
+        seen, link, path = observed.get(key), observed.get(LinkKey("", key.link)), self._paths.get(key.link)
+        if seen is None or not seen.owned or link is None or path is None:
+            if (parent := self._guarded.pop(key, None)) is not None:
+                self.service.release(key.link, parent, ip)
+            return
+        self._guarded[key] = path.parent or path.name
+        self.service.guard(key.link, self._guarded[key], link.spec.mac, ip, leased=path.ipv4 != "static")
+
+    def trouble(self, link: str) -> str:
+        """Return in one sentence what is wrong with the lease or the addresses of *link*; empty if nothing is."""
+        path = self._paths.get(link)
+        parent = path.parent or link if path else self._clients[link].parent if link in self._clients else link
+        return self.service.trouble(link, parent)
 
     def on_pass_done(self, links: Iterable[str] | None, observed: Observed, desired: Mapping[Key, object]) -> None:
         """Take note of how *links* (None: all) stand after a pass."""

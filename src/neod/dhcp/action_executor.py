@@ -5,14 +5,15 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import Final
 
-from neod.dhcp import address_trial, fsm
-from neod.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, Arp, arp_announcement, arp_probe, arp_request, udp_frame
+from neod.dhcp import address_trial, fsm, local_addresses
+from neod.dhcp.address_guard import AddressGuard
+from neod.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, Arp, udp_frame
 from neod.dhcp.lease_from_ack import terms_of
 from neod.dhcp.lease_writer import LeaseWriter
 from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, Reply, encode
 from neod.dhcp.rate_limited_log import RateLimitedLog
 from neod.dhcp.segment import Client, Segment
-from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, Step, Withdraw
+from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Recheck, Send, Shorten, Step, Withdraw
 from neod.dhcp.store import StoredLease
 from neod.dhcp.timer_queue import TimerQueue
 from neod.model.facts import FOREVER, Lease
@@ -20,6 +21,10 @@ from neod.model.ports import Clock
 
 _SENT: Final = {DISCOVER: "discovers", REQUEST: "requests", DECLINE: "declines"}
 _GOT: Final = {OFFER: "offers", ACK: "acks", NAK: "naks"}
+
+
+Report = Callable[[str, str, str], None]
+"""What happened, to which link, in one sentence."""
 
 
 class ActionExecutor:
@@ -33,12 +38,16 @@ class ActionExecutor:
         log: RateLimitedLog,
         counters: dict[str, int],
         rearm: Callable[[], None],
+        report: Report,
+        elsewhere: Callable[[int, str], str] = local_addresses.elsewhere,
     ) -> None:
         self.segments: dict[str, Segment] = {}
+        self.guards: dict[str, AddressGuard] = {}
         self.timers: TimerQueue[Client] = TimerQueue()
         self._clock, self._rng, self._writer = clock, rng, writer
         self._log, self._counters = log, counters
         self._rearm = rearm  # what follows a turn: the loop's timer
+        self.told, self._elsewhere = report, elsewhere
         self._holders: dict[int, Client] = {}  # who of ours has an address, or is after it
 
     def step(self, client: Client, step: Step) -> None:
@@ -123,6 +132,11 @@ class ActionExecutor:
             )
             self.step(client, fsm.duplicate_offer(client.state, reply.yiaddr, holder.link, now))
             return
+        if reply.type != NAK and (where := self._elsewhere(reply.yiaddr, client.link)):
+            self._counters["refused"] += 1
+            step = address_trial.taken_here(client.state, reply, where, now, self._rng)
+            self.step(client, step)
+            return
         ends_silence = segment.exchanges.heard(now)
         if reply.type == NAK:
             self._log.limited("dhcp.refused", link=client.link, server=IPv4Address(reply.server), why=reply.text())
@@ -139,14 +153,11 @@ class ActionExecutor:
         client.unusable = f"the answer of {sender} cannot be used: {why}"
         self._log.limited("dhcp.unusable", link=client.link, sender=sender, why=why)
 
-    def claimed(self, segment: Segment, arp: Arp) -> None:
-        """Find out whether an ARP packet shows a conflict, or a gateway that is still there.
-
-        Our own MACs are no conflict: all macvlans of a parent are on one segment.
-        """
-        if arp.mac == segment.sockets.mac or any(arp.mac in other.clients for other in self.segments.values()):
-            return
-        now = self._clock.boottime()
+    def claimed(self, parent: str, arp: Arp) -> bytes:
+        """Find out whether ARP of another host claims an address, or tells that a gateway is still there."""
+        segment = self.segments.get(parent)
+        if segment is None:
+            return b""
         asked = segment.clients.get(arp.target_mac)
         if asked is not None and asked.state.phase is Phase.REBOOTING:
             lease = asked.state.lease
@@ -154,16 +165,48 @@ class ActionExecutor:
                 self.step(asked, fsm.gateway_seen(asked.state))
         holder = self._holders.get(arp.ip or arp.target)
         if holder is None or segment.clients.get(holder.mac) is not holder:
-            return
-        ip = arp.ip if holder.state.phase is Phase.BOUND else arp.ip or arp.target
-        if (step := address_trial.claimed(holder.state, ip, arp.mac, now))[0] is not holder.state:
-            self._counters["conflicts"] += 1
-            self._log.limited("dhcp.conflict", link=holder.link, ip=IPv4Address(ip), mac=arp.mac.hex(":"))
-            self.step(holder, step)
+            return b""
+        return self._contest(holder, arp)
 
-    def turn(self, segment: Segment) -> None:
+    def _contest(self, holder: Client, arp: Arp) -> bytes:
+        if self.guards[holder.parent].claimants.claims_everything(arp.mac):
+            return b""
+        ip = arp.ip if holder.state.phase is Phase.BOUND else arp.ip or arp.target
+        step = address_trial.claimed(holder.state, ip, arp.mac, self._clock.boottime())
+        if step[0] is holder.state:
+            return b""
+        self._counters["conflicts"] += 1
+        self._log.limited("dhcp.conflict", link=holder.link, ip=IPv4Address(ip), mac=arp.mac.hex(":"))
+        self.step(holder, step)
+        return holder.mac
+
+    def acquitted(self, parent: str, mac: bytes) -> None:
+        """Forget what *mac* claims: it claims everything."""
+        now = self._clock.boottime()
+        for client in list(self.segments[parent].clients.values()) if parent in self.segments else ():
+            self.step(client, address_trial.acquitted(client.state, mac, now))
+
+    def owner(self, mac: bytes) -> tuple[str, str] | None:
+        """Return the parent and the link of which *mac* is; None if it is not ours."""
+        for parent, segment in self.segments.items():
+            if mac == segment.sockets.mac:
+                return parent, parent
+            if (client := segment.clients.get(mac)) is not None:
+                return parent, client.link
+        found = ((parent, guard.link_of(mac)) for parent, guard in self.guards.items())
+        return next(((parent, link) for parent, link in found if link), None)
+
+    def guard(self, parent: str) -> AddressGuard:
+        """Return what hears and sends the ARP of *parent*."""
+        guard = self.guards.get(parent)
+        if guard is None:
+            guard = self.guards[parent] = AddressGuard(parent, self._clock, self._rng, self)
+        return guard
+
+    def turn(self, parent: str) -> None:
         """Use the places that answers have freed."""
-        self.pump(segment, self._clock.boottime())
+        if parent in self.segments:
+            self.pump(self.segments[parent], self._clock.boottime())
         self._rearm()
 
     def _retry_all(self, segment: Segment, now: float) -> None:
@@ -179,13 +222,13 @@ class ActionExecutor:
             case Send():
                 self._send(segment, client, action)
             case Probe(ip):
-                segment.sockets.listen_for_arp(self._clock.boottime())
-                self._arp(segment, arp_probe(client.mac, ip))
+                self._arp(self.guard(client.parent).probe(client.mac, ip))
+            case Recheck(ip):
+                self._arp(self.guard(client.parent).ask(ip))
             case Announce(ip):
-                self._arp(segment, arp_announcement(client.mac, ip))
+                self._arp(self.guard(client.parent).announce(client.mac, ip))
             case AskGateway(ip, gateway):
-                segment.sockets.listen_for_arp(self._clock.boottime())
-                self._arp(segment, arp_request(client.mac, ip, gateway))
+                self._arp(self.guard(client.parent).request(client.mac, ip, gateway))
             case Publish(lease):
                 self._bound(client, lease, before)
             case Shorten(lease):
@@ -202,11 +245,12 @@ class ActionExecutor:
         else:
             frame = udp_frame(BROADCAST_MAC, client.mac, request.ciaddr, BROADCAST_IP, payload)
         self._counters[_SENT[request.type]] += 1
+        if request.type == DECLINE:
+            self.told("address declined", client.link, client.state.error)
         segment.sockets.send(frame)
 
-    def _arp(self, segment: Segment, frame: bytes) -> None:
-        self._counters["arps"] += 1
-        segment.sockets.send(frame)
+    def _arp(self, sent: bool) -> None:
+        self._counters["arps" if sent else "send_errors"] += 1
 
     def _bound(self, client: Client, lease: Lease, before: Lease | None) -> None:
         """Keep and publish a lease; report it unless it is a mere extension."""

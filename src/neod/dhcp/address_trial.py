@@ -14,7 +14,7 @@ from random import Random
 from typing import Final
 
 from neod.dhcp import timers
-from neod.dhcp.packet import DECLINE, Request
+from neod.dhcp.packet import ACK, DECLINE, OFFER, Reply, Request
 from neod.dhcp.state import Action, Announce, Phase, Probe, Publish, Send, State, Step, Trial, Withdraw
 from neod.model.facts import Lease, ProbePolicy
 
@@ -30,8 +30,15 @@ DECLINE_LONGEST_S: Final = 320.0
 """The pause doubles with each address declined in the last ten minutes: whoever claims all that is offered costs the
 server some thirty addresses an hour and client, and not its pool."""
 
-DECLINED_FOR_S: Final = 600.0  # a declined address is not taken again for so long
+DECLINED_FOR_S: Final = 600.0  # how long a DECLINE makes the next pauses longer
+SHUNNED_S: Final = 60.0
+"""How long an offer of a declined address is ignored. Then it is tried again: a server that has it reserved for us
+offers no other, and the other host may be gone."""
+
 DECLINED_MOST: Final = 8
+
+
+AWAITING: Final = frozenset((Phase.SELECTING, Phase.REQUESTING, Phase.RENEWING, Phase.REBINDING, Phase.REBOOTING))
 
 
 def restart(state: State, at: float, rng: Random, why: str) -> State:
@@ -59,8 +66,8 @@ def ask(state: State, ip: int, now: float) -> Step:
 def take(state: State, lease: Lease, now: float, rng: Random) -> Step:
     """Use what the server acknowledged, now or when it is known that nobody else does."""
     ip = int(lease.ip)
-    if is_declined(state, ip, now):
-        return decline(state, ip, int(lease.server), state.error, now, rng)
+    if why := why_declined(state, ip, now):
+        return decline(state, ip, int(lease.server), why, now, rng)
     actions: tuple[Action, ...] = ()
     if ip not in (state.trial.ip, ours(state)):  # a server may change its mind; then nobody has been asked yet
         state, actions = ask(state, ip, now)
@@ -130,16 +137,13 @@ def acquitted(state: State, mac: bytes, now: float) -> Step:
     return state._replace(trial=trial, retry_at=now if due else state.retry_at), ()
 
 
-def taken_here(state: State, ip: int, server: int, holder: str, now: float, rng: Random) -> Step:
+def taken_here(state: State, reply: Reply, holder: str, now: float, rng: Random) -> Step:
     """Refuse an address that this host has already, on *holder*, and tell the server that it is in use."""
-    if not awaits(state):
+    awaited = OFFER if state.phase is Phase.SELECTING else ACK
+    if reply.type != awaited or reply.xid != state.xid or state.phase not in AWAITING:
         return state, ()
-    return decline(state, ip, server, f"{IPv4Address(ip)} was offered, which {holder} of this host has", now, rng)
-
-
-def awaits(state: State) -> bool:
-    """Whether an offer or acknowledgement would move the client."""
-    return state.phase not in (Phase.STOPPED, Phase.INIT, Phase.PROBING, Phase.BOUND)
+    ip = reply.yiaddr
+    return decline(state, ip, reply.server, f"given {IPv4Address(ip)}, which {holder} of this host has", now, rng)
 
 
 def decline(state: State, ip: int, server: int, why: str, now: float, rng: Random) -> Step:
@@ -148,10 +152,10 @@ def decline(state: State, ip: int, server: int, why: str, now: float, rng: Rando
     if state.lease is not None and int(state.lease.ip) == ip:
         actions += (Withdraw(why),)
         state = state._replace(lease=None)
-    still = tuple((declined, until) for declined, until in state.declined if until > now and declined != ip)
+    still = tuple(one for one in state.declined if one[1] > now)
     pause_s = min(DECLINE_LONGEST_S, DECLINE_PAUSE_S * 2 ** len(still))
     state = restart(state, now + pause_s, rng, why)
-    return state._replace(declined=(*still, (ip, now + DECLINED_FOR_S))[-DECLINED_MOST:], wanted=0), actions
+    return state._replace(declined=(*still, (ip, now + DECLINED_FOR_S, why))[-DECLINED_MOST:], wanted=0), actions
 
 
 def ours(state: State) -> int:
@@ -161,9 +165,10 @@ def ours(state: State) -> int:
     return state.wanted if state.phase is Phase.REBOOTING else 0
 
 
-def is_declined(state: State, ip: int, now: float) -> bool:
-    """Whether *ip* was found to be another's lately."""
-    return any(ip == declined and now < until for declined, until in state.declined)
+def why_declined(state: State, ip: int, now: float) -> str:
+    """Return why *ip* was declined in the last minute; empty if it was not."""
+    since = now + DECLINED_FOR_S - SHUNNED_S
+    return next((why for declined, until, why in reversed(state.declined) if ip == declined and since < until), "")
 
 
 def _at_once(state: State, lease: Lease) -> bool:

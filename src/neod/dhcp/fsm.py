@@ -21,12 +21,14 @@ from random import Random
 from typing import Final
 
 from neod.dhcp import timers
-from neod.dhcp.address_trial import ask, is_declined, ours, restart, settle, take
+from neod.dhcp.address_trial import AWAITING, ask, ours, restart, settle, take, why_declined
 from neod.dhcp.lease_from_ack import lease_from
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST, Reply, Request
-from neod.dhcp.state import Action, AskGateway, Phase, Probe, Refusal, Send, Shorten, State, Step, Withdraw
+from neod.dhcp.state import Action, AskGateway, Phase, Recheck, Refusal, Send, Shorten, State, Step, Withdraw
 from neod.model.facts import FOREVER, ProbePolicy
 
+REFUSED_OFFER: Final = "offered "  # how the reason begins where there are offers that cannot be taken
+UNANSWERED: Final = "no answer to DISCOVER"
 NAK_GRACE_S: Final = 10.0
 NAK_ROUND_S: Final = 1.0  # many times what a server on the wire needs; the first repetition comes no earlier
 NAKS_PREFERRED: Final = 2
@@ -45,7 +47,6 @@ BROADCAST_AFTER: Final = 2
 cannot reach a client without an address. Not before: a broadcast is copied once for every macvlan."""
 
 _HOLDING: Final = frozenset((Phase.BOUND, Phase.RENEWING, Phase.REBINDING, Phase.REBOOTING))
-_AWAITING: Final = frozenset((Phase.SELECTING, Phase.REQUESTING, Phase.RENEWING, Phase.REBINDING, Phase.REBOOTING))
 
 
 def transmits(state: State) -> bool:
@@ -55,7 +56,7 @@ def transmits(state: State) -> bool:
 
 def awaits_answer(state: State) -> bool:
     """Whether a request is out and its answer would move the client."""
-    return state.phase in _AWAITING and state.attempt > 0
+    return state.phase in AWAITING and state.attempt > 0
 
 
 def probed(state: State) -> int:
@@ -125,7 +126,7 @@ def duplicate_offer(state: State, ip: int, holder: str, now: float) -> Step:
         return state._replace(error=f"given {IPv4Address(ip)}, which {holder} has"), ()
     insists = state.attempt > DUPLICATE_OFFER_TRIES
     retry_at = state.retry_at if insists else min(state.retry_at, now + DUPLICATE_OFFER_S)
-    return state._replace(retry_at=retry_at, error=f"offered {IPv4Address(ip)}, which {holder} has"), ()
+    return state._replace(retry_at=retry_at, error=f"{REFUSED_OFFER}{IPv4Address(ip)}, which {holder} has"), ()
 
 
 def gateway_seen(state: State) -> Step:
@@ -149,7 +150,7 @@ def _discover(state: State, now: float, rng: Random) -> Step:
         return _request(state, now, rng)
     first = state.attempt == 0
     since = now if first else state.since
-    wanted = 0 if is_declined(state, state.wanted, now) else state.wanted
+    wanted = 0 if why_declined(state, state.wanted, now) else state.wanted
     broadcast = _asks_broadcast(state.attempt)
     request = Request(DISCOVER, state.xid, int(now - since), requested=wanted, broadcast=broadcast)
     state = state._replace(
@@ -158,7 +159,7 @@ def _discover(state: State, now: float, rng: Random) -> Step:
         retry_at=now + timers.retry_after(state.attempt, rng),
         attempt=state.attempt + 1,
         broadcast=broadcast,
-        error=state.error if first else f"no answer to DISCOVER{f'; before, {state.nak}' if state.nak else ''}",
+        error=state.error if first or state.error.startswith(REFUSED_OFFER) else _unanswered(state),
     )
     return state, (Send(request),)
 
@@ -240,7 +241,7 @@ def _renew(state: State, now: float, rng: Random) -> Step:
     xid = rng.getrandbits(32)
     state, actions = _extend(state._replace(xid=xid, attempt=0, since=now, sent_at=now, error=""), now, rng)
     asks = state.lease is not None and state.probe is not ProbePolicy.OFF
-    return state, (*actions, Probe(state.wanted)) if asks else actions
+    return state, (*actions, Recheck(state.wanted)) if asks else actions
 
 
 def _extend(state: State, now: float, rng: Random) -> Step:
@@ -267,8 +268,8 @@ def _extend(state: State, now: float, rng: Random) -> Step:
 
 
 def _offered(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
-    if is_declined(state, reply.yiaddr, now):
-        return state._replace(error=f"offered {IPv4Address(reply.yiaddr)} again, which another host uses"), ()
+    if why := why_declined(state, reply.yiaddr, now):
+        return state._replace(error=f"{REFUSED_OFFER}{IPv4Address(reply.yiaddr)} again: {why}"), ()
     preferred = not state.prefer or reply.server == state.prefer
     if state.offer_ip and not preferred:
         return state, ()
@@ -342,6 +343,10 @@ def _known_server(state: State) -> int:
 def _searches(state: State) -> bool:
     """Whether the next timer ends a search for another owner of the address."""
     return state.phase is Phase.PROBING or (state.phase is Phase.BOUND and state.trial.silent_at > 0)
+
+
+def _unanswered(state: State) -> str:
+    return f"{UNANSWERED}; before, {state.nak}" if state.nak else UNANSWERED
 
 
 def _asks_broadcast(attempt: int) -> bool:

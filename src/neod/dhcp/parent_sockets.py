@@ -1,4 +1,4 @@
-"""The packet sockets of one parent link: DHCP always, ARP while somebody asks.
+"""The packet socket of one parent link that carries the DHCP of all its clients.
 
 Whatever the link does (down, deleted, made anew) ends in a socket opened again later, never
 in an exception.
@@ -7,7 +7,6 @@ in an exception.
 import asyncio
 import errno
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +17,6 @@ from neod.model.facts import FOREVER
 
 DRAIN: Final = 256  # frames a turn of the loop; the rest waits for the next
 REOPEN_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-ARP_LINGER_S: Final = 3.0
-"""How long the ARP socket stays without a question: closing it waits for the kernel (RCU), so not after each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,6 @@ class Receiver:
     """What to call with each frame of a parent, and once when all that had arrived was passed on."""
 
     on_dhcp: Callable[[bytes], None]
-    on_arp: Callable[[bytes], None]
     on_turn: Callable[[], None]
 
 
@@ -38,8 +34,6 @@ class ParentSockets:
         self.problem = ""
         self._parent, self._receiver, self._counters, self._log = parent, receiver, counters, log
         self._dhcp: PacketSocket | None = None
-        self._arp: PacketSocket | None = None
-        self._arp_until = 0.0
         self._reopen_at, self._failures = 0.0, 0
 
     @property
@@ -57,10 +51,8 @@ class ParentSockets:
     def check(self, now: float) -> None:
         """Have the socket open on the link that has the parent's name now; keep it if the link was only renamed."""
         if self._dhcp is not None:
-            index = rawsocket.index_of(self._parent)
-            if index == self._dhcp.index or (not index and rawsocket.name_of(self._dhcp.index)):
+            if rawsocket.is_on(self._dhcp, self._parent):
                 self._counters["dropped"] += self._dhcp.dropped()
-                self._close_idle_arp(now)
                 return
             self._fail("the link is gone", now)
         if now >= self._reopen_at:
@@ -71,10 +63,11 @@ class ParentSockets:
         return FOREVER if self._dhcp is not None else self._reopen_at
 
     def close(self) -> None:
-        """Close the sockets."""
-        for sock in (self._dhcp, self._arp):
-            _close(sock)
-        self._dhcp = self._arp = None
+        """Close the socket."""
+        if self._dhcp is not None:
+            asyncio.get_running_loop().remove_reader(self._dhcp.fileno())
+            self._dhcp.close()
+        self._dhcp = None
 
     def _open(self, now: float) -> None:
         try:
@@ -94,11 +87,6 @@ class ParentSockets:
             self._log.limited("dhcp.deaf", parent=self._parent, why=why)
         self.problem = f"cannot listen on {self._parent}: {why}"
 
-    def _close_idle_arp(self, now: float) -> None:
-        if now >= self._arp_until:
-            _close(self._arp)
-            self._arp = None
-
     # ── sending and receiving ─────────────────────────────────────────────────────────────────
 
     def send(self, frame: bytes) -> None:
@@ -114,14 +102,6 @@ class ParentSockets:
             if self.problem:
                 self.problem = ""
 
-    def listen_for_arp(self, now: float) -> None:
-        """Receive ARP for the next seconds; without a socket none is received, and nothing else happens."""
-        self._arp_until = now + ARP_LINGER_S
-        if self._arp is None:
-            with suppress(OSError):
-                self._arp = rawsocket.open_arp(self._parent)
-                asyncio.get_running_loop().add_reader(self._arp.fileno(), self._on_arp)
-
     def _on_dhcp(self) -> None:
         if self._dhcp is None:
             return
@@ -134,22 +114,6 @@ class ParentSockets:
                 self.close()
         finally:
             self._receiver.on_turn()
-
-    def _on_arp(self) -> None:
-        if self._arp is None:
-            return
-        try:
-            for frame in self._arp.frames(DRAIN):
-                self._receiver.on_arp(frame)
-        except OSError:
-            self._arp_until = 0.0  # closed by the next check; a probe without an answer is as good as none
-        self._receiver.on_turn()
-
-
-def _close(sock: PacketSocket | None) -> None:
-    if sock is not None:
-        asyncio.get_running_loop().remove_reader(sock.fileno())
-        sock.close()
 
 
 def _words(exc: OSError) -> str:

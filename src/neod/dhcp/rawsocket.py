@@ -6,7 +6,7 @@ Effects only; every failure is an OSError.
 import socket
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -59,6 +59,25 @@ ARP_FILTER: Final = (
 )
 
 
+MOST_NAMED: Final = 3900  # addresses in one filter; the kernel takes 4096 instructions
+_NEAR: Final = 250  # how far a conditional jump reaches, nearly
+
+
+def arp_about(ips: Sequence[int]) -> tuple[tuple[int, int, int, int], ...]:
+    """Return the filter that keeps ARP whose sender has, or, without an address itself, asks for, one of *ips*."""
+    program = [
+        *ARP_FILTER[:-1],
+        (0x20, 0, 0, 28),  # the sender's address
+        (0x15, 0, 1, 0),
+        (0x20, 0, 0, 38),  # the target's
+    ]
+    for at in range(0, min(len(ips), MOST_NAMED), _NEAR):
+        block = ips[at : min(at + _NEAR, MOST_NAMED)]
+        program += [(0x15, len(block) - index, 0, ip) for index, ip in enumerate(block)]
+        program += [(0x05, 0, 0, 1), _KEEP]  # none of these: past "keep"
+    return (*program, _DROP)
+
+
 class PacketSocket:
     """Frames of one protocol on one link, sent and received without blocking."""
 
@@ -103,6 +122,14 @@ class PacketSocket:
             OSError: the link is down (ENETDOWN), away (ENXIO) or its queue full (ENOBUFS, EAGAIN).
         """
         self._socket.send(frame)
+
+    def let_through(self, program: tuple[tuple[int, int, int, int], ...]) -> None:
+        """Receive what *program* keeps, from the next frame on.
+
+        Raises:
+            OSError: the program is larger than net.core.optmem_max allows.
+        """
+        _attach(self._socket, program)
 
     def dropped(self) -> int:
         """Return how many frames did not fit into the buffer since the last call."""
@@ -163,6 +190,12 @@ class Port68:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def is_on(sock: PacketSocket, link: str) -> bool:
+    """Whether *sock* is on what *link* names now, or its own link was only renamed."""
+    index = index_of(link)
+    return index == sock.index or (not index and bool(name_of(sock.index)))
 
 
 def index_of(link: str) -> int:

@@ -11,7 +11,7 @@ from random import Random, SystemRandom
 from typing import Final
 
 from neod.dhcp import fsm, rawsocket
-from neod.dhcp.action_executor import ActionExecutor
+from neod.dhcp.action_executor import ActionExecutor, Report
 from neod.dhcp.lease_returns import LeaseReturns
 from neod.dhcp.lease_writer import LeaseDisk, LeaseWriter
 from neod.dhcp.loop_timer import LoopTimer
@@ -55,6 +55,7 @@ class DhcpService:
         *,
         rng: Random | None = None,
         log: Log | None = None,
+        report: Report = lambda what, link, detail: None,
     ) -> None:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self._clock = clock
@@ -63,12 +64,13 @@ class DhcpService:
         self._writer = LeaseWriter(disk, clock, publish)
         self._clients: dict[str, Client] = {}
         self._down: set[str] = set()  # parents without carrier
-        self._executor = ActionExecutor(clock, self._rng, self._writer, self._log, self.counters, self._rearm)
+        self._executor = ActionExecutor(clock, self._rng, self._writer, self._log, self.counters, self._rearm, report)
         self._segments = self._executor.segments
         self.returns = LeaseReturns(self._writer, self._segments, clock, self._rng, self._log)
         self._timer = LoopTimer(clock, self._wake)
         self._tick_at = 0.0
         self._port_68 = rawsocket.Port68()
+        self._told: frozenset[tuple[str, str]] = frozenset()  # parents, and reasons why a lease does not come
 
     # ── what the daemon asks ──────────────────────────────────────────────────────────────────
 
@@ -86,7 +88,9 @@ class DhcpService:
             if known is None:
                 self._adopt(client)
                 self.returns.take_up(link)
-            elif known.parent != client.parent:
+                continue
+            known.state = known.state._replace(probe=client.probe)
+            if known.parent != client.parent:
                 self._detach(known, "the link moved to another parent")
                 known.parent = client.parent
                 self._segment(client.parent)
@@ -104,7 +108,7 @@ class DhcpService:
         client = self._clients.get(link)
         if client is None:
             return
-        address = bytes.fromhex(mac.replace(":", ""))
+        address = _octets(mac)
         if client.ready and client.mac == address:
             return
         if client.ready:
@@ -142,6 +146,23 @@ class DhcpService:
             self._start(client, hold_s + self._rng.uniform(0, CARRIER_SPREAD_S))
         self._timer.soon()
 
+    def guard(self, link: str, parent: str, mac: str, ip: IPv4Address, *, leased: bool) -> None:
+        """Find out from now on who else claims *ip* of *link*."""
+        self._executor.guard(parent).guard(int(ip), link, _octets(mac), leased=leased)
+        self._tick_at = min(self._tick_at, self._clock.boottime() + TICK_S)
+        self._timer.soon()
+
+    def release(self, link: str, parent: str, ip: IPv4Address) -> None:
+        """Guard *ip* no longer."""
+        if parent in self._executor.guards:
+            self._executor.guards[parent].release(int(ip), link)
+
+    def trouble(self, link: str, parent: str) -> str:
+        """Return in one sentence what is wrong with the lease or the addresses of *link*; empty if nothing is."""
+        client, guard = self._clients.get(link), self._executor.guards.get(parent)
+        found = guard.trouble(link) if guard else ""
+        return found or (self._reason(client) if client else "")
+
     def status(self) -> Sequence[LeaseStatus]:
         """Return every client, by link."""
         return [self._status(client) for _, client in sorted(self._clients.items())]
@@ -163,6 +184,7 @@ class DhcpService:
             self._writer.problem,
             self._port_68.problem,
             *(segment.sockets.problem for segment in self._segments.values()),
+            *(guard.problem for guard in self._executor.guards.values()),
         )
         return "; ".join(problem for problem in problems if problem)
 
@@ -180,11 +202,12 @@ class DhcpService:
     def _adopt(self, wanted: DhcpClient) -> None:
         """Begin a client, with the lease from the disk unless that belongs to another MAC."""
         client = Client(wanted.link, wanted.parent, b"")
+        client.state = State(wanted.link, probe=wanted.probe)
         record = self._writer.records.get(wanted.link)
         if record is not None and wanted.mac.lower() in ("", record.mac):
-            client.mac = bytes.fromhex(record.mac.replace(":", ""))
-            server_mac = bytes.fromhex(record.server_mac.replace(":", ""))
-            client.state = State(wanted.link, lease=record.lease, server_mac=server_mac, error="no link")
+            client.mac = _octets(record.mac)
+            server_mac = _octets(record.server_mac)
+            client.state = client.state._replace(lease=record.lease, server_mac=server_mac, error="no link")
         elif record is not None:
             self._writer.withdraw(wanted.link)
         self._clients[wanted.link] = client
@@ -215,7 +238,7 @@ class DhcpService:
 
     def _lose_lease(self, client: Client) -> None:
         had = client.state.lease is not None
-        client.state = State(client.link)
+        client.state = State(client.link, probe=client.state.probe)
         client.held = 0
         self._executor.settle(client)
         if had:
@@ -237,19 +260,27 @@ class DhcpService:
         used = {client.parent for client in self._clients.values()}
         for parent in [parent for parent in self._segments if parent not in used]:
             self._segments.pop(parent).sockets.close()
+        guards = self._executor.guards
+        for parent in [parent for parent, guard in guards.items() if parent not in used and not guard.is_used]:
+            guards.pop(parent).close()
         if not used:
             self._port_68.close()
 
+    def _reason(self, client: Client) -> str:
+        state, segment = client.state, self._segments[client.parent]
+        if client.trouble or not client.ready:
+            return client.trouble or state.error
+        return client.unusable or state.error or segment.sockets.problem
+
     def _status(self, client: Client) -> LeaseStatus:
         state = client.state
-        deaf = self._segments[client.parent].sockets.problem if client.ready else ""
         return LeaseStatus(
             link=client.link,
             parent=client.parent,
             mac=client.mac.hex(":"),
             state=state.phase.value,
             lease=state.lease,
-            last_error=client.trouble or client.unusable or state.error or deaf,
+            last_error=self.trouble(client.link, client.parent),
             attempts=state.attempt,
             next_at=state.retry_at,
         )
@@ -278,12 +309,28 @@ class DhcpService:
         self._timer.at(min(due + [segment.next_due() for segment in self._segments.values()]))
 
     def _tick(self, now: float) -> None:
-        self._tick_at = now + TICK_S if self._clients else FOREVER
+        guards = self._executor.guards
+        self._tick_at = now + TICK_S if self._clients or guards else FOREVER
         self._notice_sleep(now)
         for segment in self._segments.values():
             segment.sockets.check(now)
+        for guard in self._executor.guards.values():
+            guard.check(now)
         if self._clients:
             self._port_68.hold()
+        self._tell_who_has_no_lease()
+
+    def _tell_who_has_no_lease(self) -> None:
+        """Tell once of each reason for which clients of a parent have no lease, when a first try has failed."""
+        without: dict[tuple[str, str], list[str]] = {}
+        for client in self._clients.values():
+            if client.state.lease is None and client.ready and (client.state.attempt > 1 or client.state.declined):
+                without.setdefault((client.parent, self.trouble(client.link, client.parent)), []).append(client.link)
+        for (parent, reason), links in without.items():
+            if reason and (parent, reason) not in self._told:
+                more = f" ({links[0]} and {len(links) - 1} more)" if len(links) > 1 else ""
+                self._executor.told("no lease", links[0], f"{reason}{more}")
+        self._told = frozenset(without)
 
     def _notice_sleep(self, now: float) -> None:
         """After a sleep nothing is known about the network: confirm every lease."""
@@ -299,4 +346,10 @@ class DhcpService:
         self._timer.stop()
         for segment in self._segments.values():
             segment.sockets.close()
+        for guard in self._executor.guards.values():
+            guard.close()
         self._port_68.close()
+
+
+def _octets(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))

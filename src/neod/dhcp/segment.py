@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 from typing import Final, Protocol
 
 from neod.dhcp.concurrency_limit import ConcurrencyLimit
-from neod.dhcp.frame import CHADDR_AFTER_IP, XID_TO_CHADDR, Arp, dhcp_at, parse_arp
+from neod.dhcp.frame import CHADDR_AFTER_IP, XID_TO_CHADDR, dhcp_at
 from neod.dhcp.packet import NAK, Malformed, Reply, decode
 from neod.dhcp.parent_sockets import ParentSockets, Receiver
 from neod.dhcp.rate_limited_log import RateLimitedLog
@@ -55,12 +55,8 @@ class Listener(Protocol):
         """Somebody answered *client* with what no lease can come of."""
         ...
 
-    def claimed(self, segment: "Segment", arp: Arp) -> None:
-        """An ARP packet says which MAC has an address, or asks for one."""
-        ...
-
-    def turn(self, segment: "Segment") -> None:
-        """All that had arrived was passed on."""
+    def turn(self, parent: str) -> None:
+        """All that had arrived has been told."""
         ...
 
 
@@ -88,7 +84,7 @@ class Segment:
         self.queue: deque[Client] = deque()  # whose timer is due and who needs a place
         self.exchanges: ConcurrencyLimit[Client] = ConcurrencyLimit()
         self.carrier = CarrierDamping()
-        self.sockets = ParentSockets(parent, Receiver(self._take, self._take_arp, self._turn), counters, log)
+        self.sockets = ParentSockets(parent, Receiver(self._take, self._turn), counters, log)
         self._listener, self._counters, self._log = listener, counters, log
         self._servers: set[int] = set()
 
@@ -133,10 +129,5 @@ class Segment:
             known = ", ".join(str(IPv4Address(server)) for server in sorted(servers))
             self._log.limited("dhcp.several_servers", parent=self.parent, servers=known)
 
-    def _take_arp(self, frame: bytes) -> None:
-        arp = parse_arp(frame)
-        if arp is not None:
-            self._listener.claimed(self, arp)
-
     def _turn(self) -> None:
-        self._listener.turn(self)
+        self._listener.turn(self.parent)

@@ -61,7 +61,7 @@ class State(NamedTuple):
     pending: Lease | None = None  # acknowledged, being probed
     trial: Trial = Trial()
     gateway_seen: bool = False
-    declined: tuple[tuple[int, float], ...] = ()  # (address, until)
+    declined: tuple[tuple[int, float, str], ...] = ()  # (address, until, why)
     refused: Refusal | None = None  # by a server that was not asked: counts unless another confirms in this round
     naks: int = 0  # that counted, in a row
     nak: str = ""  # what the last of them said
@@ -79,6 +79,12 @@ class Send(NamedTuple):
 
 class Probe(NamedTuple):
     """Ask by ARP whether somebody has *ip*, and report it as ``conflict``."""
+
+    ip: int
+
+
+class Recheck(NamedTuple):
+    """Ask by ARP who else has *ip*, which is in use."""
 
     ip: int
 
@@ -114,5 +120,5 @@ class Withdraw(NamedTuple):
     why: str
 
 
-Action = Send | Probe | Announce | AskGateway | Publish | Shorten | Withdraw
+Action = Send | Probe | Recheck | Announce | AskGateway | Publish | Shorten | Withdraw
 Step = tuple[State, tuple[Action, ...]]

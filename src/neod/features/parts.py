@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from neod.features.intents import Intents
+from neod.model.facts import ProbePolicy
 from neod.model.nat import Ip, NatRule
 from neod.model.want import Origin
 
@@ -24,6 +25,7 @@ class PathInfo:
     table: int
     mptcp: tuple[str, ...]
     origin: Origin
+    probe: ProbePolicy = ProbePolicy.AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,10 +254,18 @@ def test_our_own_frames_coming_back_are_no_conflict(lab, mode):
     sniffer = lab.sniff()
     client = lab.client(links)
     client.ready()
-    client.wait_bound()
+    leases = client.wait_bound()
+    lab.give(leases)
+    client.call("guard", {link: [mac_of(int(link[1:])), lease["ip"]] for link, lease in leases.items()})
+    own = bytes.fromhex(netns.ip(lab.host, "-br", "link", "show", "up0").split()[2].replace(":", ""))
+    asked = own + b"\x08\x06"
+    netns.poll(
+        lambda: sum(frame[6:14] == asked for frame in sniffer.frames()) >= 2 * 20, 10, why="asked, and reflected"
+    )
     reflected = [frame for frame in sniffer.frames() if frame[12:14] == b"\x08\x06"]
     assert len(reflected) >= 2 * 40, "every one of our ARP frames is seen twice on this port"
     assert client.counters()["conflicts"] == 0
+    assert not [rest for name, rest in client.logs if name in ("cloned MAC", "address conflict")]
 
 
 def test_renumbering_brings_the_new_addresses_before_the_old_ones_end(lab, server):

@@ -24,7 +24,7 @@ from neod.features.uplinks.compile import FollowFragment
 from neod.kinds import KINDS
 from neod.kinds.sysctl import SysctlKey
 from neod.model.errors import ConfigError
-from neod.model.facts import DhcpClient, Host
+from neod.model.facts import DhcpClient, Host, ProbePolicy
 from neod.model.want import FactKey, Origin
 from neod.reconcile.desired import DesiredState
 
@@ -143,8 +143,8 @@ def test_an_uplink_that_neod_configures_is_in_the_main_table_too(read):
 
 def test_dhcp_clients_are_the_links_that_lease_and_name_their_wire(read):
     clients = {client.link: client for client in read(SAMPLE).of(DhcpClient)}
-    assert clients["eth0.100"] == DhcpClient("eth0.100", "eth0.100", "", release=False)
-    assert clients["neo3"] == DhcpClient("neo3", "ens3", "02:4e:65:6f:00:03")
+    assert clients["eth0.100"] == DhcpClient("eth0.100", "eth0.100", "", probe=ProbePolicy.BEFORE, release=False)
+    assert clients["neo3"] == DhcpClient("neo3", "ens3", "02:4e:65:6f:00:03", probe=ProbePolicy.OFF)
     assert clients["fix9"] == DhcpClient("fix9", "ens3", "")
     assert "fix1" not in clients
     assert "ens4" not in clients

@@ -53,7 +53,7 @@ def test_an_address_in_use_is_declined_and_not_taken_again(world, claimed_at):
     world.timer()
     assert world.sent().request.requested == 0
     assert world.reply(OFFER) == [], "offered again, and not taken"
-    assert "another host uses" in world.state.error
+    assert world.state.error == f"offered 10.77.1.5 again: {CLAIM}"
     assert isinstance(world.reply(OFFER, ip=OTHER_IP)[0], Send)
 
 
@@ -61,7 +61,7 @@ def test_a_declined_address_is_tried_again_later(world):
     offered(world).reply(ACK)
     world.claimed()
     world.timer()
-    world.now += address_trial.DECLINED_FOR_S + 1
+    world.now += address_trial.SHUNNED_S + 1
     world.timer()
     assert isinstance(world.reply(OFFER)[0], Send)
 
@@ -122,7 +122,7 @@ def test_off_means_that_nothing_is_asked(world):
     assert Probe not in kinds(world.done)
     assert kinds(world.reply(ACK)) == [Publish, Announce]
     world.timer()
-    assert Probe not in kinds(world.done), "nor at the renewal"
+    assert kinds(world.done) == [Send], "nor at the renewal"
 
 
 def test_off_means_that_a_claim_does_not_count(world):
@@ -192,20 +192,42 @@ def test_an_address_that_is_on_the_link_stays_there_while_a_claim_is_judged(worl
 # ── what this host has itself, and how often anything is declined ──────────────────────────────
 
 
-def test_an_offered_address_of_this_host_is_refused(world):
+@pytest.mark.parametrize("kind", [OFFER, ACK])
+def test_an_offered_address_of_this_host_is_refused(world, kind):
     world.start()
     world.timer()
-    world.take(address_trial.taken_here(world.state, IP, SERVER, "lo", world.now, world.rng))
+    if kind is ACK:
+        world.reply(OFFER)
+    world.taken_here(kind)
     assert world.sent().request.type == DECLINE
     assert "which lo of this host has" in world.state.error
 
 
+def test_an_answer_that_nobody_waits_for_is_not_declined(world):
+    world.bound()
+    assert world.taken_here(ACK, OTHER_IP) == []
+
+
 def test_a_renewal_that_gives_an_address_of_this_host_leaves_the_lease(world):
     world.renewing()
-    world.take(address_trial.taken_here(world.state, OTHER_IP, SERVER, "ens4", world.now, world.rng))
+    world.taken_here(ACK, OTHER_IP, "ens4")
     assert world.sent().request.requested == OTHER_IP
     assert world.state.lease is not None
     assert Withdraw not in kinds(world.done)
+
+
+def test_an_address_that_is_reserved_for_us_and_in_use_is_declined_ever_more_rarely(world):
+    world.start()
+    begun, declined = world.now, 0
+    while world.now < begun + 3600:
+        world.timer()
+        world.reply(OFFER)
+        world.reply(ACK)
+        world.claimed()
+        if world.phase is Phase.PROBING:
+            world.timer()
+            declined += 1
+    assert 3 < declined < 30
 
 
 def test_a_pool_is_not_emptied(world):

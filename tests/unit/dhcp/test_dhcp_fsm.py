@@ -51,6 +51,11 @@ class World:
             fsm.received(self.state, decode(answer(kind, xid=xid, ip=ip, **options)), sender, self.now, self.rng)
         )
 
+    def taken_here(self, kind, ip=IP, holder="lo"):
+        """A server gives an address that this host has on *holder*."""
+        reply = decode(answer(kind, xid=self.state.xid, ip=ip, o54=SERVER.to_bytes(4, "big")))
+        return self.take(address_trial.taken_here(self.state, reply, holder, self.now, self.rng))
+
     def claimed(self, ip=IP, mac=RIVAL):
         """Somebody says by ARP that *ip* is at *mac*."""
         return self.take(address_trial.claimed(self.state, ip, mac, self.now))
@@ -594,7 +599,7 @@ def happen(world, event):
         case ("acquitted",):
             world.take(address_trial.acquitted(world.state, RIVAL, world.now))
         case ("taken_here", ip):
-            world.take(address_trial.taken_here(world.state, ip, SERVER, "lo", world.now, world.rng))
+            world.taken_here(OFFER if world.phase is Phase.SELECTING else ACK, ip)
         case ("start", held, delay_s):
             world.start(held=held, delay_s=delay_s)
         case ("stop",):

@@ -49,8 +49,8 @@ def lease_in_words(controller: Controller, link: str, words: str) -> str:
     """Return *words*, what a lease contributed to an object of *link*, with what is wrong with it or keeps it away."""
     status = controller.dhcp.service.status_of(link)
     if status is None:
-        return words
+        return "; ".join(filter(None, (words, controller.dhcp.trouble(link))))
     if status.lease is None:
         return f"none: {status.last_error}" if status.last_error else "none yet"
     left_out = (f"left out: {text}" for text in status.lease.left_out)
-    return "; ".join((words or f"lease from {status.lease.server}", *left_out))
+    return "; ".join(filter(None, (words or f"lease from {status.lease.server}", *left_out, status.last_error)))

@@ -68,7 +68,9 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
     """Return one row of the path table; its state is the worst among its objects. *cause*: what is known of its NIC."""
     out_of_sync = controller.state.status.out_of_sync
     worst = min((out_of_sync[key] for key in keys if key in out_of_sync), key=lambda t: SEVERITY[t.phase], default=None)
-    state, detail = (str(worst.phase), why_not_in_sync(worst)) if worst else (str(ObjectPhase.IN_SYNC), "")
+    state, detail = str(ObjectPhase.IN_SYNC), controller.dhcp.trouble(path.name)
+    if worst:
+        state, detail = str(worst.phase), why_not_in_sync(worst)
     if waits and (worst is None or worst.phase is ObjectPhase.BLOCKED):
         state, detail = str(ObjectPhase.BLOCKED), "waits for " + ", ".join(waits)
     if cause and (state in LESS_THAN_THE_NIC or (worst is not None and worst.error and not worst.error.obstacle)):

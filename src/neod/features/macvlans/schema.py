@@ -22,7 +22,7 @@ from neod.features.validation.checks import (
 from neod.features.validation.context import Context
 from neod.features.validation.fields import GroupName
 from neod.features.validation.text import Path, did_you_mean, path_text
-from neod.model.facts import DhcpClient
+from neod.model.facts import DhcpClient, ProbePolicy
 from neod.model.want import Fragment, Origin
 
 MANY: Final = 250
@@ -131,9 +131,10 @@ def _fragments(one: Interface) -> Iterator[Fragment]:
 
 def _values(one: Interface) -> Iterator[object]:
     kind = "dhcp" if one.leased else "static"
-    yield PathInfo(one.name, one.says("parent"), kind, one.table, one.says("mptcp"), one.origin)
+    probe = ProbePolicy(one.says("probe"))
+    yield PathInfo(one.name, one.says("parent"), kind, one.table, one.says("mptcp"), one.origin, probe)
     if one.leased:
-        yield DhcpClient(one.name, one.says("parent"), one.mac, release=one.says("release"))
+        yield DhcpClient(one.name, one.says("parent"), one.mac, probe=probe, release=one.says("release"))
     if one.static is not None:
         yield OwnAddress(one.static.ip, f"macvlans.{one.group_path[1]}")
     if one.says("ipv6") == "off":

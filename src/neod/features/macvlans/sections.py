@@ -21,6 +21,7 @@ from neod.features.validation.fields import (
     Validator,
     integer,
     one_of,
+    probe_key,
     toml_key,
 )
 
@@ -64,6 +65,7 @@ class Shared(Section):
         "off: none; no router advertisement is accepted, no address made, no route put into the main table. follow: "
         "what the kernel and other programs make of it; neod does nothing about it."
     )
+    probe: str = probe_key()
     mtu: int | None = toml_key(None, integer(576, 65535), 1400).says(
         "MTU in bytes. Absent: that of the parent, which is also the largest: the smaller of the two is used."
     )

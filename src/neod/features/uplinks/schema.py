@@ -20,10 +20,11 @@ from neod.features.validation.fields import (
     TableNumber,
     Truth,
     Validator,
+    probe_key,
     toml_key,
 )
 from neod.features.validation.text import Path, path_text, show
-from neod.model.facts import DhcpClient
+from neod.model.facts import DhcpClient, ProbePolicy
 from neod.model.want import Fragment
 
 
@@ -51,6 +52,7 @@ class Uplink(Section):
     gateway: IPv4Address | None = toml_key(None, Address, "10.8.0.1").says(
         "The router of a static address; required with one, and not allowed without."
     )
+    probe: str = probe_key()
     table: int = toml_key(..., TableNumber, 33).says(
         "The number of its own routing table. There is no default, and a number in the name means nothing: ens3 has no "
         "claim to table 3."
@@ -74,10 +76,10 @@ def contribute(section: dict[str, Uplink], context: Context) -> Iterator[object]
         _check(uplink, place, context)
         yield _fragment(name, uplink, f"uplinks.{name}", context)
         kind = uplink.ipv4 if isinstance(uplink.ipv4, str) else "static"
-        path = PathInfo(name, "", kind, uplink.table, uplink.mptcp, context.origin(*place))
+        path = PathInfo(name, "", kind, uplink.table, uplink.mptcp, context.origin(*place), ProbePolicy(uplink.probe))
         yield path
         if kind == "dhcp":
-            yield DhcpClient(name, name, "", release=uplink.release)
+            yield DhcpClient(name, name, "", probe=path.probe, release=uplink.release)
         if isinstance(uplink.ipv4, IPv4Interface):
             yield OwnAddress(uplink.ipv4.ip, f"uplinks.{name}")
         if path.mptcp:

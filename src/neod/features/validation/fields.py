@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic_core import CoreSchema, core_schema
 
 from neod.features.validation import checks
+from neod.model.facts import ProbePolicy
 
 DURATION_PATTERN: Final = r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zµμ]*\s*)+$"
 LINK_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$"
@@ -85,6 +86,15 @@ def duration_s(low: float, high: float) -> Validator:
 def text(check: Callable[[str], object], **schema: object) -> Validator:
     """A text with a check of its own; the place for what only one table needs."""
     return Validator(lambda value: check(checks.text(value)), {"type": "string", **schema})
+
+
+def probe_key() -> Any:
+    """Return the key that says what is asked by ARP about addresses: of macvlans and uplinks alike."""
+    return toml_key("auto", one_of(*map(str, ProbePolicy)), "auto").says(
+        "Whether other hosts are asked by ARP for an address of ours. auto: yes; an address that this host had before "
+        "from the same server is used meanwhile, another one after 0.2 s of silence. before: every address waits. off: "
+        "nothing is asked and no claim counts, as where a switch answers for everything."
+    )
 
 
 CIDR_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){3}/[0-9]{1,2}$"}

@@ -118,6 +118,7 @@ def test_foreign_route_that_neod_finds_in_the_place_of_its_own_is_a_conflict_unt
     host.start_neod()
     poll(lambda: _with_conflict(shared, "route:2/default"), 10, why="the conflict shows")
     assert "via 10.8.0.9" in host.ip("route", "show", "table", "2")
+    assert "(via 10.8.0.9 dev neo2)" in " ".join(host.ctl("status").out.split())
     host.ip("route", "del", "default", "table", "2")
     shared.wait_converged()
 

@@ -7,6 +7,7 @@ from neod.control.feed import Feed
 from neod.control.verbs.events import EventRecord
 from neod.daemon.counters import Counters
 from neod.daemon.describe import WHAT, in_words, iso
+from neod.kinds import KINDS
 from neod.model.change import Actor, Outcome, Report
 from neod.model.ports import Clock
 from neod.model.status import DriftKind, ObjectPhase
@@ -112,7 +113,9 @@ class EventLog:
                 self._conflicts.add(name)
                 detail = in_words(change, now)
                 self.feed.append(EventRecord(0, iso(wall), "conflict", object=name, op="conflict", detail=detail), wall)
-                self._log.warning("conflict", object=name, fields=detail, why="a foreign object holds this name")
+                self._log.warning(
+                    "conflict", object=name, fields=detail, why=KINDS[change.key.kind].conflict(change.before)
+                )
 
     def forget_resolved_conflicts(self, table: StatusTable) -> None:
         """Forget conflicts that are over, so that a new one is logged."""

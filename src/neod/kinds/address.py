@@ -105,6 +105,12 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
         """A renewed lease keeps its address from running out in the kernel."""
         return self.in_place(have, want) and have.valid_until < want.valid_until
 
+    def conflict(self, have: AddressSpec) -> str:
+        """Return that the address is there."""
+        return (
+            "another program put this address on the link, with other flags or another lifetime; neod leaves it alone"
+        )
+
     def requires(self, key: AddressKey, spec: AddressSpec) -> Iterable[Key]:
         """An address needs its link, and a NIC below that does not answer for it."""
         link = LinkKey(key.netns, key.link)

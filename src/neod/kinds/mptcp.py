@@ -78,6 +78,11 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
         bits = pm.flag_bits(have.flags) & fixed == pm.flag_bits(want.flags) & fixed
         return bits and (not want.link or have.link == want.link)
 
+    def conflict(self, have: EndpointSpec) -> str:
+        """Return the other program's endpoint."""
+        flags = ",".join(have.flags)
+        return f"another program's endpoint has this address (id {have.id}, {flags}); neod leaves it alone"
+
     def requires(self, key: EndpointKey, spec: EndpointSpec) -> Iterable[Key]:
         """An endpoint needs its address, the device it names, and the way for what comes from it.
 

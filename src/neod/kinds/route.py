@@ -113,6 +113,12 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
             key = replace(key, metric=IP6_DEFAULT_METRIC)
         return key, spec
 
+    def conflict(self, have: RouteSpec) -> str:
+        """Return where the other program's route goes."""
+        by = (f"via {have.gateway}" if have.gateway else "") or have.type
+        where = f"{by} dev {have.link}" if have.link else by
+        return f"another program's route to this destination is in the table ({where}); neod leaves it alone"
+
     def requires(self, key: RouteKey, spec: RouteSpec) -> Iterable[Key]:
         """A route needs its link, and its source on some link."""
         link = LinkKey(key.netns, spec.link)

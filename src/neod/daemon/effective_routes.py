@@ -71,6 +71,7 @@ class EffectiveRoutes:
     def __init__(self, state: HostState, rtnl: Rtnl, clock: Clock, queue: HintQueue, event_log: EventLog) -> None:
         self._state, self._rtnl, self._clock, self._queue, self._log = state, rtnl, clock, queue, event_log
         self._tables: Mapping[int, str] = {}
+        self._numbers: Mapping[str, int] = {}
         self._conditions: dict[str, Condition] = {}
         self._stale = True  # every path has to be asked for
         self._actor: Actor | None = None  # who changed a rule or route last
@@ -79,6 +80,7 @@ class EffectiveRoutes:
     def want(self, intents: Intents) -> None:
         """Ask for exactly the paths of *intents*, all of them with the next pass."""
         self._tables = {path.table: path.name for path in intents.of(PathInfo)}
+        self._numbers = {path.name: path.table for path in intents.of(PathInfo)}
         self._conditions = {name: one for name, one in self._conditions.items() if name in self._tables.values()}
         self._stale = True
 
@@ -114,7 +116,7 @@ class EffectiveRoutes:
 
     def _questions(self, path: str) -> Iterator[Question]:
         """Yield a question for each address of a path whose table has a default and is as it should be."""
-        state, number = self._state, next(n for n, name in self._tables.items() if name == path)
+        state, number = self._state, self._numbers[path]
         for version, default in DEFAULTS.items():
             key = RouteKey("", number, default.dst, default.metric)
             want = state.desired.specs.get(key)

@@ -118,12 +118,14 @@ class ArpIgnore:
 
     async def put(self, nic: str) -> KernelError | None:
         """Make *nic* ignore requests for addresses of other links, unless those include an address of somebody else."""
+        path, originals = _path(nic), self._sysctls.originals()
+        there = self._sysctls.read([path]).get(path, "0")
+        if there != "0" and not originals.keys() & {path, NOTE + nic}:
+            return None  # somebody else wants it
         if cut_off := await self._cut_off(nic):
             self.drop(nic)
             why = f"this kernel has no nftables of family arp, and arp_ignore on {nic} would cut off {cut_off}"
             return KernelError("arp", errno.EBUSY, f"{why}; write it under [sysctl] if that is wanted")
-        path, originals = _path(nic), self._sysctls.originals()
-        there = self._sysctls.read([path]).get(path, "0")
         try:
             if NOTE + nic not in originals:  # an older neo's note goes over into ours, with the value that it found
                 self._sysctls.remember({NOTE + nic: originals.get(path, there), path: None})

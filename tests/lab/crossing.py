@@ -136,7 +136,7 @@ class Crossing:
             with inside(self._netns(sink)):
                 there = until.enter_context(socket.socket(family, socket.SOCK_DGRAM))
                 there.bind(("", port))
-            there.settimeout(0.2)
+            there.settimeout(0.1)
             with inside(self._netns(source)):
                 until.enter_context(socket.socket(family, socket.SOCK_DGRAM)).sendto(b"?", (address, port))
             try:

@@ -248,3 +248,18 @@ def test_a_relay_of_ipv6_keeps_the_default_route_that_came_by_advertisement(cros
         assert "proto ra" in ip(host, "-6", "route", "show", "default")
         assert crossing.host.ctl("down").status == 0
     assert "proto ra" in ip(host, "-6", "route", "show", "default")
+
+
+def test_answers_come_in_by_a_nic_that_neod_configures_itself(crossing):
+    ip_batch(crossing.ns["host"], ["addr flush dev eth0"])
+    uplink = '[uplinks.eth0]\nipv4 = "192.0.2.2/24"\ngateway = "192.0.2.66"\ntable = 100\n'
+    crossing.start(uplink + forwards("nftables", "eth1"))
+    assert crossing.reaches("private", "10.0.0.1", 53, "target", 5300)
+    assert not any(closed(crossing, 4).values())
+
+
+def test_a_forward_on_an_interface_that_is_not_there_waits_for_nothing(crossing):
+    crossing.start(forwards("nftables", "ppp0"))
+    host = crossing.ns["host"]
+    ip_batch(host, ["link add ppp0 type bridge", "link set ppp0 up"])
+    poll(lambda: crossing.sh("cat /proc/sys/net/ipv4/conf/ppp0/forwarding") == "1\n", 5, why="opened once it is there")

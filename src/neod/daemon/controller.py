@@ -124,6 +124,8 @@ class Controller:
         report = await self.reconciler.run(hints)
         if hints.everything:
             self._next_resync = self.clock.boottime() + self.intents.settings(DaemonSettings).resync_s
+        if self.facts.concern(outcome.change.key for outcome in report.outcomes):
+            self.queue.hint_facts("our own changes")
         self._polls.plan(hints, self.clock.boottime())
         self._publish(report, hints)
         self.dhcp.on_pass_done(self._links_of(report, hints), self.state.observed, self.state.desired.specs)

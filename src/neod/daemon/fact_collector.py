@@ -72,6 +72,12 @@ class FactCollector:
         """Read at the next refresh what sends no event, too: routes to the targets of forwards."""
         self._forwarding.invalidate()
 
+    def concern(self, keys: Iterable[Key]) -> bool:
+        """Whether facts depend on what we changed ourselves: of that, no event tells."""
+        if concerned := any(self._forwarding.concerns(key) for key in keys):
+            self._forwarding.invalidate()
+        return concerned
+
     def learn_all_nics(self) -> None:
         """Take over what was seen of links, before the file is known: desired state need not be compiled twice."""
         self.known |= self._nics(key.name for key in self._state.observed.named_by(LinkKey, ""))

@@ -44,6 +44,7 @@ class ForwardingReader:
     def __init__(self) -> None:
         self._openings: tuple[Opening, ...] = ()
         self._paths: frozenset[str] = frozenset()
+        self._macvlans: frozenset[str] = frozenset()
         self._fact: Forwarding | None = None
         self._dirty = False
 
@@ -51,16 +52,17 @@ class ForwardingReader:
         """Read for these openings from now on."""
         self._openings = intents.of(Opening)
         self._paths = frozenset(path.name for path in intents.of(PathInfo))
+        self._macvlans = frozenset(path.name for path in intents.of(PathInfo) if path.parent)
         self._dirty = True
 
     def concerns(self, key: Key) -> bool:
-        """Whether what is read may depend on an object: a link, an address or a switch that is not a path's own."""
+        """Whether what is read may depend on an object. Macvlans, of which there may be a thousand, lead nowhere."""
         if key.netns or not self._openings:
             return False
         if isinstance(key, LinkKey):
-            return key.name not in self._paths
+            return key.name not in self._macvlans
         if isinstance(key, AddressKey):
-            return key.link not in self._paths
+            return key.link not in self._macvlans
         if isinstance(key, RouteKey):
             return key.dst.prefixlen == 0
         return str(key).endswith(COPIED)

@@ -115,7 +115,8 @@ class ForwardingFragment(Fragment):
         """Yield the switch of each interface; where the kernel has none, the one for all."""
         fact, explicit = forwarding_in(facts), dict(self.openings.explicit)
         for version in self.openings.versions():
-            links = self.openings.links(version, fact)
+            there = {*fact.links, *self.openings.ours(), *self.openings.paths}
+            links = {k: v for k, v in self.openings.links(version, fact).items() if k in there or not fact.links}
             first = next(one.origin for one in self.openings.all if one.version == version)
             routers = None if is_by_link(version, facts) else {*links, *fact.links} - self.openings.ours()
             for link, path, spec in _switches(version, links, routers, fact):

@@ -117,6 +117,16 @@ class Dhcp:
     def carrier(self, link: str, up: bool) -> None:
         """Nothing to do."""
 
+    def guard(self, link: str, parent: str, mac: str, ip: IPv4Address, *, leased: bool) -> None:
+        """Nothing to do: there is no other host."""
+
+    def release(self, link: str, parent: str, ip: IPv4Address) -> None:
+        """Nothing to do."""
+
+    def trouble(self, link: str, parent: str) -> str:
+        """Return nothing."""
+        return ""
+
     def status(self) -> Sequence[Any]:
         """Return no clients: there is no protocol to tell of."""
         return []

@@ -436,7 +436,7 @@ async def test_without_carrier_nothing_is_sent_and_with_it_all_is_confirmed(host
         wire.heard.clear()
         host.ready(2)
         await asyncio.sleep(0.1)
-        assert (released(wire), len(wire.heard)) == ([1], 1)
+        assert wire.heard == []
         assert host.service.stored() == host.leases
         host.service.carrier("up0", True)
         await host.until(lambda: host.status(1).state == host.status(2).state == "bound")

@@ -32,10 +32,11 @@ class UptimeReply:
 
 class ModeVerbs(Protocol):'''
 
-IMPLEMENTATION = '''
-    async def uptime(self, unit: str = "s") -> UptimeReply:
+IMPLEMENTATION = '''    async def uptime(self, unit: str = "s") -> UptimeReply:
         """Return a time."""
         return UptimeReply(120.0 if unit == "s" else 2.0, unit)
+
+    async def down(self) -> ApplyReply:
 '''
 
 COMMAND = '''"""how long neod has been running"""
@@ -105,7 +106,7 @@ def source(tmp_path: Path) -> Path:
     edit(
         source / "neod/daemon/control.py",
         ("import ModeReply, WaitReply", "import ModeReply, UptimeReply, WaitReply"),
-        ("", IMPLEMENTATION),
+        ("    async def down(self) -> ApplyReply:\n", IMPLEMENTATION),
     )
     (source / "neod/cli/commands/uptime.py").write_text(COMMAND)
     return source

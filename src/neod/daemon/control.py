@@ -8,7 +8,6 @@ import difflib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 from neod.control.errors import ApplyFailed, Busy, FileInvalid, NoSuchObject, Paused, TimedOut
@@ -60,7 +59,7 @@ class DaemonControl:
     async def status(self, object: str | None = None) -> StatusReply:
         """Return the state after the last pass."""
         controller, config = self._controller, self._config
-        warnings = await _in_the_way("host_warnings", controller.intents)
+        warnings = await _in_the_way(controller.intents, thorough=False)
         return status_reply(controller, config, self._metrics, object, (self._since, self._pause_until), warnings)
 
     async def diff(self) -> PlanReply:
@@ -100,7 +99,7 @@ class DaemonControl:
         """Return what kernel and host allow, and what becomes of connections to *server*."""
         context = probe_context(self._controller, address_and_port(server) if server else None)
         intents = self._controller.intents
-        in_the_way = await _in_the_way("thorough_warnings", intents)
+        in_the_way = await _in_the_way(intents)
         return await self._examine(replace(context, in_the_way=in_the_way, marks=marks_in_words(intents)))
 
     async def paths(self) -> PathsReply:
@@ -231,12 +230,17 @@ class DaemonControl:
 
 async def _warnings(intents: Intents) -> tuple[str, ...]:
     """Return what the file is warned of, and what of this host is in its way."""
-    return (*intents.warnings, *await _in_the_way("thorough_warnings", intents))
+    return (*intents.warnings, *await _in_the_way(intents))
 
 
-async def _in_the_way(how: str, intents: Intents) -> tuple[str, ...]:
+async def _in_the_way(intents: Intents, *, thorough: bool = True) -> tuple[str, ...]:
     """Return what of this host is in the way of translation, where the file has any; not loaded before."""
     if not intents.of(NatPart):
         return ()
-    found: tuple[str, ...] = await asyncio.to_thread(lambda: getattr(import_module("neod.config.host"), how)(intents))
-    return found
+    return await asyncio.to_thread(_of_host, intents, thorough=thorough)
+
+
+def _of_host(intents: Intents, *, thorough: bool) -> tuple[str, ...]:
+    from neod.config.host import host_warnings, thorough_warnings
+
+    return thorough_warnings(intents) if thorough else host_warnings(intents)

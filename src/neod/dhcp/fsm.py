@@ -282,10 +282,11 @@ def _offered(state: State, reply: Reply, sender: bytes, now: float, rng: Random)
 def _acknowledged(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
     """Take what is granted. What the ACK leaves out stays as it was in the OFFER, or in the lease that it extends."""
     selected = state.phase is Phase.REQUESTING
-    server = reply.server or (state.offer_server if selected else int(state.lease.server) if state.lease else 0)
+    expected = (state.offer_ip, state.offer_server) if selected else _terms(state)
+    server = reply.server or (expected[1] if reply.yiaddr == expected[0] else 0)
     if not server:
         return state._replace(error="the ACK does not say whose it is"), ()
-    if selected and (reply.yiaddr, server) == (state.offer_ip, state.offer_server):
+    if selected and (reply.yiaddr, server) == expected:
         reply = reply._replace(options={**state.offered, **reply.options})
     reply = reply._replace(server=server)
     lease = lease_from(state.link, reply, state.sent_at, None if selected else state.lease, rng)
@@ -333,6 +334,11 @@ def _asked(state: State) -> int:
     if state.phase is Phase.RENEWING and state.server_mac and state.lease is not None:
         return int(state.lease.server)
     return 0
+
+
+def _terms(state: State) -> tuple[int, int]:
+    """Return address and server of the lease; zeros for none."""
+    return (int(state.lease.ip), int(state.lease.server)) if state.lease is not None else (0, 0)
 
 
 def _known_server(state: State) -> int:

@@ -72,8 +72,8 @@ def _wrong(request):
     yield frame_to(request, kind, checksum=0x1234, **lie)
     yield frame_to(request, kind, o54=None, **lie)
     yield frame_to(request, kind, o53=None, **lie)
-    yield frame_to(request, kind, o1=b"\xff\xff\xff", **lie)
-    yield frame_to(request, kind, o52=b"\x07", **lie)
+    yield frame_to(request, kind, o51=b"\xff\xff\xff", **lie)
+    yield frame_to(request, kind, o61=b"\x01\x02\x03", **lie)
     yield frame_to(request, 9, **lie)
     yield good[:12] + b"\x81\x00\x00\x05" + good[12:]  # on VLAN 5
     yield good[:100]
@@ -90,7 +90,7 @@ def test_false_replies_are_dropped_and_the_true_one_behind_them_is_taken(lab):
     assert {link: ip_of(lease) for link, lease in leases.items()} == {f"m{n}": n for n in range(1, 6)}
     assert (server.count(DISCOVER), server.count(REQUEST), len(server.heard)) == (5, 5, 10), "no lie had an effect"
     counters = client.counters()
-    assert counters["malformed"] >= 10 * 6
+    assert counters["malformed"] >= 10 * 5, "an ACK need not say its server, but it has to give what was offered"
     assert counters["late"] == 10
 
 

@@ -141,25 +141,37 @@ class DesiredState:
 
     def _hold(self, key: Key, name: str) -> Want | None:
         """Add the fragment to the holders of *key*, or take it away; return what was wanted until now."""
-        had = self._holders.get(key, ())
+        had, mine = self._holders.get(key, ()), self._of_fragment[name].get(key)
         old = self._wants.get(key)
-        at = bisect_left(had, name)  # they are sorted, and a thousand forwards want one sysctl
-        others = had[at + 1 :] if had[at : at + 1] == (name,) else had[at:]
-        holders = (*had[:at], name, *others) if key in self._of_fragment[name] else (*had[:at], *others)
-        if holders:
+        if had == (name,) and mine is not None:  # as nearly always, when a fragment is compiled again
+            new: Want | None = mine
+        elif holders := _with(had, name) if mine is not None else _without(had, name):
             self._holders[key] = holders
-            new = self._wants[key] = self._of_fragment[holders[0]][key]
+            new = self._of_fragment[holders[0]][key]
         else:
             new = None
-            del self._wants[key], self._holders[key]
-        self._relink(key, old, new)  # also where the specs are equal: what one requires need not be part of that
+            del self._holders[key]
+        self._relink(key, old, new)
         return old
 
     def _relink(self, key: Key, old: Want | None, new: Want | None) -> None:
-        if old is not None:
-            self._unlink(key, old.spec)
-        if new is not None:
-            self._link(key, new.spec)
+        """Let *new* be wanted instead of *old*. Where specs are equal, what they require may yet differ."""
+        if new is None:
+            del self._wants[key]
+        else:
+            self._wants[key] = new
+        if old is None or new is None:
+            if old is not None:
+                self._unlink(key, old.spec)
+            if new is not None:
+                self._link(key, new.spec)
+        else:
+            self._specs[key] = new.spec
+            kind = self._kinds[key.kind]
+            before, after = tuple(needs_of(kind, key, old.spec)), tuple(needs_of(kind, key, new.spec))
+            if before != after:
+                self._unlink(key, old.spec)
+                self._link(key, new.spec)
 
     def _link(self, key: Key, spec: object) -> None:
         self._specs[key] = spec
@@ -171,6 +183,16 @@ class DesiredState:
         for need in needs_of(self._kinds[key.kind], key, spec):
             self._dependents[need].discard(key)
         del self._specs[key], self._places[key.netns, key.kind][key]
+
+
+def _without(holders: tuple[str, ...], name: str) -> tuple[str, ...]:
+    at = bisect_left(holders, name)  # they are sorted, and a thousand forwards want one sysctl
+    return holders[:at] + holders[at + 1 :] if holders[at : at + 1] == (name,) else holders
+
+
+def _with(holders: tuple[str, ...], name: str) -> tuple[str, ...]:
+    at = bisect_left(holders, name)
+    return holders if holders[at : at + 1] == (name,) else (*holders[:at], name, *holders[at:])
 
 
 def _differ(one: Want | None, other: Want | None) -> bool:

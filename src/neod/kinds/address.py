@@ -15,6 +15,7 @@ from neod.model.key import AddressKey, ArpKey, Key, LinkKey, LocalKey
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
+from neod.model.shown import AS_TIME_LEFT, IF_UNUSUAL, NEVER
 from neod.netlink.attributes import attr, attr_u32, attrs, family_of, ip, u32
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from neod.netlink.rtnetlink import (
@@ -61,10 +62,12 @@ class Lost(StrEnum):
 class AddressSpec:
     """What an address should be; its lifetime is kept by the kernel, so that it ends without us."""
 
-    valid_until: float = FOREVER  # seconds of CLOCK_BOOTTIME
-    prefix_route: bool = False  # False: IFA_F_NOPREFIXROUTE, no route in the main table
-    slack_s: float = field(default=0.0, compare=False)  # how much earlier the kernel's end may be: see ``slack``
-    nic: str = field(default="", compare=False)  # below its link: must not answer for it
+    valid_until: float = field(default=FOREVER, metadata=AS_TIME_LEFT)  # seconds of CLOCK_BOOTTIME
+    # False: IFA_F_NOPREFIXROUTE, no route in the main table.
+    prefix_route: bool = field(default=False, metadata=IF_UNUSUAL)
+    # How much earlier the kernel's end may be: see ``slack``.
+    slack_s: float = field(default=0.0, compare=False, metadata=NEVER)
+    nic: str = field(default="", compare=False, metadata=NEVER)  # below its link: must not answer for it
     lost: Lost = Lost.NOTHING
 
 

@@ -19,6 +19,7 @@ from neod.model.key import ArpKey
 from neod.model.kind import Entry, Kind, Poll, Source
 from neod.model.marks import PROTOCOL
 from neod.model.ports import ArpElement, Ports
+from neod.model.shown import IF_UNUSUAL
 from neod.netlink.attributes import AF_INET, attrs
 from neod.netlink.rtnetlink import IFADDR, RTM_GETADDR
 
@@ -31,7 +32,7 @@ LOOPBACK: Final = "lo"
 class ArpSpec:
     """That it is so; *whole* is false where rules are missing that make it so."""
 
-    whole: bool = True
+    whole: bool = field(default=True, metadata=IF_UNUSUAL)
     link: str = field(default="", compare=False)  # which has the address
 
 

@@ -5,7 +5,7 @@ has options (vlan, bond, bridge) goes through pyroute2, see ``link_options``.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from neod.kinds import link_options
@@ -14,6 +14,7 @@ from neod.model.change import Seen
 from neod.model.key import LinkKey
 from neod.model.kind import Names
 from neod.model.marks import LINK_GROUP
+from neod.model.shown import IF_UNUSUAL, NEVER
 from neod.netlink import generic
 from neod.netlink.attributes import attr, attr_text, attr_u32, attrs, each_attr, mac_bytes, mac_text, nest, text, u32
 from neod.netlink.rtnetlink import IFINFO
@@ -45,11 +46,12 @@ class LinkSpec:
     up: bool = True
     peer: LinkKey | None = None  # veth: the other end; of one that is observed, only its namespace is known
     options: Options = ()  # of a kind in ``link_options``; observed of our own links alone
-    quiet: bool = False  # it has no IPv6 from its first moment on; a sysctl that is wanted as well keeps it so
+    # It has no IPv6 from its first moment on; a sysctl that is wanted as well keeps it so.
+    quiet: bool = field(default=False, metadata=NEVER)
     master: str = ""  # the bond or bridge that it is a port of; wanted: the one that it may be a port of
     altnames: tuple[str, ...] = ()  # other names; of no link is one wanted
-    carrier: bool = True  # observed of others' links alone: of ours it follows
-    marked: bool = True  # group and alias are those that tell ours, and which
+    carrier: bool = field(default=True, metadata=IF_UNUSUAL)  # observed of others' links alone: of ours it follows
+    marked: bool = field(default=True, metadata=IF_UNUSUAL)  # group and alias are those that tell ours, and which
 
     @property
     def may_be_parent(self) -> bool:

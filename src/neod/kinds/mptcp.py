@@ -6,7 +6,7 @@ endpoint whose address or device is gone, so these stale ones are deleted here.
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from neod.model.change import Seen
@@ -15,6 +15,7 @@ from neod.model.key import Hashed, Key, LinkKey, LocalKey, SourceKey, TableKey, 
 from neod.model.kind import Entry, Kind, Poll, Source
 from neod.model.marks import ENDPOINT_IDS
 from neod.model.ports import Ports
+from neod.model.shown import IF_UNUSUAL
 from neod.netlink import mptcp_pm as pm
 from neod.netlink.attributes import Ip, attr, attrs, family_of
 from neod.netlink.rtnetlink import IFADDR, RTM_GETADDR, RTM_GETROUTE, RTMSG
@@ -51,7 +52,8 @@ class EndpointSpec:
     id: int  # the one it gets unless that is taken, or was until a moment ago
     flags: tuple[str, ...]  # subflow, signal, backup, fullmesh, laminar
     link: str = ""  # subflows from it are bound to the device; empty: wherever routing sends them
-    table: int = 0  # the table of its own that has to be there first, with its rule: the kernel connects once; 0: none
+    # The table of its own that has to be there first, with its rule: the kernel connects once; 0: none.
+    table: int = field(default=0, metadata=IF_UNUSUAL)
 
 
 class EndpointKind(Kind[EndpointKey, EndpointSpec]):

@@ -1,7 +1,7 @@
 """Named network namespaces, as ``ip netns`` makes them. What lives inside is of other kinds."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from neod.model.change import Seen
@@ -9,6 +9,7 @@ from neod.model.errors import KernelError
 from neod.model.key import NetnsKey
 from neod.model.kind import Entry, Kind, Poll, Source
 from neod.model.ports import NetnsSeen, Ports
+from neod.model.shown import IF_UNUSUAL
 
 __all__ = ["NetnsDriver", "NetnsKey", "NetnsKind", "NetnsSpec"]
 
@@ -17,7 +18,7 @@ __all__ = ["NetnsDriver", "NetnsKey", "NetnsKind", "NetnsSpec"]
 class NetnsSpec:
     """A namespace is there or not; *ours* is false of one that somebody else made."""
 
-    ours: bool = True
+    ours: bool = field(default=True, metadata=IF_UNUSUAL)
 
 
 class NetnsKind(Kind[NetnsKey, NetnsSpec]):

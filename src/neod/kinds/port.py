@@ -7,7 +7,7 @@ somebody else's bond or bridge, is foreign.
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from neod.kinds.link_obstacles import all_links, of_port
@@ -17,6 +17,7 @@ from neod.model.key import Hashed, Key, LinkKey, within
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import LINK_GROUP, PORT_ALTNAME
 from neod.model.ports import Ports
+from neod.model.shown import IF_UNUSUAL
 from neod.netlink.attributes import NLA_F_NESTED, attr, attr_text, attr_u32, attrs, text, u32
 from neod.netlink.rtnetlink import AF_BRIDGE, IFINFO, RTM_GETLINK, RTM_NEWLINK, RTNLGRP_LINK, SKIP_STATS, link_name
 
@@ -47,7 +48,7 @@ class PortSpec:
 
     master: str  # the name of the bond or bridge; empty for one of ours that was taken out
     up: bool = True
-    marked: bool = True
+    marked: bool = field(default=True, metadata=IF_UNUSUAL)
 
 
 class PortKind(Kind[PortKey, PortSpec]):

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import ClassVar, Final
 
@@ -13,6 +13,7 @@ from neod.model.key import Hashed, Key, LinkKey, LocalKey, TableKey, within
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
 from neod.model.ports import Ports
+from neod.model.shown import IF_UNUSUAL
 from neod.netlink.attributes import Ip, attr, attr_u32, attrs, family_of, ip, nest, u32
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from neod.netlink.rtnetlink import (
@@ -83,8 +84,8 @@ class RouteSpec:
     gateway: IPv4Address | IPv6Address | None = None  # None: scope link
     source: IPv4Address | IPv6Address | None = None  # preferred source; must be on a link already
     mtu: int | None = None  # bytes; None leaves the kernel's choice alone
-    on_link: bool = False  # the gateway is reachable though no subnet holds it
-    type: str = "unicast"  # of ``TYPES``; neo wants no other
+    on_link: bool = field(default=False, metadata=IF_UNUSUAL)  # the gateway is reachable though no subnet holds it
+    type: str = field(default="unicast", metadata=IF_UNUSUAL)  # of ``TYPES``; neo wants no other
 
 
 class RouteKind(Kind[RouteKey, RouteSpec]):

@@ -4,7 +4,7 @@ What we changed is known by the value to restore, which is on disk before the fi
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
 from neod.model.change import Seen
@@ -12,6 +12,7 @@ from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, within
 from neod.model.kind import Entry, Kind, Mention, Names, Poll
 from neod.model.ports import Ports
+from neod.model.shown import IF_UNUSUAL, NEVER
 from neod.netlink.attributes import attrs, u32
 from neod.netlink.rtnetlink import RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF
 
@@ -56,9 +57,9 @@ class SysctlSpec:
     """The value, as the kernel prints it."""
 
     value: str
-    at_least: bool = False  # any larger number is left alone
+    at_least: bool = field(default=False, metadata=IF_UNUSUAL)  # any larger number is left alone
     instead_of: str = ""  # only this value is changed, any other is left alone
-    needs: tuple[Key, ...] = ()  # what must exist before it is written
+    needs: tuple[Key, ...] = field(default=(), metadata=NEVER)  # what must exist before it is written
 
     def __str__(self) -> str:
         return self.value

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from neod.control.verbs.plan import ApplyReply, BlockedRow, ChangeRow, OutcomeRow, PlanReply
 from neod.daemon.controller import Controller
-from neod.daemon.describe import differing, flat
+from neod.daemon.describe import differing, sides
 from neod.daemon.views.objects import origin_of
 from neod.model.change import Change, Op, Outcome, Plan, Report
 
 
 def change_row(controller: Controller, change: Change) -> ChangeRow:
     now = controller.clock.boottime()
-    before = None if change.before is None else flat(change.before, now)
-    after = None if change.after is None else flat(change.after, now)
+    there, wanted = sides(change, now)
+    before, after = None if change.before is None else there, None if change.after is None else wanted
     names = differing(before, after) if change.op in (Op.UPDATE, Op.RECREATE, Op.CONFLICT) else ()
     names = tuple(name for name in names if after and name in after)
     return ChangeRow(str(change.op), str(change.key), before, after, names, origin_of(controller, change.key))

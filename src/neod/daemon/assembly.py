@@ -97,7 +97,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
     loaded = await asyncio.to_thread(config.load_initial, child)
     settings = loaded.intents.settings(DaemonSettings)
     logs.configure(settings.log_level, settings.log_format)
-    await controller.observe_links()
+    await controller.observe_first()
     config.start_with(loaded)
     controller.adopt(loaded.intents, "start")
     metrics_server = MetricsServer(asyncio.get_running_loop(), partial(metrics_page, controller, config), log)

@@ -18,7 +18,7 @@ from neod.features.parts import PathInfo, followed_links
 from neod.features.path import lease_for
 from neod.model.change import Report
 from neod.model.facts import FOREVER, DhcpClient, Lease
-from neod.model.key import AddressKey, Key, LinkKey
+from neod.model.key import Key, LinkKey
 from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey
 from neod.reconcile.polls import Polls
@@ -54,14 +54,14 @@ class Controller:
         self._polls = Polls(state, drivers, self.reconciler.cpu_s)
         self._next_resync = 0.0
 
-    async def observe_links(self) -> None:
+    async def observe_first(self) -> None:
         """Learn what can be known before the first pass, so that desired state is not compiled twice.
 
         Raises:
-            KernelError: the links or addresses cannot be read.
+            KernelError: what is to be known cannot be read.
         """
-        for kind in (LinkKey.kind, AddressKey.kind):  # without a stored lease, the address on the link is asked for
-            self.state.observed.replace(("", kind), await self.drivers.driver(("", kind)).observe_all(()))
+        for place in (("", name) for name, kind in self.state.kinds.items() if kind.read_first):
+            self.state.observed.replace(place, await self.drivers.driver(place).observe_all(()))
         self.facts.learn_all_nics()
 
     def adopt(self, intents: Intents, cause: str) -> None:

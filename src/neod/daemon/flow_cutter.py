@@ -12,10 +12,11 @@ from neod.daemon.event_log import EventLog
 from neod.features.intents import Intents
 from neod.features.nat.compile import NatSettings
 from neod.kernel.netfilter.flows import Judge, cut_flows
-from neod.kinds.nat import NatKey, NatSpec
+from neod.kinds import KINDS
 from neod.model.change import Op, Report
 from neod.model.errors import KernelError
 from neod.model.flows import Addresses, Contradictions
+from neod.model.key import Key
 from neod.model.nat import Ruleset
 from neod.netlink.conntrack import IPPROTO_TCP, TrackedFlow
 from neod.netlink.host_addresses import HostAddress
@@ -38,8 +39,8 @@ class FlowCutter:
     def __init__(self, event_log: EventLog) -> None:
         self._event_log = event_log
         self._cuts_tcp = False  # open TCP connections follow, too
-        self._in_force: dict[str, Ruleset] = {}
-        self._due: dict[str, RuleChange] = {}
+        self._in_force: dict[Key, Ruleset] = {}
+        self._due: dict[Key, RuleChange] = {}
         self._woken, self._free = asyncio.Event(), asyncio.Event()
         self._free.set()
 
@@ -59,15 +60,16 @@ class FlowCutter:
         """Note which rules were written."""
         for outcome in report.outcomes:
             change = outcome.change
-            if isinstance(change.key, NatKey) and outcome.error is None and not outcome.skipped:
-                spec = change.after if change.op is not Op.DELETE else None
-                self._note(change.key.netns, spec.ruleset if isinstance(spec, NatSpec) else NOTHING)
+            kind = KINDS[change.key.kind]
+            if kind.translates and outcome.error is None and not outcome.skipped:
+                gone = change.op is Op.DELETE or change.after is None
+                self._note(change.key, NOTHING if gone else kind.ruleset(change.after))
 
-    def _note(self, netns: str, now: Ruleset) -> None:
-        due = self._due.get(netns)
-        before = {*(due.before if due else ()), self._in_force.get(netns, NOTHING)}
-        self._due[netns] = RuleChange(tuple(before), now)
-        self._in_force[netns] = now
+    def _note(self, key: Key, now: Ruleset) -> None:
+        due = self._due.get(key)
+        before = {*(due.before if due else ()), self._in_force.get(key, NOTHING)}
+        self._due[key] = RuleChange(tuple(before), now)
+        self._in_force[key] = now
         self._woken.set()
 
     async def run(self) -> None:
@@ -77,12 +79,12 @@ class FlowCutter:
             await self._free.wait()
             self._woken.clear()
             due, self._due = self._due, {}
-            for netns, change in due.items():
-                await self._compare(netns, change)
+            for key, change in due.items():
+                await self._compare(key, change)
 
-    async def _compare(self, netns: str, change: RuleChange) -> None:
-        judge, path = self._judge(change), NAMED / netns if netns else None
-        name = str(NatKey(netns))
+    async def _compare(self, key: Key, change: RuleChange) -> None:
+        judge, path = self._judge(change), NAMED / key.netns if key.netns else None
+        name = str(key)
         try:
             gone = await asyncio.to_thread(cut_flows, path, judge)
         except KernelError as error:

@@ -8,13 +8,13 @@ from typing import Final
 from neod.features.forwarding import BY_LINK, FOR_ALL, Opening
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo
+from neod.kinds import KINDS
 from neod.kinds.link_codec import LOOPBACK, from_wire
-from neod.kinds.route import RTA_DST, RouteKey
+from neod.kinds.route import RTA_DST
 from neod.kinds.route_hops import RTA_OIF
-from neod.kinds.sysctl import COPIED
 from neod.model.errors import KernelError
 from neod.model.facts import Forwarding
-from neod.model.key import AddressKey, Key, LinkKey
+from neod.model.key import Key
 from neod.model.nat import Ip
 from neod.model.ports import Rtnl, Sysctls
 from neod.model.want import FORWARDING, FactKey
@@ -59,13 +59,7 @@ class ForwardingReader:
         """Whether what is read may depend on an object. Macvlans, of which there may be a thousand, lead nowhere."""
         if key.netns or not self._openings:
             return False
-        if isinstance(key, LinkKey):
-            return key.name not in self._macvlans
-        if isinstance(key, AddressKey):
-            return key.link not in self._macvlans
-        if isinstance(key, RouteKey):
-            return key.dst.prefixlen == 0
-        return str(key).endswith(COPIED)
+        return KINDS[key.kind].opens(key, self._macvlans)
 
     def invalidate(self) -> None:
         """Read again at the next refresh."""

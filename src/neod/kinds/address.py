@@ -90,6 +90,10 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
     verbs: ClassVar[Mapping[int, str]] = {RTM_NEWADDR: "addr add", RTM_DELADDR: "addr del", RTM_GETADDR: "addr get"}
     create_fails_if_exists: ClassVar[bool] = True
     moves_addresses: ClassVar[bool] = True
+    read_first: ClassVar[bool] = True  # without a stored lease, the address on the link is asked for
+
+    def opens(self, key: AddressKey, dead_ends: Collection[str]) -> bool:
+        return key.link not in dead_ends
 
     def matches(self, have: AddressSpec, want: AddressSpec) -> bool:
         """Whether flags are equal and the lifetime is, within what the kernel can tell."""

@@ -48,8 +48,7 @@ from neod.netlink.rtnetlink import (
     link_name,
 )
 
-IFLA_NEW_NETNSID: Final = 45
-"""In a deletion: the link goes on in another namespace."""
+IFLA_NEW_NETNSID: Final = 45  # in a deletion: the link goes on in another namespace
 
 __all__ = ["LinkDriver", "LinkKey", "LinkKind", "LinkSpec"]
 
@@ -68,6 +67,10 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
     create_fails_if_exists: ClassVar[bool] = True
     moves_addresses: ClassVar[bool] = True
     leads_path: ClassVar[bool] = True
+    read_first: ClassVar[bool] = True
+
+    def interface(self, key: LinkKey) -> str:
+        return key.name
 
     def matches(self, have: LinkSpec, want: LinkSpec) -> bool:
         """Whether all that *want* names is so."""

@@ -54,6 +54,9 @@ class NatKind(Kind[NatKey, NatSpec]):
         """Return the rules sorted, each once."""
         return key, replace(spec, ruleset=Ruleset.of(spec.ruleset.rules) if spec.ruleset.rules else spec.ruleset)
 
+    def ruleset(self, spec: NatSpec) -> Ruleset:
+        return spec.ruleset
+
     def matches(self, have: NatSpec, want: NatSpec) -> bool:
         """Whether the same was asked for, in the right place."""
         return have.ruleset.digest == want.ruleset.digest and want.backend in (AUTO, have.backend)

@@ -114,6 +114,9 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
             key = replace(key, metric=IP6_DEFAULT_METRIC)
         return key, spec
 
+    def opens(self, key: RouteKey, dead_ends: Collection[str]) -> bool:
+        return key.dst.prefixlen == 0
+
     def conflict(self, have: RouteSpec) -> str:
         """Return where the other program's route goes."""
         by = (f"via {have.gateway}" if have.gateway else "") or have.type

@@ -78,6 +78,9 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
         """Return the pair with the kernel's spacing."""
         return key, replace(spec, value=" ".join(spec.value.split()))
 
+    def opens(self, key: SysctlKey, dead_ends: Collection[str]) -> bool:
+        return key.path.endswith(COPIED)
+
     def matches(self, have: SysctlSpec, want: SysctlSpec) -> bool:
         """Whether the value is the wanted one, or large enough, or none that is to be changed."""
         if want.instead_of and have.value != want.instead_of:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 from neod.model.change import Seen
 from neod.model.errors import KernelError, Obstacle
 from neod.model.key import Key, NetnsKey
+from neod.model.nat import Ruleset
 
 K = TypeVar("K", bound=Key)
 S = TypeVar("S")
@@ -88,7 +89,10 @@ class Kind(Generic[K, S]):
     """A change can change which addresses the host has, and so those that MPTCP subflows may use."""
 
     translates: ClassVar[bool] = False
-    """Forwards and namespaces depend on it as a whole: their rows in ``status`` show its state."""
+    """Forwards and namespaces depend on it as a whole: their rows in ``status`` show its state. See ``ruleset``."""
+
+    read_first: ClassVar[bool] = False
+    """What the file asks for depends on it: it is read before the first pass, so that nothing is compiled twice."""
 
     leads_path: ClassVar[bool] = False
     """Of a path in sync, ``why`` explains this object."""
@@ -140,6 +144,19 @@ class Kind(Generic[K, S]):
     def path(self, key: K, spec: S | None, tables: Mapping[int, str]) -> str:
         """Return the name of the path that the object belongs to; empty for none. *tables*: paths by routing table."""
         return ""
+
+    def interface(self, key: K) -> str:
+        """Return the name of the interface that the object is; empty for anything else."""
+        return ""
+
+    def opens(self, key: K, dead_ends: Collection[str]) -> bool:
+        """Whether it can decide which packets pass through this host. Nothing passes by the interfaces *dead_ends*."""
+        name = self.interface(key)
+        return name != "" and name not in dead_ends
+
+    def ruleset(self, spec: S) -> Ruleset:
+        """Return the rules of a kind that ``translates``."""
+        return Ruleset()
 
     def adopts(self, have: S, want: S) -> bool:
         """Whether *have*, which does not bear our mark, is ours beyond doubt: it gets the mark back."""

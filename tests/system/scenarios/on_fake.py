@@ -188,7 +188,7 @@ class Daemon:
         except FileInvalid as error:
             self.failure = error
             return
-        await controller.observe_links()
+        await controller.observe_first()
         file.use(loaded)
         controller.adopt(loaded.intents, "start")
         server = ControlServer(control, self._directory, "scenario")

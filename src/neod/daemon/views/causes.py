@@ -10,6 +10,7 @@ from typing import Final
 from neod.daemon.controller import Controller
 from neod.dhcp.runner import LeaseStatus
 from neod.features.parts import PathInfo
+from neod.kinds import KINDS
 from neod.kinds.link_obstacles import altname_of, port_text
 from neod.model.facts import Followed
 from neod.model.key import Key, LinkKey
@@ -28,8 +29,8 @@ def of_nics(controller: Controller) -> Callable[[str], str]:
 
 def of_needs(of_nic: Callable[[str], str], needs: Iterable[Key]) -> str:
     """Return why the first of *needs* that something is known of is not there."""
-    links = (need.name for need in needs if isinstance(need, LinkKey) and not need.netns)
-    return next((cause for name in links if (cause := of_nic(name))), "")
+    names = (KINDS[need.kind].interface(need) for need in needs if need.kind in KINDS and not need.netns)
+    return next((cause for name in names if name and (cause := of_nic(name))), "")
 
 
 def _of_nic(controller: Controller, name: str) -> str:

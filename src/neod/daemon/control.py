@@ -23,6 +23,7 @@ from neod.daemon.config_store import ConfigStore, LoadedConfig
 from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
 from neod.daemon.doctor.context import ProbeContext
+from neod.daemon.host_warnings import HostWarnings, thorough_warnings_of
 from neod.daemon.views.leases import leases_reply
 from neod.daemon.views.objects import show_reply
 from neod.daemon.views.path_rows import is_up, ready_paths
@@ -32,7 +33,6 @@ from neod.daemon.views.status import missing, status_reply
 from neod.daemon.views.why import why_reply
 from neod.features.intents import Intents
 from neod.features.nat.compile import marks_in_words
-from neod.features.parts import NatPart
 from neod.model.errors import KernelError
 from neod.observability.metrics_server import MetricsServer
 from neod.reconcile.desired import DesiredState
@@ -53,13 +53,15 @@ class DaemonControl:
     ) -> None:
         self._controller, self._config, self._examine, self._metrics = controller, config, examine, metrics
         self._since = iso(controller.clock.wall())
+        self._in_the_way = HostWarnings(controller.clock)
         self._pause_until = ""
         self._pause_timer: asyncio.TimerHandle | None = None
 
     async def status(self, object: str | None = None) -> StatusReply:
         """Return the state after the last pass."""
         controller, config = self._controller, self._config
-        warnings = await _in_the_way(controller.intents, thorough=False)
+        last = controller.event_log.last
+        warnings = await self._in_the_way.of(controller.intents, last.number if last else 0)
         return status_reply(controller, config, self._metrics, object, (self._since, self._pause_until), warnings)
 
     async def diff(self) -> PlanReply:
@@ -99,7 +101,7 @@ class DaemonControl:
         """Return what kernel and host allow, and what becomes of connections to *server*."""
         context = probe_context(self._controller, address_and_port(server) if server else None)
         intents = self._controller.intents
-        in_the_way = await _in_the_way(intents)
+        in_the_way = await thorough_warnings_of(intents)
         return await self._examine(replace(context, in_the_way=in_the_way, marks=marks_in_words(intents)))
 
     async def paths(self) -> PathsReply:
@@ -230,17 +232,4 @@ class DaemonControl:
 
 async def _warnings(intents: Intents) -> tuple[str, ...]:
     """Return what the file is warned of, and what of this host is in its way."""
-    return (*intents.warnings, *await _in_the_way(intents))
-
-
-async def _in_the_way(intents: Intents, *, thorough: bool = True) -> tuple[str, ...]:
-    """Return what of this host is in the way of translation, where the file has any; not loaded before."""
-    if not intents.of(NatPart):
-        return ()
-    return await asyncio.to_thread(_of_host, intents, thorough=thorough)
-
-
-def _of_host(intents: Intents, *, thorough: bool) -> tuple[str, ...]:
-    from neod.config.host import host_warnings, thorough_warnings
-
-    return thorough_warnings(intents) if thorough else host_warnings(intents)
+    return (*intents.warnings, *await thorough_warnings_of(intents))

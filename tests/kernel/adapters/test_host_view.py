@@ -8,8 +8,9 @@ from ipaddress import ip_address
 import pytest
 from tests.lab.netns import namespace, run
 
-from neod.config.host import host_view, listed_marks, thorough_warnings
+from neod.config.host import host_view, thorough_warnings
 from neod.config.load import load
+from neod.kernel.host_view import listed_marks
 from neod.netlink.netns import NAMED, in_netns
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]

@@ -4,10 +4,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from neod.config.host import iptables_marks, nft_marks
 from neod.config.load import load
 from neod.features.nat.advice import advice, of_marks, taken, targets_outside
 from neod.features.nat.compile import marks_in_words
+from neod.kernel.host_view import iptables_marks, nft_marks
 from neod.model.host import EVERY_BIT, HostView, ListeningSocket, MarkUse, bits_of
 
 HERE, SIX, ANY, ANY6 = (ip_address(ip) for ip in ("192.0.2.2", "2001:db8::2", "0.0.0.0", "::"))

@@ -11,7 +11,7 @@ from functools import cached_property
 from ipaddress import ip_network
 from typing import Final, Protocol
 
-from neod.model.nat import Dnat, Ip, Net, Ruleset, SnatFrom, SnatTo
+from neod.model.nat import Dnat, Guard, Ip, Net, Ruleset, SnatFrom, SnatTo
 
 PROTOCOLS: Final = {"tcp": 6, "udp": 17}
 ANYWHERE: Final = "lo"
@@ -57,6 +57,11 @@ class Addresses:
         for link, ip, _ in self.all:
             found[ip.packed] = found.get(ip.packed, frozenset()) | {link}
         return found
+
+    @cached_property
+    def links(self) -> frozenset[str]:
+        """Return the interfaces that have an address."""
+        return frozenset(link for link, _, _ in self.all)
 
     @cached_property
     def _networks(self) -> Sequence[tuple[int, int, int, str]]:
@@ -143,6 +148,27 @@ class Translation:
                 return rule
         return None
 
+    def drops(self, flow: Flow) -> bool:
+        """Whether a guard drops the first packet of such a connection, so that it began while the rules were not there.
+
+        What comes from far away may come in by any interface: then all have to be guarded.
+        """
+        source, target = flow.asked.source, flow.asked.target
+        if source in self.host.links_of or target in self.host.links_of:
+            return False  # not passed on
+        entry, leaves_by = self.host.link_to(source), self.host.link_to(target)
+        for guard in self._guards.get(len(target), ()):
+            enters = entry in guard.entries if entry else self.host.links <= {ANYWHERE, *guard.entries, *guard.inside}
+            if leaves_by in guard.inside or (leaves_by in guard.exits and enters):
+                return True
+        return False
+
+    @cached_property
+    def _guards(self) -> Mapping[int, Sequence[Guard]]:
+        """Return the guards by how long an address is."""
+        guards = [rule for rule in self.rules.rules if isinstance(rule, Guard)]
+        return {size: [one for one in guards if one.version == version] for version, size in ((4, 4), (6, 16))}
+
 
 def _bits(net: Net) -> tuple[int, int, int]:
     shift = net.max_prefixlen - net.prefixlen
@@ -162,11 +188,13 @@ class Contradictions:
         return Contradictions(Translation(now, host), tuple(Translation(rules, host) for rules in before))
 
     def __call__(self, flow: Flow) -> bool:
-        """Whether *flow* goes on in a way that no rule of ours makes any more, or escapes one that is new."""
+        """Whether *flow* goes on as no rule of ours makes it any more, or escapes one that is new, or was away."""
         to = self.now.sends_to(flow)
         if to != flow.sent_to:
             return to is not None or any(one.sends_to(flow) == flow.sent_to for one in self.before)
         rule, source = self.now.source_rule(flow, to), flow.sent_from
+        if to is None and source is None and self.now.drops(flow):
+            return True
         if rule is None:
             return source is not None and self._was_ours(flow, to, source)
         if rule.by is not None:

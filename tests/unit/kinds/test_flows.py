@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from neod.model.flows import Addresses, Contradictions
-from neod.model.nat import Dnat, Ruleset, SnatFrom, SnatTo
+from neod.model.nat import Dnat, Guard, Ruleset, SnatFrom, SnatTo
 from neod.netlink.conntrack import Ends, TrackedFlow
 
 
@@ -172,3 +172,26 @@ def test_flows_that_no_rule_of_ours_ever_concerned_stay(f):
     ]
     rules = [expose(f), SnatFrom(ip_network(f.subnet), "eth0")]
     assert not any(condemned(f, one, rules, [], rules[:1]) for one in others)
+
+
+@FAMILIES
+def test_what_a_guard_would_drop_and_began_while_it_was_away(f):
+    behind = str(ip_address(f.second) + 9)
+    guard = Guard(4 if f is FOUR else 6, ("eth0",), ("eth0", "eth1"), ("neo-px",))
+    across, closed = flow(f.client, behind), flow(f.client, f.inner, 22)
+    assert condemned(f, across, [guard])
+    assert condemned(f, closed, [guard])
+    assert condemned(f, flow(behind, f.inner, 22), [guard])  # nobody begins one that leads inside
+    for passes in (
+        flow(behind, f.client),  # comes in by an interface that others opened
+        flow(f.target, behind),  # from far away: by that one, perhaps
+        flow(f.client, behind, by=f.second),  # somebody else's translation
+        flow(f.client, f.target),  # leaves by the route of whoever made it
+        flow(f.client, f.uplink),
+        flow(f.uplink, f.inner, 22),  # from the host itself
+        flow(f.inner, behind),
+    ):
+        assert not condemned(f, passes, [guard])
+    assert condemned(f, flow(f.target, behind), [Guard(guard.version, ("eth0", "eth1"), ("eth1",), ("neo-px",))])
+    assert not condemned(f, across, [Guard(10 - guard.version, guard.entries, guard.exits)])
+    assert not condemned(f, across, [])

@@ -196,3 +196,17 @@ def test_a_namespace_that_comes_or_goes_is_told(ns):
             events.close(loop)
 
     asyncio.run(go())
+
+
+def test_our_own_tables_do_not_say_that_a_host_of_legacy_tables_uses_nftables(ns):
+    sh(ns, "iptables-legacy -A FORWARD -j ACCEPT; nft 'add table arp neo; add chain arp neo c'")
+
+    async def go():
+        netfilter = KernelNetfilter(NAMED / ns, SystemClock())
+        keeper = driver(netfilter)
+        await put(keeper, wanted(443, ""))
+        assert list(netfilter.nft_tables()) == []
+        assert keeper.notes[0].startswith("nat: iptables (the host has legacy tables")
+        netfilter.close()
+
+    asyncio.run(go())

@@ -18,6 +18,9 @@ from neod.kernel.netfilter.nft.ruleset import NftRuleset
 from neod.model.errors import KernelError
 
 TABLE: Final = "neo"
+OURS: Final = ("inet", TABLE), ("arp", TABLE)
+"""That there is one of these says nothing of what the host keeps its rules in."""
+
 NFT_TIMEOUT_S: Final = 20.0
 TRIES: Final = 5
 VERSION: Final = re.compile(r"v(\d+)\.(\d+)")
@@ -126,7 +129,7 @@ class NftTable:
             return -1, (), ()
         generation = self._ruleset.generation()
         if generation != self._tables[0]:
-            tables = [f"{t.family} {t.name}" for t in self._ruleset.tables() if (t.family, t.name) != ("inet", TABLE)]
+            tables = [f"{t.family} {t.name}" for t in self._ruleset.tables() if (t.family, t.name) not in OURS]
             drops = [f"{chain.family} {chain.table} {chain.name}" for chain in self._ruleset.forward_drops()]
             self._tables = generation, tables, drops
         return self._tables

@@ -23,6 +23,7 @@ from neod.daemon.listener import EventListener
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.netns import EventHandlers, NamespaceRegistry
 from neod.daemon.supervisor import Supervisor
+from neod.daemon.translation_store import TranslationStore
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
@@ -90,7 +91,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
         dhcp=dhcp,
         mptcp=mptcp,
         facts=facts,
-        flows=FlowCutter(event_log),
+        flows=FlowCutter(event_log, TranslationStore(state_dir / "translation.json")),
         routes=EffectiveRoutes(state, namespaces.main.rtnl, clock, queue, event_log),
     )
     config = ConfigStore(config_path, state_dir, clock, controller.revert)

@@ -129,7 +129,7 @@ class Controller:
         self._polls.plan(hints, self.clock.boottime())
         self._publish(report, hints)
         self.dhcp.on_pass_done(self._links_of(report, hints), self.state.observed, self.state.desired.specs)
-        self.flows.on_pass_done(report)
+        self.flows.on_pass_done(report, self.state.desired.specs)
         self.dhcp.guard(self._keys_of(report, hints), self.state.observed)
         self.mptcp.on_pass_done(report, hints, self.state.observed, self.facts.known)
         await self.routes.on_pass_done(hints, (change.key for change in report.plan.changes))

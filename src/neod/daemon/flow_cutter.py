@@ -1,14 +1,17 @@
 """Old flows follow new rules: tracked connections that contradict changed translation are removed, off the passes.
 
-Only after a change of our rules, and never while a reload may still be
-undone: what was cut does not come back.
+Only after a change of our rules, also one that another process made or left
+unfinished, and never while a reload may still be undone: what was cut does not
+come back.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from neod.daemon.event_log import EventLog
+from neod.daemon.translation_store import TranslationStore
 from neod.features.intents import Intents
 from neod.features.nat.compile import NatSettings
 from neod.kernel.netfilter.flows import Judge, cut_flows
@@ -36,10 +39,11 @@ class RuleChange:
 class FlowCutter:
     """Compares connections with the rules once these were written."""
 
-    def __init__(self, event_log: EventLog) -> None:
-        self._event_log = event_log
+    def __init__(self, event_log: EventLog, store: TranslationStore) -> None:
+        self._event_log, self._store = event_log, store
         self._cuts_tcp = False  # open TCP connections follow, too
-        self._in_force: dict[Key, Ruleset] = {}
+        self._kept = store.load()
+        self._unfinished = {*self._kept}  # by the process before, as far as we know
         self._due: dict[Key, RuleChange] = {}
         self._woken, self._free = asyncio.Event(), asyncio.Event()
         self._free.set()
@@ -56,31 +60,58 @@ class FlowCutter:
         """Compare with what is in force now."""
         self._free.set()
 
-    def on_pass_done(self, report: Report) -> None:
-        """Note which rules were written."""
+    def on_pass_done(self, report: Report, desired: Mapping[Key, Any]) -> None:
+        """Note which rules were written, and those that the process before us wrote without comparing."""
         for outcome in report.outcomes:
             change = outcome.change
             kind = KINDS[change.key.kind]
-            if kind.translates and outcome.error is None and not outcome.skipped:
-                gone = change.op is Op.DELETE or change.after is None
-                self._note(change.key, NOTHING if gone else kind.ruleset(change.after))
+            if kind.translates:
+                self._unfinished.discard(str(change.key))
+                if outcome.error is None and not outcome.skipped:
+                    gone = change.op is Op.DELETE or change.after is None
+                    self._note(change.key, NOTHING if gone else kind.ruleset(change.after))
+        if self._unfinished:
+            self._finish(desired)
+            self._unfinished.clear()
+
+    def _finish(self, desired: Mapping[Key, Any]) -> None:
+        """Note rules that are in force, for nothing had to be written, and may not have been compared with."""
+        for key, spec in desired.items():
+            kind = KINDS[key.kind]
+            if kind.translates and str(key) in self._unfinished and self._kept[str(key)] != (kind.ruleset(spec),):
+                self._note(key, kind.ruleset(spec))
 
     def _note(self, key: Key, now: Ruleset) -> None:
         due = self._due.get(key)
-        before = {*(due.before if due else ()), self._in_force.get(key, NOTHING)}
+        before = dict.fromkeys((*(due.before if due else ()), *self._kept.get(str(key), ())))
         self._due[key] = RuleChange(tuple(before), now)
-        self._in_force[key] = now
+        self._kept[str(key)] = (*(one for one in before if one != now), now)
         self._woken.set()
 
     async def run(self) -> None:
         """Compare whenever rules were written, for ever."""
         while True:
             await self._woken.wait()
-            await self._free.wait()
             self._woken.clear()
+            await self._save()
+            await self._free.wait()
             due, self._due = self._due, {}
             for key, change in due.items():
                 await self._compare(key, change)
+            self._settle({str(key): change.now for key, change in due.items() if key not in self._due})
+            await self._save()
+
+    def _settle(self, compared: Mapping[str, Ruleset]) -> None:
+        for name, now in compared.items():
+            del self._kept[name]
+            if now != NOTHING:
+                self._kept[name] = (now,)
+
+    async def _save(self) -> None:
+        try:
+            await asyncio.to_thread(self._store.save, dict(self._kept))
+        except OSError as error:
+            self._event_log.note("rules not kept", object="neod", detail=str(error))
 
     async def _compare(self, key: Key, change: RuleChange) -> None:
         judge, path = self._judge(change), NAMED / key.netns if key.netns else None

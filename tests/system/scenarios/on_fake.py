@@ -35,6 +35,7 @@ from neod.daemon.fact_collector import FactCollector
 from neod.daemon.flow_cutter import FlowCutter
 from neod.daemon.forwarding_reader import ForwardingReader
 from neod.daemon.mptcp_controller import MptcpController
+from neod.daemon.translation_store import TranslationStore
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.kernel.clock import SystemClock
 from neod.kinds import KINDS
@@ -177,7 +178,7 @@ class Daemon:
             dhcp=DhcpBinding(self._dhcp),  # type: ignore[arg-type]
             mptcp=mptcp,
             facts=FactCollector(state, known, UplinkFollower(), ForwardingReader(), Unasked(), mptcp),  # type: ignore[arg-type]
-            flows=FlowCutter(event_log),
+            flows=FlowCutter(event_log, TranslationStore(self._directory / "translation.json")),
             routes=Straight(),  # type: ignore[arg-type]
         )
         file = ConfigStore(self._directory / "neo.toml", self._directory, clock, controller.revert)

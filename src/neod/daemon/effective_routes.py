@@ -11,33 +11,23 @@ import asyncio
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from neod.daemon.event_log import EventLog
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo
-from neod.kinds.route import DEFAULTS, RTA_DST, RTA_SRC, RTA_TABLE, RouteKey, RouteSpec
-from neod.kinds.route_hops import RTA_OIF, Hop, hops
-from neod.kinds.rule import RuleKey
-from neod.kinds.rule_words import FR_ACT_TO_TBL, RuleSeen, rule_seen
+from neod.kinds.route import DEFAULTS, RouteSpec
+from neod.kinds.route_lookup import Way, default_of, ways_out
+from neod.kinds.rule import RuleKey, every_rule, path_rules
+from neod.kinds.rule_words import FR_ACT_TO_TBL, RuleSeen
 from neod.model.change import Actor
 from neod.model.errors import KernelError
 from neod.model.key import Key, LinkKey, TableKey
+from neod.model.nat import Ip
 from neod.model.ports import Clock, Rtnl
 from neod.model.status import Condition
-from neod.netlink.attributes import Ip, attr, attr_u32, attrs, family_of, u32
-from neod.netlink.rtnetlink import RTM_GETROUTE, RTM_GETRULE, RTMSG, RULEHDR
 from neod.reconcile.queue import HintQueue, Hints
 from neod.reconcile.state import HostState
-
-OUTSIDE: Final[dict[int, Ip]] = {4: IPv4Address("198.41.0.4"), 6: IPv6Address("2001:503:ba3e::2:30")}
-"""a.root-servers.net: an address that no host has a route of its own for."""
-
-RTM_F_LOOKUP_TABLE, RTM_F_FIB_MATCH = 0x1000, 0x2000
-FLAGS: Final = {4: RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH, 6: RTM_F_FIB_MATCH}
-"""The answer is the route itself, since redirects are no matter of rules, and names its table. IPv6 always does, and
-refuses the flag. Source: net/ipv6/route.c, inet6_rtm_valid_getroute_req."""
 
 VRF: Final = "vrf"
 LEAST_PAUSE_S: Final = 0.05
@@ -54,15 +44,6 @@ class Question:
     source: Ip
     want: RouteSpec
     bound: int = 0  # index of the link, where it is in a VRF: sockets there are bound to it
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the kernel said: a route, or a refusal."""
-
-    table: int = 0
-    hop: Hop | None = None
-    refusal: int = 0  # errno
 
 
 class EffectiveRoutes:
@@ -117,13 +98,13 @@ class EffectiveRoutes:
     def _questions(self, path: str) -> Iterator[Question]:
         """Yield a question for each address of a path whose table has a default and is as it should be."""
         state, number = self._state, self._numbers[path]
-        for version, default in DEFAULTS.items():
-            key = RouteKey("", number, default.dst, default.metric)
-            want = state.desired.specs.get(key)
-            if not isinstance(want, RouteSpec) or key not in state.observed:
+        for version in DEFAULTS:
+            default = default_of(number, version, state.desired.specs)
+            if default is None or default[0] not in state.observed:
                 continue
-            for rule in state.desired.dependents_of(TableKey("", number, version)):
-                if isinstance(rule, RuleKey) and not rule.mask and rule in state.observed:
+            want = default[1]
+            for rule in path_rules(state.desired.dependents_of(TableKey("", number, version))):
+                if rule in state.observed:
                     yield Question(path, rule, rule.source.network_address, want, self._vrf_member(want.link))
 
     def _vrf_member(self, link: str) -> int:
@@ -133,13 +114,13 @@ class EffectiveRoutes:
 
     async def _reasons(self, questions: Sequence[Question]) -> dict[str, str]:
         """Return why packets of paths do not leave as they should, by path."""
-        answers = await self._rtnl.get([(RTM_GETROUTE, _request(question)) for question in questions])
-        told = [(question, _answer(answer)) for question, answer in zip(questions, answers, strict=True)]
-        wrong = [(question, answer) for question, answer in told if not self._is_right(question, answer)]
+        answers = await ways_out(self._rtnl, [(question.source, question.bound) for question in questions])
+        answered = zip(questions, answers, strict=True)
+        wrong = [(question, answer) for question, answer in answered if not self._is_right(question, answer)]
         rules = {version: await self._rules(version) for version in {q.source.version for q, _ in wrong}}
         return {q.path: self._reason(q, answer, rules[q.source.version]) for q, answer in reversed(wrong)}
 
-    def _is_right(self, question: Question, answer: Answer) -> bool:
+    def _is_right(self, question: Question, answer: Way) -> bool:
         if answer.hop is None:
             return False
         link = self._rtnl.name_of(answer.hop.index)
@@ -147,12 +128,11 @@ class EffectiveRoutes:
 
     async def _rules(self, version: int) -> list[RuleSeen]:
         try:
-            dumped = await self._rtnl.dump(RTM_GETRULE, RULEHDR.pack(family_of(version), 0, 0, 0, 0, 0, 0, 0, 0))
+            return await every_rule(self._rtnl, version)
         except KernelError:
             return []
-        return [rule_seen(payload) for _, payload in dumped]
 
-    def _reason(self, question: Question, answer: Answer, rules: Sequence[RuleSeen]) -> str:
+    def _reason(self, question: Question, answer: Way, rules: Sequence[RuleSeen]) -> str:
         goes = self._goes(question, answer)
         first = next((rule for rule in rules if _turns(rule, question, answer)), None)
         if first is None:
@@ -160,7 +140,7 @@ class EffectiveRoutes:
         owner = f" from {first.owner}" if first.owner else ""
         return f"rule {first.priority}{owner} comes first ({first}): {'no packet leaves' if first.refuses else goes}"
 
-    def _goes(self, question: Question, answer: Answer) -> str:
+    def _goes(self, question: Question, answer: Way) -> str:
         if answer.hop is None:
             return f"no packet leaves: {os.strerror(answer.refusal)}"
         link, gateway = self._rtnl.name_of(answer.hop.index) or "an unknown link", answer.hop.gateway
@@ -185,22 +165,7 @@ class EffectiveRoutes:
                 self._log.note("path up", object=f"link:{path}", by=str(actor or ""))
 
 
-def _request(question: Question) -> bytes:
-    version, bits = question.source.version, question.source.max_prefixlen
-    head = RTMSG.pack(family_of(version), bits, bits, 0, 0, 0, 0, 0, FLAGS[version])
-    out = attr_u32(RTA_OIF, question.bound) if question.bound else b""
-    return head + attr(RTA_DST, OUTSIDE[version].packed) + attr(RTA_SRC, question.source.packed) + out
-
-
-def _answer(answer: tuple[int, memoryview] | KernelError) -> Answer:
-    if isinstance(answer, KernelError):
-        return Answer(refusal=answer.code)
-    found = attrs(answer[1], RTMSG.size)
-    table = u32(found[RTA_TABLE]) if RTA_TABLE in found else RTMSG.unpack_from(answer[1])[4]
-    return Answer(table, next(hops(found, 0), None))
-
-
-def _turns(rule: RuleSeen, question: Question, answer: Answer) -> bool:
+def _turns(rule: RuleSeen, question: Question, answer: Way) -> bool:
     """Whether *rule*, before that of the path, is where the kernel's answer comes from."""
     if rule.priority >= question.rule.priority or not rule.takes(question.source, bound=bool(question.bound)):
         return False

@@ -1,41 +1,24 @@
 """What packets can pass through this host: its interfaces, what leads to the targets of forwards, who else forwards."""
 
-import errno
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from neod.features.forwarding import BY_LINK, FOR_ALL, Opening
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo
 from neod.kinds import KINDS
-from neod.kinds.link_codec import LOOPBACK, from_wire
-from neod.kinds.route import RTA_DST
-from neod.kinds.route_hops import RTA_OIF
+from neod.kinds.link_codec import LOOPBACK
+from neod.kinds.link_usable import UsableLink, usable_links, with_address
+from neod.kinds.route_lookup import links_to
 from neod.model.errors import KernelError
 from neod.model.facts import Forwarding
 from neod.model.key import Key
-from neod.model.nat import Ip
 from neod.model.ports import Rtnl, Sysctls
 from neod.model.want import FORWARDING, FactKey
-from neod.netlink.attributes import attr, attrs, family_of, u32
-from neod.netlink.rtnetlink import IFADDR, IFINFO, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTMSG, SKIP_STATS
-
-IFLA_MASTER: Final = 10
-UNIVERSE: Final = 0
 
 NIC_DRIVERS: Final = frozenset(("", "veth", "vlan", "bond", "team", "macvlan", "ipvlan", "ppp", "ipoib", "wwan"))
 """What stands for a NIC. Bridges, tunnels and the like are others' networks: they are opened where the file names them,
 or where they lead to the target of a forward."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsableLink:
-    """One interface that packets can leave by."""
-
-    index: int
-    name: str
-    driver: str
 
 
 class ForwardingReader:
@@ -94,8 +77,9 @@ class Look:
             KernelError: the kernel cannot be read.
         """
         inside = {opening.inside for opening in openings}
-        seen = [one for one in await self._links() if one.name not in inside]
-        exits = await self._exits({one.to: None for one in openings if one.to is not None})
+        seen = [one for one in await usable_links(self._rtnl) if one.name not in inside]
+        targets = tuple(dict.fromkeys(one.to for one in openings if one.to is not None))
+        exits = {ip: link for ip, link in (await links_to(self._rtnl, targets)).items() if link != LOOPBACK}
         nics = await self._nics(seen) if any(opening.anywhere for opening in openings) else ()
         links = tuple(sorted(one.name for one in seen))
         named = {link for opening in openings for link in opening.links}
@@ -105,40 +89,13 @@ class Look:
         kept = tuple(version for version in FOR_ALL if strangers and self._is_ours(FOR_ALL[version]))
         return Forwarding(tuple(sorted(nics)), links, tuple(exits.items()), routing, kept)
 
-    async def _links(self) -> list[UsableLink]:
-        """Return the interfaces but for the loopback and ports of others."""
-        found = []
-        for _, payload in await self._rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS):
-            told = attrs(payload, IFINFO.size)
-            reading = from_wire(payload, told, self._rtnl.name_of)
-            if IFLA_MASTER not in told and reading.seen.spec.name != LOOPBACK:
-                found.append(UsableLink(reading.index, reading.seen.spec.name, reading.seen.spec.driver))
-        return found
-
     async def _nics(self, seen: Iterable[UsableLink]) -> tuple[str, ...]:
         """Return what clients may come in by. A pair that leads to somebody's container has no address here."""
         nics = [one for one in seen if one.driver in NIC_DRIVERS]
         if not any(one.driver == "veth" for one in nics):
             return tuple(one.name for one in nics)
-        dumped = await self._rtnl.dump(RTM_GETADDR, IFADDR.pack(0, 0, 0, 0, 0))
-        heads = [IFADDR.unpack_from(payload) for _, payload in dumped]
-        with_address = {index for _, _, _, scope, index in heads if scope == UNIVERSE}
-        return tuple(one.name for one in nics if one.driver != "veth" or one.index in with_address)
-
-    async def _exits(self, targets: Iterable[Ip]) -> Mapping[Ip, str]:
-        """Return what leads to each target; nothing leads to some."""
-        asked = list(targets)
-        answers = await self._rtnl.get([(RTM_GETROUTE, _route_request(ip)) for ip in asked]) if asked else ()
-        found = {}
-        for ip, answer in zip(asked, answers, strict=True):
-            if not isinstance(answer, KernelError):
-                told = attrs(answer[1], RTMSG.size)
-                name = self._rtnl.name_of(u32(told[RTA_OIF])) if RTA_OIF in told else None
-                if name and name != LOOPBACK:
-                    found[ip] = name
-            elif answer.code not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL, errno.EAGAIN):
-                raise answer
-        return found
+        addressed = await with_address(self._rtnl)
+        return tuple(one.name for one in nics if one.driver != "veth" or one.index in addressed)
 
     def _routing(self, links: Iterable[str], strangers: Collection[str]) -> Iterator[tuple[int, str]]:
         """Yield the interfaces that pass packets on without us, those that are not there yet as the others' default."""
@@ -171,7 +128,3 @@ class Look:
     def _is_ours(self, path: str) -> bool:
         """Whether we switched it on: it was off before the first write."""
         return self._sysctls.originals().get(path) == "0"
-
-
-def _route_request(ip: Ip) -> bytes:
-    return RTMSG.pack(family_of(ip.version), ip.max_prefixlen, 0, 0, 0, 0, 0, 0, 0) + attr(RTA_DST, ip.packed)

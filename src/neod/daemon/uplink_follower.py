@@ -6,14 +6,12 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from neod.kinds import KINDS
-from neod.kinds.route import MAIN_TABLE, RTA_TABLE, from_wire
-from neod.kinds.route_hops import NHMSG, RTA_NH_ID, RTA_OIF, Hop, hops, hops_of_objects
+from neod.kinds.route import MAIN_TABLE
+from neod.kinds.route_default import foreign_default
 from neod.model.errors import KernelError
 from neod.model.facts import Followed
 from neod.model.key import AddressKey, Key
 from neod.model.ports import Rtnl
-from neod.netlink.attributes import attr_u32, attrs, family_of, u32
-from neod.netlink.rtnetlink import RTM_GETNEXTHOP, RTM_GETROUTE, RTMSG
 from neod.reconcile.observed import Observed
 
 ON_THE_LINK: Final = IPv4Address("0.0.0.0")
@@ -64,48 +62,13 @@ class UplinkFollower:
         return await self._with_default(seen, rtnl) if addresses else seen
 
     async def _with_default(self, seen: Followed, rtnl: Rtnl) -> Followed:
-        """Add the best foreign default route by the link in the main table: of one with several hops, its own."""
-        index = rtnl.index_of(seen.link)
-        if index is None:
-            return seen
-        head = RTMSG.pack(family_of(4), 0, 0, 0, MAIN_TABLE, 0, 0, 0, 0)
-        filters = attr_u32(RTA_TABLE, MAIN_TABLE) + attr_u32(RTA_OIF, index)
+        """Add the best foreign default route by the link in the main table."""
         try:
-            dumped = [payload for _, payload in await rtnl.dump(RTM_GETROUTE, head + filters)]
-            defaults = [payload for payload in dumped if not payload[1]]
-            objects = await _nexthop_objects(rtnl) if any(map(_object_of, defaults)) else {}
+            default = await foreign_default(rtnl, seen.link)
         except KernelError:
             self._dirty = True
-            before = self._facts.get(seen.link, seen)
-            return replace(before, addresses=seen.addresses)
-        found = sorted(
-            (key.metric, number, route.spec, hop)
-            for number, payload in enumerate(defaults)
-            if (reading := from_wire("", payload, rtnl.name_of))
-            for key, route in (reading,)
-            if not route.owned and not key.tos and route.spec.type == "unicast"
-            if (hop := _hop_by(index, payload, objects)) is not None
-        )
-        if not found:
+            return replace(self._facts.get(seen.link, seen), addresses=seen.addresses)
+        if default is None:
             return seen
-        _, _, spec, hop = found[0]
-        source = spec.source if isinstance(spec.source, IPv4Address) else None
-        return replace(seen, gateway=hop.gateway or ON_THE_LINK, on_link=hop.on_link, source=source, mtu=spec.mtu)
-
-
-async def _nexthop_objects(rtnl: Rtnl) -> Mapping[int, list[Hop]]:
-    return hops_of_objects(payload for _, payload in await rtnl.dump(RTM_GETNEXTHOP, NHMSG.pack(0, 0, 0, 0)))
-
-
-def _object_of(payload: memoryview) -> int:
-    """Return the nexthop object that alone says the hops of a route; 0 for none."""
-    found = attrs(payload, RTMSG.size)
-    told = next(hops(found, 0), None) is not None
-    return 0 if told or RTA_NH_ID not in found else u32(found[RTA_NH_ID])
-
-
-def _hop_by(index: int, payload: memoryview, objects: Mapping[int, list[Hop]]) -> Hop | None:
-    """Return the first hop of a route that leaves by the link with that index."""
-    found = attrs(payload, RTMSG.size)
-    told = [*hops(found, RTMSG.unpack_from(payload)[8]), *objects.get(_object_of(payload), ())]
-    return next((hop for hop in told if hop.index == index), None)
+        gateway = default.gateway or ON_THE_LINK
+        return replace(seen, gateway=gateway, on_link=default.on_link, source=default.source, mtu=default.mtu)

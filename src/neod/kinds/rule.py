@@ -1,7 +1,7 @@
 """Policy rules: packets from an address look into that address's table; and whatever rule bears our mark."""
 
 import errno
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import ClassVar, Final
@@ -18,6 +18,7 @@ from neod.kinds.rule_words import (
     FRA_SUPPRESS_PREFIXLEN,
     FRA_TABLE,
     NO_SUPPRESSION,
+    RuleSeen,
     rule_seen,
 )
 from neod.model.change import Seen
@@ -25,7 +26,7 @@ from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, SourceKey, TableKey, within
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
-from neod.model.ports import Ports
+from neod.model.ports import Ports, Rtnl
 from neod.netlink.attributes import attr, attr_u32, attrs, family_of, number, u32
 from neod.netlink.message import NLM_F_CREATE, NLM_F_EXCL
 from neod.netlink.rtnetlink import RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RULEHDR
@@ -165,6 +166,21 @@ def priority_of(payload: memoryview) -> int:
     while at >= 0 and at & 3:  # inside another attribute
         at = raw.find(PRIORITY_HEADER, at + 1)
     return u32(payload[at + 4 :]) if at >= 0 else 0
+
+
+def path_rules(keys: Iterable[Key]) -> Iterator[RuleKey]:
+    """Yield those of *keys* that send packets of an address, whatever their mark, into a table."""
+    return (key for key in keys if isinstance(key, RuleKey) and not key.mask)
+
+
+async def every_rule(rtnl: Rtnl, version: int) -> list[RuleSeen]:
+    """Return the rules of everybody, in the order of their priorities.
+
+    Raises:
+        KernelError: they cannot be read.
+    """
+    dumped = await rtnl.dump(RTM_GETRULE, RULEHDR.pack(family_of(version), 0, 0, 0, 0, 0, 0, 0, 0))
+    return [rule_seen(payload) for _, payload in dumped]
 
 
 class RuleDriver:

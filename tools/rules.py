@@ -4,7 +4,6 @@ Prints one line a breach and exits 1 where there is one. Run by ``make check``.
 """
 
 import ast
-import importlib.util
 import re
 import statistics
 import subprocess
@@ -112,6 +111,20 @@ def circles() -> Iterator[str]:
             yield f"these import each other: {', '.join(sorted(circle))}"
 
 
+def strangers() -> Iterator[str]:
+    """Yield where a kind imports another. Modules whose names begin with the same word belong together."""
+    graph = grimp.build_graph("neod")
+    for module in sorted(graph.find_children("neod.kinds")):
+        for other in sorted(graph.find_modules_directly_imported_by(module) & graph.find_descendants("neod.kinds")):
+            if _word(module) != _word(other):
+                yield f"{module} imports {other}: kinds do not know each other"
+
+
+def _word(module: str) -> str:
+    """Return the first word of the name of a module of kinds."""
+    return module.split(".")[2].partition("_")[0]
+
+
 def gone() -> Iterator[str]:
     """Yield where a text names a module or a file that is not there."""
     for path in tracked():
@@ -166,9 +179,9 @@ def there(path: str) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Print every breach of the rules that are named, or of all."""
-    rules = {"sizes": sizes, "twins": twins, "wordless": wordless, "circles": circles, "gone": gone}
-    if importlib.util.find_spec("neod") is None:
-        sys.path.insert(0, str(SOURCE.parent))
+    found = (sizes, twins, wordless, circles, strangers, gone)
+    rules = {rule.__name__: rule for rule in found}
+    sys.path.insert(0, str(SOURCE.parent))  # this tree, whichever is installed
     breaches = [line for name, rule in rules.items() if not arguments or name in arguments for line in rule()]
     print("\n".join(breaches) or "the rules of the house are kept")
     return 1 if breaches else 0

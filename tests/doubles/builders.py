@@ -5,10 +5,10 @@ from ipaddress import ip_address, ip_network
 from neod.kinds.address import AddressSpec
 from neod.kinds.arp import ArpSpec
 from neod.kinds.link import LinkSpec
+from neod.kinds.link_port import PortKey, PortSpec
 from neod.kinds.mptcp import EndpointKey, EndpointSpec, LimitsKey, LimitsSpec
 from neod.kinds.nat import NatKey, NatSpec
 from neod.kinds.netns import NetnsSpec
-from neod.kinds.port import PortKey, PortSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec

@@ -1,4 +1,7 @@
-"""The families of kernel objects that neo keeps, a module each. To add one, see docs/architecture.md."""
+"""The families of kernel objects that neo keeps, a module each. To add one, see docs/architecture.md.
+
+No kind knows another. A module beside one, of what is too much for it, begins with the same word: ``route_hops``.
+"""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -9,7 +12,7 @@ from neod.model.kind import Entry, Kind
 NAMES: Final = (
     "netns",
     "link",
-    "port",
+    "link_port",
     "arp",
     "address",
     "route",

@@ -7,7 +7,7 @@ import pytest
 from neod.daemon.describe import differing, flat, in_words, sides
 from neod.kinds.arp import ArpSpec
 from neod.kinds.link import LinkSpec
-from neod.kinds.port import PortSpec
+from neod.kinds.link_port import PortSpec
 from neod.kinds.sysctl import SysctlSpec
 from neod.model.change import Change, Op
 from neod.model.facts import FOREVER

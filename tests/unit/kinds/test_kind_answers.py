@@ -5,8 +5,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from neod.kinds import KINDS
+from neod.kinds.link_port import PortKey
 from neod.kinds.nat import NatSpec
-from neod.kinds.port import PortKey
 from neod.kinds.route import RouteKey
 from neod.kinds.sysctl import SysctlKey
 from neod.model.key import AddressKey, Key, LinkKey, NetnsKey

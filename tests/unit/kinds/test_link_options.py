@@ -7,7 +7,7 @@ import pytest
 from neod.kernel.moved_links import LinkElsewhere
 from neod.kinds import link_codec, link_options
 from neod.kinds.link import LinkKind, LinkSpec
-from neod.kinds.port import LinkSeen, PortKind, PortSpec, as_port
+from neod.kinds.link_port import LinkSeen, PortKind, PortSpec, as_port
 from neod.model.change import Seen
 from neod.model.key import LinkKey
 from neod.netlink import generic

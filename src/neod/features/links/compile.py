@@ -7,7 +7,7 @@ from typing import Final
 from neod.features import link_mtu
 from neod.features.mac import derived_mac
 from neod.kinds.link import LinkKey, LinkSpec
-from neod.kinds.port import PortKey, PortSpec
+from neod.kinds.link_port import PortKey, PortSpec
 from neod.model.facts import Host
 from neod.model.want import HOST, FactKey, Facts, Fragment, Origin, Want
 

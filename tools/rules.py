@@ -113,7 +113,7 @@ def circles() -> Iterator[str]:
 
 def strangers() -> Iterator[str]:
     """Yield where a kind imports another. Modules whose names begin with the same word belong together."""
-    graph = grimp.build_graph("neod")
+    graph = grimp.build_graph("neod", cache_dir=None)
     for module in sorted(graph.find_children("neod.kinds")):
         for other in sorted(graph.find_modules_directly_imported_by(module) & graph.find_descendants("neod.kinds")):
             if _word(module) != _word(other):

@@ -123,6 +123,23 @@ def test_foreign_route_that_neod_finds_in_the_place_of_its_own_is_a_conflict_unt
     shared.wait_converged()
 
 
+@pytest.mark.parametrize("others", [3, 8])
+def test_endpoints_of_others_that_leave_no_room_are_named_and_watched(new_campus, others):
+    campus = new_campus(8)
+    host = campus.host
+    for number in range(1, others + 1):
+        host.ip("mptcp", "endpoint", "add", f"172.16.0.{number}", "id", str(number), "subflow")
+    host.write_config(campus.file().replace("mptcp = []", 'mptcp = ["subflow"]'))
+    host.start_neod()
+    campus.wait_converged()
+    why = f"room for {others} more MPTCP endpoints: other programs have {others} of the kernel's 8 (172.16.0.1, "
+    waits = poll(lambda: [row for row in host.ctl("status", "--json").json["drifts"] if row["object"] == "mptcp"], 10)
+    assert waits[0]["waits_for"][0].startswith(why)
+    assert host.ctl("status").status == 1
+    host.ip("mptcp", "endpoint", "flush")
+    poll(lambda: host.ip("mptcp", "endpoint", "show").count("10.8.") == 8, 15, why="all slots are used")
+
+
 def _with_conflict(campus: Campus, key: str) -> int:
     """Return the exit status of ``status`` once it shows *key* as a conflict; 0 before."""
     answer = campus.host.ctl("status", "--json")

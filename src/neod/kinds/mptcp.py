@@ -62,6 +62,7 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
     name: ClassVar[str] = "endpoint"
     source: ClassVar[Source | None] = None
     delete_before_create: ClassVar[bool] = True  # ids, and the eight slots
+    few_for_all: ClassVar[bool] = True
     poll: ClassVar[Poll | None] = Poll(1.0, cheap=True)
 
     def normalize(self, key: EndpointKey, spec: EndpointSpec) -> tuple[EndpointKey, EndpointSpec]:

@@ -82,6 +82,8 @@ class Kind(Generic[K, S]):
     only_in_main: ClassVar[bool] = False
     """Exists in neod's own namespace alone."""
 
+    few_for_all: ClassVar[bool] = False
+    """There is a fixed number of them: those of others are watched while a part of the file waits for room."""
     reads_foreign: ClassVar[bool] = True
     """``observe_all`` returns the objects of others too; False where these may be a million."""
 

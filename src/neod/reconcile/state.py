@@ -39,8 +39,14 @@ class HostState:
         return self.observed.present(key) and not (status is not None and status.phase is ObjectPhase.CONFLICT)
 
     def is_relevant(self, place: Place) -> bool:
-        """Whether the kind has desired or owned objects in the namespace; others are not polled."""
-        return bool(self.desired.of(place)) or any(seen.owned for seen in self.observed.of(place).values())
+        """Whether the kind has desired or owned objects in the namespace, or others there leave it no room.
+
+        What is not relevant is not polled.
+        """
+        seen = self.observed.of(place)
+        if self.desired.of(place) or any(one.owned for one in seen.values()):
+            return True
+        return bool(seen) and self.kinds[place[1]].few_for_all and bool(self.desired.waiting())
 
     def relevant_keys(self, place: Place) -> Collection[Key]:
         """Return the desired and the owned keys of a kind in a namespace."""

@@ -82,8 +82,7 @@ class EndpointsFragment(Fragment):
         return (FactKey("mptcp", self.netns), *addresses)
 
     def compile(self, facts: Facts) -> Iterator[Want]:
-        known = facts.get(FactKey("mptcp", self.netns))
-        known = known if isinstance(known, Multipath) else Multipath(self.netns)
+        known = self._known(facts)
         if self.neod and not known.unmanageable:
             return
         room, used, taken = MOST_ENDPOINTS - len(known.foreign), set[int](), set[Ip]()
@@ -99,6 +98,26 @@ class EndpointsFragment(Fragment):
             used.add(spec.id)
             taken.add(ip)
             yield Want(EndpointKey(self.netns, ip), spec, one.origin, lease)
+
+    def waits_for(self, facts: Facts) -> tuple[str, ...]:
+        """Return whose endpoints leave no room for ours, where they do."""
+        known = self._known(facts)
+        if not known.foreign or (self.neod and not known.unmanageable):
+            return ()
+        addresses = {found[0] for one in self.candidates if (found := address_of(one, facts))}
+        without = min(len(addresses), MOST_ENDPOINTS) - sum(1 for _ in self.compile(facts))
+        if without <= 0:
+            return ()
+        what = f"{without} more MPTCP endpoint{'s' * (without > 1)}" + (f" in {self.netns}" if self.netns else "")
+        others = ", ".join(map(str, known.foreign[:3])) + (", …" if len(known.foreign) > 3 else "")
+        return (
+            f"room for {what}: other programs have {len(known.foreign)} of the kernel's {MOST_ENDPOINTS} ({others}); "
+            "`ip mptcp endpoint delete id N` makes room",
+        )
+
+    def _known(self, facts: Facts) -> Multipath:
+        known = facts.get(FactKey("mptcp", self.netns))
+        return known if isinstance(known, Multipath) else Multipath(self.netns)
 
 
 def free_id(position: int, used: set[int]) -> int:

@@ -232,7 +232,10 @@ def mac(value: object) -> str:
     """Return a MAC that an interface can have, in lower case with colons."""
     address = text(value).lower()
     if not MAC.fullmatch(address):
-        raise InvalidValue(f"{show(value)} is not a MAC")
+        digits = re.sub(r"[-.: ]", "", address)
+        plain = re.fullmatch(r"[0-9a-f]{12}", digits)
+        hint = f'write "{":".join(re.findall("..", digits))}"' if plain else ""
+        raise InvalidValue(f"{show(value)} is not a MAC{' as ip writes it' if plain else ''}", hint)
     if address == "00:00:00:00:00:00":
         raise InvalidValue("a MAC of zeros is no address")
     first = int(address[:2], 16)

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import Final
 
-from neod.dhcp import address_trial, fsm, local_addresses
+from neod.dhcp import conflict_check, fsm, local_addresses
 from neod.dhcp.address_guard import AddressGuard
 from neod.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, Arp, udp_frame
 from neod.dhcp.lease_from_ack import terms_of
@@ -47,7 +47,7 @@ class ActionExecutor:
         self._clock, self._rng, self._writer = clock, rng, writer
         self._log, self._counters = log, counters
         self._rearm = rearm  # what follows a turn: the loop's timer
-        self.told, self._elsewhere = report, elsewhere
+        self.report, self._elsewhere = report, elsewhere
         self._holders: dict[int, Client] = {}  # who of ours has an address, or is after it
 
     def step(self, client: Client, step: Step) -> None:
@@ -134,7 +134,7 @@ class ActionExecutor:
             return
         if reply.type != NAK and (where := self._elsewhere(reply.yiaddr, client.link)):
             self._counters["refused"] += 1
-            step = address_trial.taken_here(client.state, reply, where, now, self._rng)
+            step = conflict_check.taken_here(client.state, reply, where, now, self._rng)
             self.step(client, step)
             return
         ends_silence = segment.exchanges.heard(now)
@@ -172,7 +172,7 @@ class ActionExecutor:
         if self.guards[holder.parent].claimants.claims_everything(arp.mac):
             return b""
         ip = arp.ip if holder.state.phase is Phase.BOUND else arp.ip or arp.target
-        step = address_trial.claimed(holder.state, ip, arp.mac, self._clock.boottime())
+        step = conflict_check.claimed(holder.state, ip, arp.mac, self._clock.boottime())
         if step[0] is holder.state:
             return b""
         self._counters["conflicts"] += 1
@@ -184,7 +184,7 @@ class ActionExecutor:
         """Forget what *mac* claims: it claims everything."""
         now = self._clock.boottime()
         for client in list(self.segments[parent].clients.values()) if parent in self.segments else ():
-            self.step(client, address_trial.acquitted(client.state, mac, now))
+            self.step(client, conflict_check.acquitted(client.state, mac, now))
 
     def owner(self, mac: bytes) -> tuple[str, str] | None:
         """Return the parent and the link of which *mac* is; None if it is not ours."""
@@ -246,7 +246,7 @@ class ActionExecutor:
             frame = udp_frame(BROADCAST_MAC, client.mac, request.ciaddr, BROADCAST_IP, payload)
         self._counters[_SENT[request.type]] += 1
         if request.type == DECLINE:
-            self.told("address declined", client.link, client.state.error)
+            self.report("address declined", client.link, client.state.error)
         segment.sockets.send(frame)
 
     def _arp(self, sent: bool) -> None:

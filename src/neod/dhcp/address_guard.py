@@ -10,10 +10,10 @@ from itertools import islice
 from random import Random
 from typing import Final, Protocol
 
-from neod.dhcp.address_trial import LATE_S
 from neod.dhcp.arp_listener import ArpListener
 from neod.dhcp.claimants import Claimants
 from neod.dhcp.clones import Clones
+from neod.dhcp.conflict_check import LATE_S
 from neod.dhcp.frame import Arp, arp_announcement, arp_probe, arp_request, parse_arp
 from neod.model.facts import FOREVER
 from neod.model.ports import Clock
@@ -42,7 +42,7 @@ class GuardListener(Protocol):
         """*mac* was found to claim everything."""
         ...
 
-    def told(self, what: str, link: str, detail: str) -> None:
+    def report(self, what: str, link: str, detail: str) -> None:
         """Something happened that people should know."""
         ...
 
@@ -148,13 +148,13 @@ class AddressGuard:
     def _check_rival(self, one: Guarded, now: float) -> None:
         if self.claimants.claims_everything(one.rival) or now - one.heard_at > OVER_S:
             if self._shown.pop(one.link, None):
-                self._listener.told("address conflict over", one.link, f"{IPv4Address(one.ip)} is ours alone again")
+                self._listener.report("address conflict over", one.link, f"{IPv4Address(one.ip)} is ours alone again")
             one.contest(b"", now)
             return
         sentence = f"another host, {one.rival.hex(':')}, answers for {IPv4Address(one.ip)}"
         if now - one.rival_since >= JUDGED_S and self._shown.get(one.link) != sentence:
             self._shown[one.link] = sentence
-            self._listener.told("address conflict", one.link, sentence)
+            self._listener.report("address conflict", one.link, sentence)
 
     # ── sending ───────────────────────────────────────────────────────────────────────────────
 
@@ -191,11 +191,11 @@ class AddressGuard:
         elif arp.mac == self._arp.mac and not arp.ip:
             self._clones.came_back(arp.target)
         elif owner[0] == self.parent and self._clones.answered(arp.ip, owner[1], arp.mac, now):
-            self._listener.told("cloned MAC", owner[1], cloned(arp.mac))
+            self._listener.report("cloned MAC", owner[1], cloned(arp.mac))
 
     def _take_foreign(self, arp: Arp, now: float) -> None:
         if self.claimants.heard(arp.mac, arp.ip, now):
-            self._listener.told("proxy ARP", self.parent, everything(arp.mac.hex(":"), self.parent))
+            self._listener.report("proxy ARP", self.parent, everything(arp.mac.hex(":"), self.parent))
             self._listener.acquitted(self.parent, arp.mac)
         ours = self._listener.claimed(self.parent, arp)
         one = self._guarded.get(arp.ip)

@@ -21,7 +21,7 @@ from random import Random
 from typing import Final
 
 from neod.dhcp import timers
-from neod.dhcp.address_trial import AWAITING, ask, ours, restart, settle, take, why_declined
+from neod.dhcp.conflict_check import AWAITING, ask, ours, restart, settle, take, why_declined
 from neod.dhcp.lease_from_ack import lease_from
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST, Reply, Request
 from neod.dhcp.state import Action, AskGateway, Phase, Recheck, Refusal, Send, Shorten, State, Step, Withdraw
@@ -61,7 +61,7 @@ def awaits_answer(state: State) -> bool:
 
 def probed(state: State) -> int:
     """Return the address whose owner is being looked for before the lease is published; 0 for none."""
-    return state.trial.ip if state.phase in (Phase.REQUESTING, Phase.PROBING, Phase.REBOOTING) else 0
+    return state.check.ip if state.phase in (Phase.REQUESTING, Phase.PROBING, Phase.REBOOTING) else 0
 
 
 # ── events ─────────────────────────────────────────────────────────────────────────────────────
@@ -225,12 +225,12 @@ def _reboot(state: State, now: float, rng: Random) -> Step:
 
 def _reboot_unanswered(state: State, now: float, rng: Random) -> Step:
     lease = state.lease
-    if lease is not None and state.trial.claimant:
+    if lease is not None and state.check.claimant:
         return settle(state, now, rng)
     if lease is None or not state.gateway_seen:
         return _discover(restart(state, now, rng, "no answer to INIT-REBOOT"), now, rng)
-    trial = state.trial._replace(silent_at=0.0)
-    state = state._replace(phase=Phase.BOUND, retry_at=lease.renew_at, attempt=0, trial=trial)
+    check = state.check._replace(silent_at=0.0)
+    state = state._replace(phase=Phase.BOUND, retry_at=lease.renew_at, attempt=0, check=check)
     return timer(state, now, rng)
 
 
@@ -348,7 +348,7 @@ def _known_server(state: State) -> int:
 
 def _searches(state: State) -> bool:
     """Whether the next timer ends a search for another owner of the address."""
-    return state.phase is Phase.PROBING or (state.phase is Phase.BOUND and state.trial.silent_at > 0)
+    return state.phase is Phase.PROBING or (state.phase is Phase.BOUND and state.check.silent_at > 0)
 
 
 def _unanswered(state: State) -> str:

@@ -23,7 +23,7 @@ class Phase(StrEnum):
     REBOOTING = "rebooting"
 
 
-class Trial(NamedTuple):
+class ConflictCheck(NamedTuple):
     """The search for another owner of *ip*."""
 
     ip: int = 0
@@ -59,7 +59,7 @@ class State(NamedTuple):
     offer_server: int = 0
     offered: Mapping[int, bytes] = MappingProxyType({})  # the options of that offer
     pending: Lease | None = None  # acknowledged, being probed
-    trial: Trial = Trial()
+    check: ConflictCheck = ConflictCheck()
     gateway_seen: bool = False
     declined: tuple[tuple[int, float, str], ...] = ()  # (address, until, why)
     refused: Refusal | None = None  # by a server that was not asked: counts unless another confirms in this round

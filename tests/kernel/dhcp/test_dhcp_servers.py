@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from tests.lab.dhcp_segment import SERVER_IP, Lab, mac_of, netns
 
-from neod.dhcp.address_trial import DECLINE_PAUSE_S
+from neod.dhcp.conflict_check import DECLINE_PAUSE_S
 from neod.dhcp.packet import DECLINE, DISCOVER, REQUEST
 
 pytestmark = [

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.doubles.dhcp_messages import IP, SERVER, SERVER_MAC, address, answer
 
-from neod.dhcp import address_trial, fsm
+from neod.dhcp import conflict_check, fsm
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST, decode
 from neod.dhcp.state import Announce, AskGateway, Phase, Probe, Publish, Send, Shorten, State, Withdraw
 from neod.model.facts import FOREVER
@@ -54,11 +54,11 @@ class World:
     def taken_here(self, kind, ip=IP, holder="lo"):
         """A server gives an address that this host has on *holder*."""
         reply = decode(answer(kind, xid=self.state.xid, ip=ip, o54=SERVER.to_bytes(4, "big")))
-        return self.take(address_trial.taken_here(self.state, reply, holder, self.now, self.rng))
+        return self.take(conflict_check.taken_here(self.state, reply, holder, self.now, self.rng))
 
     def claimed(self, ip=IP, mac=RIVAL):
         """Somebody says by ARP that *ip* is at *mac*."""
-        return self.take(address_trial.claimed(self.state, ip, mac, self.now))
+        return self.take(conflict_check.claimed(self.state, ip, mac, self.now))
 
     @property
     def ends_at(self):
@@ -116,7 +116,7 @@ def test_a_lease_takes_four_messages_and_one_probe(world):
     assert (request.type, request.requested, request.server, request.ciaddr) == (REQUEST, IP, SERVER, 0)
     asked_at = world.now
     assert world.reply(ACK) == []
-    assert (world.phase, world.state.retry_at) == (Phase.PROBING, asked_at + address_trial.PROBE_WAIT_S)
+    assert (world.phase, world.state.retry_at) == (Phase.PROBING, asked_at + conflict_check.PROBE_WAIT_S)
     publish, announce = world.timer()
     assert world.phase is Phase.BOUND
     assert publish == Publish(world.state.lease)
@@ -597,7 +597,7 @@ def happen(world, event):
         case ("claimed", ip):
             world.claimed(ip)
         case ("acquitted",):
-            world.take(address_trial.acquitted(world.state, RIVAL, world.now))
+            world.take(conflict_check.acquitted(world.state, RIVAL, world.now))
         case ("taken_here", ip):
             world.taken_here(OFFER if world.phase is Phase.SELECTING else ACK, ip)
         case ("start", held, delay_s):

@@ -4,7 +4,7 @@ import pytest
 from tests.doubles.dhcp_messages import IP, SERVER
 from tests.unit.dhcp.test_dhcp_fsm import OTHER_IP, OTHER_SERVER, RIVAL, World
 
-from neod.dhcp import address_trial
+from neod.dhcp import conflict_check
 from neod.dhcp.packet import ACK, DECLINE, OFFER
 from neod.dhcp.state import Announce, Phase, Probe, Publish, Send, State, Withdraw
 from neod.model.facts import ProbePolicy
@@ -49,7 +49,7 @@ def test_an_address_in_use_is_declined_and_not_taken_again(world, claimed_at):
     request = world.sent().request
     assert (request.type, request.requested, request.server, request.ciaddr) == (DECLINE, IP, SERVER, 0)
     assert "02:aa:00:00:00:01" in world.state.error
-    assert world.state.retry_at - world.now == address_trial.DECLINE_PAUSE_S
+    assert world.state.retry_at - world.now == conflict_check.DECLINE_PAUSE_S
     world.timer()
     assert world.sent().request.requested == 0
     assert world.reply(OFFER) == [], "offered again, and not taken"
@@ -61,7 +61,7 @@ def test_a_declined_address_is_tried_again_later(world):
     offered(world).reply(ACK)
     world.claimed()
     world.timer()
-    world.now += address_trial.SHUNNED_S + 1
+    world.now += conflict_check.SHUNNED_S + 1
     world.timer()
     assert isinstance(world.reply(OFFER)[0], Send)
 
@@ -80,14 +80,14 @@ def test_claims_of_other_addresses_do_not_matter(world, ip):
 def test_whoever_claims_everything_says_nothing_about_this_address(world):
     offered(world).reply(ACK)
     world.claimed()
-    world.take(address_trial.acquitted(world.state, RIVAL, world.now))
+    world.take(conflict_check.acquitted(world.state, RIVAL, world.now))
     assert kinds(world.timer()) == [Publish, Announce]
 
 
 def test_an_acquittal_of_somebody_else_changes_nothing(world):
     offered(world).reply(ACK)
     world.claimed()
-    world.take(address_trial.acquitted(world.state, b"\x02\0\0\0\0\x07", world.now))
+    world.take(conflict_check.acquitted(world.state, b"\x02\0\0\0\0\x07", world.now))
     world.timer()
     assert world.sent().request.type == DECLINE
 
@@ -100,7 +100,7 @@ def test_an_address_that_we_had_from_this_server_is_used_with_the_ack_and_announ
     asked_at = world.now
     assert kinds(world.reply(ACK)) == [Publish]
     assert world.timer() == [Announce(IP)]
-    assert world.now == asked_at + address_trial.PROBE_WAIT_S
+    assert world.now == asked_at + conflict_check.PROBE_WAIT_S
     assert world.state.retry_at == world.state.lease.renew_at
 
 
@@ -137,7 +137,7 @@ def test_off_means_that_a_claim_does_not_count(world):
 @pytest.mark.parametrize("after_s", [0.05, 1.0], ids=["before it is announced", "afterwards"])
 def test_a_late_answer_withdraws_and_declines(world, after_s):
     offered(world, wanted=IP, prefer=SERVER).reply(ACK)
-    if after_s > address_trial.PROBE_WAIT_S:
+    if after_s > conflict_check.PROBE_WAIT_S:
         world.timer()
     world.now += after_s
     world.claimed()
@@ -151,7 +151,7 @@ def test_a_late_answer_withdraws_and_declines(world, after_s):
 def test_a_claim_long_after_the_binding_takes_nothing_away(world):
     """Anybody can send ARP: it is shown, and the lease stays in use."""
     world.bound()
-    world.now += address_trial.LATE_S + 1
+    world.now += conflict_check.LATE_S + 1
     assert world.claimed() == []
     assert world.timer() is not None
     assert world.phase is Phase.RENEWING
@@ -184,7 +184,7 @@ def test_an_address_that_is_on_the_link_stays_there_while_a_claim_is_judged(worl
     rebooting(world)
     world.claimed()
     world.reply(ACK)
-    world.take(address_trial.acquitted(world.state, RIVAL, world.now))
+    world.take(conflict_check.acquitted(world.state, RIVAL, world.now))
     assert Withdraw not in kinds(world.timer())
     assert world.phase is Phase.BOUND
 

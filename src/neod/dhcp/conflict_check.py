@@ -15,7 +15,7 @@ from typing import Final
 
 from neod.dhcp import timers
 from neod.dhcp.packet import ACK, DECLINE, OFFER, Reply, Request
-from neod.dhcp.state import Action, Announce, Phase, Probe, Publish, Send, State, Step, Trial, Withdraw
+from neod.dhcp.state import Action, Announce, ConflictCheck, Phase, Probe, Publish, Send, State, Step, Withdraw
 from neod.model.facts import Lease, ProbePolicy
 
 PROBE_WAIT_S: Final = 0.2
@@ -50,7 +50,7 @@ def restart(state: State, at: float, rng: Random, why: str) -> State:
         attempt=0,
         offer_ip=0,
         pending=None,
-        trial=Trial(),
+        check=ConflictCheck(),
         refused=None,
         error=why,
     )
@@ -59,8 +59,8 @@ def restart(state: State, at: float, rng: Random, why: str) -> State:
 def ask(state: State, ip: int, now: float) -> Step:
     """Ask whether somebody has *ip*, if the file lets us."""
     if state.probe is ProbePolicy.OFF:
-        return state._replace(trial=Trial(ip)), ()
-    return state._replace(trial=Trial(ip, now + PROBE_WAIT_S, now + LATE_S)), (Probe(ip),)
+        return state._replace(check=ConflictCheck(ip)), ()
+    return state._replace(check=ConflictCheck(ip, now + PROBE_WAIT_S, now + LATE_S)), (Probe(ip),)
 
 
 def take(state: State, lease: Lease, now: float, rng: Random) -> Step:
@@ -69,11 +69,11 @@ def take(state: State, lease: Lease, now: float, rng: Random) -> Step:
     if why := why_declined(state, ip, now):
         return decline(state, ip, int(lease.server), why, now, rng)
     actions: tuple[Action, ...] = ()
-    if ip not in (state.trial.ip, ours(state)):  # a server may change its mind; then nobody has been asked yet
+    if ip not in (state.check.ip, ours(state)):  # a server may change its mind; then nobody has been asked yet
         state, actions = ask(state, ip, now)
-    trial = state.trial
-    if trial.ip == ip and (trial.claimant or (now < trial.silent_at and not _at_once(state, lease))):
-        return state._replace(phase=Phase.PROBING, pending=lease, retry_at=trial.silent_at, error=""), actions
+    check = state.check
+    if check.ip == ip and (check.claimant or (now < check.silent_at and not _at_once(state, lease))):
+        return state._replace(phase=Phase.PROBING, pending=lease, retry_at=check.silent_at, error=""), actions
     state, more = bound(state, lease, now, rng)
     return state, actions + more
 
@@ -83,20 +83,20 @@ def bound(state: State, lease: Lease, now: float, rng: Random) -> Step:
     if now >= lease.expires_at:
         return restart(state, now + timers.RETRY_S[0], rng, "the ACK came after the end of its lease"), ()
     ip = int(lease.ip)
-    fresh, trial = ip != ours(state), state.trial
-    waits = fresh and ip == trial.ip and now < trial.silent_at
+    fresh, check = ip != ours(state), state.check
+    waits = fresh and ip == check.ip and now < check.silent_at
     if not waits:
-        trial = trial._replace(silent_at=0.0) if ip == trial.ip else Trial(ip)
+        check = check._replace(silent_at=0.0) if ip == check.ip else ConflictCheck(ip)
     state = state._replace(
         phase=Phase.BOUND,
-        retry_at=trial.silent_at if waits else _renews_at(lease, now),
+        retry_at=check.silent_at if waits else _renews_at(lease, now),
         attempt=0,
         lease=lease,
         wanted=ip,
         prefer=int(lease.server),
         offer_ip=0,
         pending=None,
-        trial=trial,
+        check=check,
         refused=None,
         naks=0,
         nak="",
@@ -107,34 +107,34 @@ def bound(state: State, lease: Lease, now: float, rng: Random) -> Step:
 
 def settle(state: State, now: float, rng: Random) -> Step:
     """End the search: somebody claims the address, or it is ours alone."""
-    trial, lease = state.trial, state.pending or state.lease
-    if lease is None or int(lease.ip) != trial.ip:
+    check, lease = state.check, state.pending or state.lease
+    if lease is None or int(lease.ip) != check.ip:
         return restart(state, now, rng, ""), ()
-    if trial.claimant:
-        return decline(state, trial.ip, int(lease.server), _claimed_by(trial), now, rng)
+    if check.claimant:
+        return decline(state, check.ip, int(lease.server), _claimed_by(check), now, rng)
     if state.pending is not None:
         return bound(state, lease, now, rng)
-    state = state._replace(trial=trial._replace(silent_at=0.0), retry_at=_renews_at(lease, now))
-    return state, (Announce(trial.ip),)
+    state = state._replace(check=check._replace(silent_at=0.0), retry_at=_renews_at(lease, now))
+    return state, (Announce(check.ip),)
 
 
 def claimed(state: State, ip: int, mac: bytes, now: float) -> Step:
     """Note that *mac* claims the address in question; ``settle`` decides, when it is known what the claim is worth."""
-    trial = state.trial
-    if ip != trial.ip or now >= trial.until or trial.claimant:
+    check = state.check
+    if ip != check.ip or now >= check.until or check.claimant:
         return state, ()
-    trial = trial._replace(claimant=mac, silent_at=now + PROBE_WAIT_S)
+    check = check._replace(claimant=mac, silent_at=now + PROBE_WAIT_S)
     due = state.phase in (Phase.PROBING, Phase.BOUND)
-    return state._replace(trial=trial, retry_at=trial.silent_at if due else state.retry_at), ()
+    return state._replace(check=check, retry_at=check.silent_at if due else state.retry_at), ()
 
 
 def acquitted(state: State, mac: bytes, now: float) -> Step:
     """Note that *mac* claims whatever is asked for: that says nothing about this address."""
-    if state.trial.claimant != mac:
+    if state.check.claimant != mac:
         return state, ()
     due = state.phase in (Phase.PROBING, Phase.BOUND)
-    trial = state.trial._replace(claimant=b"", silent_at=now)
-    return state._replace(trial=trial, retry_at=now if due else state.retry_at), ()
+    check = state.check._replace(claimant=b"", silent_at=now)
+    return state._replace(check=check, retry_at=now if due else state.retry_at), ()
 
 
 def taken_here(state: State, reply: Reply, holder: str, now: float, rng: Random) -> Step:
@@ -182,5 +182,5 @@ def _renews_at(lease: Lease, now: float) -> float:
     return max(lease.renew_at, now + timers.RETRY_S[0])
 
 
-def _claimed_by(trial: Trial) -> str:
-    return f"another host, {trial.claimant.hex(':')}, answers for {IPv4Address(trial.ip)}"
+def _claimed_by(check: ConflictCheck) -> str:
+    return f"another host, {check.claimant.hex(':')}, answers for {IPv4Address(check.ip)}"

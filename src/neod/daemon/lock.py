@@ -106,9 +106,9 @@ def _take(path: Path, holder: str) -> Lock | str:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            told = os.pread(fd, BYTES, 0).decode("utf-8", "replace").strip()
+            holder = os.pread(fd, BYTES, 0).decode("utf-8", "replace").strip()
             os.close(fd)
-            return told
+            return holder
         if _is_at(fd, path):
             os.ftruncate(fd, 0)
             os.pwrite(fd, os.fsencode(f"{holder}\n"), 0)
@@ -146,8 +146,8 @@ def _pid_of_root_at_beacon() -> int | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as asking:
         try:
             asking.connect(BEACON)
-            told = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size)
+            credentials = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size)
         except OSError:
             return None
-    pid, uid, _ = UCRED.unpack(told)
+    pid, uid, _ = UCRED.unpack(credentials)
     return pid if uid == 0 else None

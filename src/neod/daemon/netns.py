@@ -16,7 +16,7 @@ from neod.daemon.lock import AlreadyRunning, Lock, hold_namespace
 from neod.kernel.errors import kernel_call
 from neod.kernel.events import EventSocket
 from neod.kernel.mount_events import MountEvents
-from neod.kernel.moved_links import NetlinkStrays
+from neod.kernel.moved_links import NetlinkMovedLinks
 from neod.kernel.mptcp import NetlinkMptcp
 from neod.kernel.netfilter.nft.events import NftEvents
 from neod.kernel.netfilter.port import KernelNetfilter
@@ -99,7 +99,7 @@ class NamespaceRegistry:
         mptcp = NetlinkMptcp(opener)
         netfilter = KernelNetfilter(path, self._clock)
         namespaces = None if netns else NamedNamespaces(self._marks)
-        ports = Ports(netns, self._clock, rtnl, sysctls, NetlinkStrays(), mptcp, netfilter, namespaces)
+        ports = Ports(netns, self._clock, rtnl, sysctls, NetlinkMovedLinks(), mptcp, netfilter, namespaces)
         kinds = [entry for entry in self._registry if not netns or not entry.kind.only_in_main]
         return NamespaceContext(
             ports,

@@ -329,7 +329,7 @@ class DhcpService:
         for (parent, reason), links in without.items():
             if reason and (parent, reason) not in self._told:
                 more = f" ({links[0]} and {len(links) - 1} more)" if len(links) > 1 else ""
-                self._executor.told("no lease", links[0], f"{reason}{more}")
+                self._executor.report("no lease", links[0], f"{reason}{more}")
         self._told = frozenset(without)
 
     def _notice_sleep(self, now: float) -> None:

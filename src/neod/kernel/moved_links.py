@@ -40,8 +40,8 @@ class LinkElsewhere:
         return self.group == LINK_GROUP and (self.alias, self.parent_index) in links
 
 
-class NetlinkStrays:
-    """The port ``Strays``, over all namespaces that have a name, or a process in them."""
+class NetlinkMovedLinks:
+    """The port ``MovedLinks``, over all namespaces that have a name, or a process in them."""
 
     async def remove(self, links: Collection[tuple[str, int]]) -> Collection[tuple[str, int]]:
         return await asyncio.to_thread(_remove, links)
@@ -102,8 +102,8 @@ def links_on(home: int) -> list[LinkElsewhere]:
         if ours == NOWHERE:
             return []
         payloads = [payload for _, payload in rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0))]
-    told = [(payload, attrs(payload, IFINFO.size)) for payload in payloads]
-    return [_from_wire(p, found) for p, found in told if number(found, IFLA_LINK_NETNSID, default=NOWHERE) == ours]
+    parsed = [(payload, attrs(payload, IFINFO.size)) for payload in payloads]
+    return [_from_wire(p, found) for p, found in parsed if number(found, IFLA_LINK_NETNSID, default=NOWHERE) == ours]
 
 
 def _from_wire(payload: memoryview, found: Mapping[int, memoryview]) -> LinkElsewhere:

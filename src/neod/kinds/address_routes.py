@@ -81,9 +81,9 @@ async def _routes(rtnl: Rtnl, version: int, table: int, type_: int, index: int) 
         raise
     found = ((payload[1], attrs(payload, RTMSG.size)) for _, payload in dumped)
     return {
-        (u32(told[RTA_OIF]), ip_network((bytes(told[RTA_DST]), length)))
-        for length, told in found
-        if RTA_OIF in told and RTA_DST in told
+        (u32(route[RTA_OIF]), ip_network((bytes(route[RTA_DST]), length)))
+        for length, route in found
+        if RTA_OIF in route and RTA_DST in route
     }
 
 

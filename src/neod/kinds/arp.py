@@ -165,11 +165,11 @@ class ArpIgnore:
     def _address(self, payload: memoryview) -> tuple[str, IPv4Interface] | None:
         """Return link and address; None for what is ours, and for what the segment cannot ask for."""
         _, prefix_length, _, scope, index = IFADDR.unpack_from(payload)
-        told, link = attrs(payload, IFADDR.size), self._rtnl.name_of(index)
-        ours = IFA_PROTO in told and told[IFA_PROTO][0] == PROTOCOL
-        if link is None or ours or scope >= SCOPE_LINK or IFA_LOCAL not in told:
+        found, link = attrs(payload, IFADDR.size), self._rtnl.name_of(index)
+        ours = IFA_PROTO in found and found[IFA_PROTO][0] == PROTOCOL
+        if link is None or ours or scope >= SCOPE_LINK or IFA_LOCAL not in found:
             return None
-        return link, IPv4Interface((IPv4Address(bytes(told[IFA_LOCAL])), prefix_length))
+        return link, IPv4Interface((IPv4Address(bytes(found[IFA_LOCAL])), prefix_length))
 
 
 NOTE: Final = "arp_ignore of "

@@ -160,7 +160,7 @@ def _with_peer(reading: Reading, pairs: Mapping[int, str]) -> Seen[LinkSpec]:
 
 class LinkDriver:
     def __init__(self, ports: Ports) -> None:
-        self._netns, self._rtnl, self._strays = ports.netns, ports.rtnl, ports.strays
+        self._netns, self._rtnl, self._moved = ports.netns, ports.rtnl, ports.moved_links
         self._sysctls = ports.sysctls
         self._pairs = Pairs(ports.rtnl, ports.namespaces)
         self._indexes: dict[LinkKey, int] = {}  # of ours; a renamed link has no name to find it by
@@ -200,10 +200,10 @@ class LinkDriver:
 
     def _read(self, payloads: Sequence[memoryview], pairs: Mapping[int, str]) -> dict[LinkKey, Seen[LinkSpec]]:
         parsed = [(payload, attrs(payload, IFINFO.size)) for payload in payloads]
-        for payload, told in parsed:  # a parent may come after its child
+        for payload, values in parsed:  # a parent may come after its child
             index = IFINFO.unpack_from(payload)[2]
-            self._rtnl.learn(index, self._keys[index].name if index in self._keys else text(told[IFLA_IFNAME]))
-        readings = [(payload, from_wire(payload, told, self._rtnl.name_of)) for payload, told in parsed]
+            self._rtnl.learn(index, self._keys[index].name if index in self._keys else text(values[IFLA_IFNAME]))
+        readings = [(payload, from_wire(payload, values, self._rtnl.name_of)) for payload, values in parsed]
         # Inside a namespace is only the bridge of relay_link, which has no options: no reason to import pyroute2.
         found = by_key(
             self._netns, [r if self._netns else with_options(payload, r) for payload, r in readings], self._keys
@@ -246,7 +246,7 @@ class LinkDriver:
     async def _remove_moved(self, items: Sequence[Item]) -> None:
         """Delete what somebody moved to another namespace: it is ours, and not where the file wants it."""
         if moved := [self._stray(key, spec) for key, spec, have in items if have is None and self._is_moved(key, spec)]:
-            await self._strays.remove(moved)
+            await self._moved.remove(moved)
 
     def _is_moved(self, key: LinkKey, spec: LinkSpec) -> bool:
         return bool(spec.parent) and self._rtnl.take_moved(key.name)
@@ -332,7 +332,7 @@ class LinkDriver:
     async def _put_after_making_room(self, items: Sequence[Item]) -> Sequence[KernelError | None]:
         """A MAC in use on the parent may be our own link, moved to another namespace; a rename may want it down."""
         new = {self._stray(key, spec): (key, spec) for key, spec, have in items if have is None}
-        gone = await self._strays.remove(new) if new else ()
+        gone = await self._moved.remove(new) if new else ()
         half_made = [key for stray, (key, spec) in new.items() if stray not in gone and not spec.options]
         await self._rtnl.send([(RTM_DELLINK, 0, named(key.name)) for key in half_made])  # they could not come up
         there = [index for key, _, have in items if have and (index := self._indexes.get(key))]
@@ -362,7 +362,7 @@ class LinkDriver:
         found = [of_link(self._netns, spec, error, links) for _, spec, error in refused]
         hidden = [in_use(error) and one is None for (_, _, error), one in zip(refused, found, strict=True)]
         parents = {spec.parent for (_, spec, _), it_is in zip(refused, hidden, strict=True) if it_is and spec.parent}
-        elsewhere = {parent: await self._strays.holders(links[parent].index) for parent in parents if parent in links}
+        elsewhere = {parent: await self._moved.holders(links[parent].index) for parent in parents if parent in links}
         return [
             mac_elsewhere(spec, elsewhere.get(spec.parent or "", {})) if it_is else one
             for (_, spec, _), one, it_is in zip(refused, found, hidden, strict=True)
@@ -376,9 +376,9 @@ class LinkDriver:
         """
         if LOOPBACK in (key.name for key in keys):
             rest = [key for key in keys if key.name != LOOPBACK]
-            told = dict(zip(rest, await self.drop(rest), strict=True)) if rest else {}
+            dropped = dict(zip(rest, await self.drop(rest), strict=True)) if rest else {}
             unmarked = await self._rtnl.send([(RTM_NEWLINK, 0, named(LOOPBACK) + attr_u32(IFLA_GROUP, 0))])
-            return [told[key] if key in told else unmarked[0] for key in keys]
+            return [dropped[key] if key in dropped else unmarked[0] for key in keys]
         targets = [self._target(key) for key in keys]
         if len(keys) > 2:
             moved = await self._rtnl.send([(RTM_NEWLINK, 0, t + attr_u32(IFLA_GROUP, DOOMED_GROUP)) for t in targets])

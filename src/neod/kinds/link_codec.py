@@ -138,7 +138,7 @@ def _alias(key: LinkKey) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One link as a message told it."""
+    """One link as a message shows it."""
 
     index: int
     alias: str

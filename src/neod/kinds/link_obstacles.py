@@ -38,9 +38,9 @@ async def all_links(rtnl: Rtnl, *, options: bool = False) -> Links:
         KernelError: they could not be read.
     """
     dumped = await rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS)
-    told = [(payload, attrs(payload, IFINFO.size)) for _, payload in dumped]
-    names = {IFINFO.unpack_from(payload)[2]: text(found[IFLA_IFNAME]) for payload, found in told}
-    readings = [(payload, from_wire(payload, found, names.get)) for payload, found in told]
+    parsed = [(payload, attrs(payload, IFINFO.size)) for _, payload in dumped]
+    names = {IFINFO.unpack_from(payload)[2]: text(found[IFLA_IFNAME]) for payload, found in parsed}
+    readings = [(payload, from_wire(payload, found, names.get)) for payload, found in parsed]
     read = [with_options(payload, one, foreign=True) if options else one for payload, one in readings]
     return {one.seen.spec.name: one for one in read}
 

@@ -57,9 +57,9 @@ def to_wire(driver: str, options: Options) -> dict[str, int]:
     return {(known := OPTIONS[driver][name]).attribute: _number(known, value) for name, value in options}
 
 
-def from_wire(driver: str, told: Mapping[str, int]) -> Options:
+def from_wire(driver: str, values: Mapping[str, int]) -> Options:
     """Return the options that attributes and numbers stand for."""
-    found = ((name, _word(option, told.get(option.attribute))) for name, option in OPTIONS[driver].items())
+    found = ((name, _word(option, values.get(option.attribute))) for name, option in OPTIONS[driver].items())
     return tuple((name, value) for name, value in found if value)
 
 

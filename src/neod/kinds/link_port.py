@@ -93,7 +93,7 @@ class PortKind(Kind[PortKey, PortSpec]):
 
 @dataclass(frozen=True, slots=True)
 class LinkSeen:
-    """One link as a message told it, as far as ports go."""
+    """One link as a message shows it, as far as ports go."""
 
     index: int
     name: str

@@ -145,11 +145,11 @@ class EndpointDriver:
             if error.code == errno.EOPNOTSUPP:
                 return {}
             raise
-        told = [endpoint for payload in dumped if (endpoint := pm.endpoint_of(payload))]
-        ours = [endpoint for endpoint in told if endpoint.id in ENDPOINT_IDS]
+        there = [endpoint for payload in dumped if (endpoint := pm.endpoint_of(payload))]
+        ours = [endpoint for endpoint in there if endpoint.id in ENDPOINT_IDS]
         alive = await self._alive(ours)
         found: dict[EndpointKey, Seen[EndpointSpec]] = {}
-        for one in told:
+        for one in there:
             if one.flags & pm.IMPLICIT:
                 continue
             stale_id = one.id if one.id in ENDPOINT_IDS and one not in alive else 0

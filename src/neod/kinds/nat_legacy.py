@@ -181,10 +181,10 @@ def digest_in(tables: Mapping[str, LegacyTable]) -> tuple[str, str] | None:
         return None
     marked_chain = ours[_marked_chain(ours)]
     mark = marked_chain.pop() if marked_chain else ""
-    told = mark.removeprefix(PREFIX).split(" ")
-    if len(told) != 3 or told[2] != _shape(ours) or not all(_jumped_to(tables, name) for name in ours):
+    fields = mark.removeprefix(PREFIX).split(" ")
+    if len(fields) != 3 or fields[2] != _shape(ours) or not all(_jumped_to(tables, name) for name in ours):
         return "", ""
-    return told[0], told[1]
+    return fields[0], fields[1]
 
 
 def _jumped_to(tables: Mapping[str, LegacyTable], name: str) -> bool:
@@ -201,12 +201,12 @@ class LegacyNat:
 
     async def read(self) -> str | None:
         """Return the digest of what is there, empty if it is not whole; None if there is nothing."""
-        told = {version: mark for version in VERSIONS if (mark := digest_in(self._tables(version))) is not None}
-        if not told:
+        marks = {version: mark for version in VERSIONS if (mark := digest_in(self._tables(version))) is not None}
+        if not marks:
             return None
-        there = "".join(map(str, told))
-        digests = {digest for digest, used in told.values() if used == there}
-        whole = len(digests) == 1 and all(used == there for _, used in told.values())
+        there = "".join(map(str, marks))
+        digests = {digest for digest, used in marks.values() if used == there}
+        whole = len(digests) == 1 and all(used == there for _, used in marks.values())
         return self._unchanged(digests.pop()) if whole else ""
 
     def _unchanged(self, digest: str) -> str:

@@ -226,8 +226,8 @@ def digest_in(listing: Iterable[Mapping[str, Any]]) -> str:
             if sort in ("set", "map"):
                 elements[body["name"]] = [_element(element) for element in body.get("elem", ())]
     mark = next((comment for chain, comment in comments if chain == MARK_CHAIN), "")
-    name, _, told = mark.partition(" ")
-    digest, _, whole = told.partition(" ")
+    name, _, rest = mark.partition(" ")
+    digest, _, whole = rest.partition(" ")
     rules = [f"{chain} {comment}" for chain, comment in sorted(comments, key=itemgetter(0)) if chain != MARK_CHAIN]
     return digest if name == "neo" and shape(chains, rules, elements) == whole else ""
 
@@ -237,9 +237,9 @@ def spelt(listing: Iterable[Mapping[str, Any]]) -> str:
     lines = []
     for entry in listing:
         for sort, body in entry.items():
-            told = {name: value for name, value in body.items() if name not in ("handle", "elem")}
+            properties = {name: value for name, value in body.items() if name not in ("handle", "elem")}
             elements = sorted(map(_element, body.get("elem", ())))
-            lines.append(json.dumps([sort, told, elements], sort_keys=True))
+            lines.append(json.dumps([sort, properties, elements], sort_keys=True))
     return "\n".join(lines)
 
 

@@ -35,17 +35,17 @@ class NetnsKind(Kind[NetnsKey, NetnsSpec]):
         return False
 
 
-def seen_as(told: NetnsSeen | None) -> Seen[NetnsSpec] | None:
+def seen_as(seen: NetnsSeen | None) -> Seen[NetnsSpec] | None:
     """Return what a name stands for; None where it may be made.
 
     The name is ours once we made it. If another namespace has it now, and nobody lives there, it is taken over like one
     that is gone; what others use is theirs.
     """
-    if told is None or (told.identity is None and not told.inhabited):
+    if seen is None or (seen.identity is None and not seen.inhabited):
         return None
-    if told.identity is not None and told.identity == told.made:
+    if seen.identity is not None and seen.identity == seen.made:
         return Seen(NetnsSpec(), True)
-    if told.made is not None and not told.inhabited:
+    if seen.made is not None and not seen.inhabited:
         return None
     return Seen(NetnsSpec(ours=False), False)
 

@@ -111,10 +111,10 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
         if link is None:
             return ()
         family = "ipv4" if payload[0] == 2 else "ipv6"
-        told = [name for number, name in NETCONF_NAMES.items() if number in found]
-        if family == "ipv6" and (not told or "forwarding" in told):  # of that one it tells no more than the link
-            told.append(FORCE_FORWARDING)
-        return [Mention(SysctlKey(netns, f"net/{family}/conf/{link}/{name}"), False) for name in told]
+        changed = [name for number, name in NETCONF_NAMES.items() if number in found]
+        if family == "ipv6" and (not changed or "forwarding" in changed):  # of that one it tells no more than the link
+            changed.append(FORCE_FORWARDING)
+        return [Mention(SysctlKey(netns, f"net/{family}/conf/{link}/{name}"), False) for name in changed]
 
 
 def copies(path: str, to: str) -> bool:
@@ -189,8 +189,8 @@ class SysctlDriver:
             restored = {path: originals[path] for path in standing if not self._is_switched_on(path, originals[path])}
         except KernelError as error:
             return [error] * len(keys)
-        told = self._change(restored, backwards=True)
-        answers = [told.get(key.path) for key in keys]
+        answered = self._change(restored, backwards=True)
+        answers = [answered.get(key.path) for key in keys]
         over = ((key.path, error is None) for key, error in zip(keys, answers, strict=True))
         done = {path: None for path, fine in over if fine and (path in standing or not path.endswith(COPIED))}
         try:

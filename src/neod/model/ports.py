@@ -103,7 +103,7 @@ class Sysctls(Protocol):
         ...
 
 
-class Strays(Protocol):
+class MovedLinks(Protocol):
     """Links that are in other namespaces, and their parents in this one."""
 
     async def remove(self, links: Collection[tuple[str, int]]) -> Collection[tuple[str, int]]:
@@ -308,7 +308,7 @@ class Ports:
     clock: Clock
     rtnl: Rtnl
     sysctls: Sysctls
-    strays: Strays
+    moved_links: MovedLinks
     mptcp: MptcpPort
     netfilter: Netfilter
     namespaces: Namespaces | None  # None inside of one: namespaces are made from neod's own

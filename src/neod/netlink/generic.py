@@ -33,8 +33,8 @@ def link_data(payload: memoryview, names: Iterable[str]) -> Mapping[str, int]:
 
     link = ifinfmsg(message(RTM_NEWLINK, 0, 0, bytes(payload)))
     link.decode()
-    told = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
-    found = {name: told.get_attr(name) for name in names} if told is not None else {}
+    data = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
+    found = {name: data.get_attr(name) for name in names} if data is not None else {}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -11,7 +11,7 @@ from tests.lab.netns import delete, namespace
 
 from neod.kernel.clock import SystemClock
 from neod.kernel.errors import within_netns
-from neod.kernel.moved_links import NetlinkStrays
+from neod.kernel.moved_links import NetlinkMovedLinks
 from neod.kernel.mptcp import NetlinkMptcp
 from neod.kernel.netfilter.port import KernelNetfilter
 from neod.kernel.netns_files import NamedNamespaces
@@ -47,7 +47,7 @@ class RealKernel:
             mptcp = NetlinkMptcp()
             netfilter = KernelNetfilter(None, SystemClock())
             namespaces = NamedNamespaces(self._state_dir / "netns")
-            ports = Ports("", SystemClock(), rtnl, sysctls, NetlinkStrays(), mptcp, netfilter, namespaces)
+            ports = Ports("", SystemClock(), rtnl, sysctls, NetlinkMovedLinks(), mptcp, netfilter, namespaces)
             drivers = Fixed({("", entry.kind.name): entry.driver(ports) for entry in REGISTRY})
             try:
                 await drivers["", "link"].observe_all(())

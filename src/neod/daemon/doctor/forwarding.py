@@ -51,8 +51,8 @@ def _used(table: LegacyTable | None) -> bool:
 def forwarding(ports: Ports) -> Iterator[ProbeRow]:
     """Yield by which interfaces packets may pass through, of each version, and who opened them."""
     values = ports.sysctls.read(FOR_ALL.values())
-    told = [f"IPv{version}: {text}" for version in FOR_ALL if (text := "; ".join(_open(version, ports.sysctls)))]
-    yield ProbeRow("forwarding", OK, ". ".join(told) or "off; [forwards] and [namespaces] turn it on")
+    lines = [f"IPv{version}: {text}" for version in FOR_ALL if (text := "; ".join(_open(version, ports.sysctls)))]
+    yield ProbeRow("forwarding", OK, ". ".join(lines) or "off; [forwards] and [namespaces] turn it on")
     inherited = [path for path, value in values.items() if value == "1" and ports.sysctls.originals().get(path) == "0"]
     for path in inherited:
         evidence = f"{path.replace('/', '.')} is 1 for the whole host, as neod or an older one set it"

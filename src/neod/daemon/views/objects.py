@@ -30,8 +30,8 @@ def drift_row(controller: Controller, key: Key, status: ObjectStatus, of_nic: Ca
     """Return one object that is not in sync as people read it; *of_nic* tells what is wrong with a NIC."""
     now = controller.clock.boottime()
     next_s = None if status.next_at is None else round(max(0.0, status.next_at - now), 1)
-    told = controller.state.status.out_of_sync  # what is told of these is in a row of their own
-    reason = _meaning(status) or causes.of_needs(of_nic, (need for need in status.waits_for if need not in told))
+    shown = controller.state.status.out_of_sync  # what is shown of these is in a row of their own
+    reason = _meaning(status) or causes.of_needs(of_nic, (need for need in status.waits_for if need not in shown))
     if status.phase is ObjectPhase.CONTESTED:
         reason = f"repaired {status.attempts} times within a minute; repairs slow down"
     return Drift(

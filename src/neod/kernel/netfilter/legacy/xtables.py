@@ -103,9 +103,9 @@ def _entries(blob: bytes, version: int, known: Entries) -> Iterator[tuple[int, I
         if size < matches or offset + size > len(blob):
             break
         # Without the kernel's own mark and the counters, which lie between the sizes and the matches.
-        told = blob[offset : offset + sizes] + blob[offset + matches : offset + size]
-        entry = known.get(told)
-        fresh[told] = entry = entry or _entry(memoryview(blob)[offset : offset + size], to_target, matches, hash(told))
+        body = blob[offset : offset + sizes] + blob[offset + matches : offset + size]
+        entry = known.get(body)
+        fresh[body] = entry = entry or _entry(memoryview(blob)[offset : offset + size], to_target, matches, hash(body))
         yield offset, entry
         offset += size
     known.clear()

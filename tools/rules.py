@@ -103,11 +103,11 @@ def circles() -> Iterator[str]:
                 seen.add(one)
                 waiting += graph.find_modules_directly_imported_by(one)
         reached[module] = seen
-    told: set[str] = set()
+    printed: set[str] = set()
     for module, seen in reached.items():
         circle = {module, *(other for other in seen if module in reached[other])}
-        if module in seen and module not in told:
-            told |= circle
+        if module in seen and module not in printed:
+            printed |= circle
             yield f"these import each other: {', '.join(sorted(circle))}"
 
 

@@ -245,13 +245,13 @@ class LinkDriver:
 
     async def _remove_moved(self, items: Sequence[Item]) -> None:
         """Delete what somebody moved to another namespace: it is ours, and not where the file wants it."""
-        if moved := [self._stray(key, spec) for key, spec, have in items if have is None and self._is_moved(key, spec)]:
+        if moved := [self._mark(key, spec) for key, spec, have in items if have is None and self._is_moved(key, spec)]:
             await self._moved.remove(moved)
 
     def _is_moved(self, key: LinkKey, spec: LinkSpec) -> bool:
         return bool(spec.parent) and self._rtnl.take_moved(key.name)
 
-    def _stray(self, key: LinkKey, spec: LinkSpec) -> tuple[str, int]:
+    def _mark(self, key: LinkKey, spec: LinkSpec) -> tuple[str, int]:
         return ALIAS_PREFIX + key.name, self._rtnl.index_of(spec.parent or "") or 0
 
     async def _set_aside(self, items: Sequence[Item]) -> Sequence[Item]:
@@ -331,9 +331,9 @@ class LinkDriver:
 
     async def _put_after_making_room(self, items: Sequence[Item]) -> Sequence[KernelError | None]:
         """A MAC in use on the parent may be our own link, moved to another namespace; a rename may want it down."""
-        new = {self._stray(key, spec): (key, spec) for key, spec, have in items if have is None}
+        new = {self._mark(key, spec): (key, spec) for key, spec, have in items if have is None}
         gone = await self._moved.remove(new) if new else ()
-        half_made = [key for stray, (key, spec) in new.items() if stray not in gone and not spec.options]
+        half_made = [key for mark, (key, spec) in new.items() if mark not in gone and not spec.options]
         await self._rtnl.send([(RTM_DELLINK, 0, named(key.name)) for key in half_made])  # they could not come up
         there = [index for key, _, have in items if have and (index := self._indexes.get(key))]
         await self._rtnl.send([(RTM_NEWLINK, 0, IFINFO.pack(0, 0, index, 0, IFF_UP)) for index in there])

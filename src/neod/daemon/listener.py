@@ -93,7 +93,8 @@ class EventListener:
             return False
         seen = self._state.observed.get(mention.key)
         if seen is None:
-            return self._queue.in_progress and self._is_as_desired(kind, mention)
+            in_the_making = mention.first and mention.shows.owned and mention.key in self._state.desired.specs
+            return self._queue.in_progress and (in_the_making or self._is_as_desired(kind, mention))
         return mention.same and (seen == mention.shows or (seen.owned and self._is_as_desired(kind, mention)))
 
     def _is_as_desired(self, kind: AnyKind, mention: Mention) -> bool:

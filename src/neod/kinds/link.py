@@ -130,7 +130,7 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
         keys = tuple(LinkKey(netns, one) for one in ((name,) if before in (None, name) else (name, before)))
         deep, shows = (keys, None) if down else ((), reading.seen)
         others = (Mention(key, owned, deep) for key in keys[1:])
-        return Mention(keys[0], owned, deep, shows, before == name), *others
+        return Mention(keys[0], owned, deep, shows, before == name, before is None), *others
 
     def link_of_event(self, message: int, payload: memoryview) -> LinkNews | None:
         """Return index, name and carrier; a link that is gone has none."""

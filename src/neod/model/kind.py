@@ -27,6 +27,7 @@ class Mention:
     deep: tuple[Key, ...] = ()  # what depends on these may have gone along, without messages of its own
     shows: Seen[Any] | None = None  # the object, where the message has all of it: if that is known, nothing is read
     same: bool = True  # it is the object last read under this key, and not its successor
+    first: bool = False  # nothing was known of it before: it has come into being just now
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,22 +128,44 @@ def _write_order(path: str) -> int:
     return 0 if path.endswith(ACCEPT_RA) else 1 if path in FOR_ALL else 2
 
 
+def _switch(link: str | None, version: str, leaf: str) -> str:
+    return f"net/{version}/conf/{link}/{leaf}"
+
+
 class SysctlDriver:
     def __init__(self, ports: Ports) -> None:
-        self._netns, self._sysctls = ports.netns, ports.sysctls
+        self._netns, self._sysctls, self._rtnl = ports.netns, ports.sysctls, ports.rtnl
+        self._opened: dict[tuple[int, str, str], str] = {}  # our switches by index of the link, IP version and leaf
         self._overwritable: set[str] = set()  # what is looked at and a switch for all would change
 
     async def observe(self, keys: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *keys*; one of ours has a value to restore."""
         self._overwritable |= {key.path for key in keys if key.path.endswith(COPIED)}
-        owned = self._sysctls.originals()
         values = self._sysctls.read([key.path for key in keys])
+        self._follow_links(path for path in values if path.endswith(COPIED))
+        owned = self._sysctls.originals()
         return {key: Seen(SysctlSpec(values[key.path]), key.path in owned) for key in keys if key.path in values}
 
     async def observe_all(self, wanted: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *wanted* and everything that has a value to restore."""
         self._overwritable.clear()
+        self._follow_links([_switch(self._rtnl.name_of(index), *rest) for index, *rest in self._opened])
         return await self.observe({*wanted, *(SysctlKey(self._netns, path) for path in self._sysctls.originals())})
+
+    def _follow_links(self, switches: Iterable[str]) -> None:
+        """Note the links of those that we switched on; what was found of one goes with its link to another name."""
+        owned = self._sysctls.originals()
+        for path in switches:
+            _, version, _, link, leaf = path.split("/")
+            if (index := self._rtnl.index_of(link)) is None:
+                continue
+            before = self._opened.get((index, version, leaf), path)
+            if path in owned:
+                self._opened[index, version, leaf] = path
+            elif before in owned and not self._sysctls.read([before]):
+                self._sysctls.remember({before: None, path: owned[before]})
+                self._opened[index, version, leaf] = path
+                owned = self._sysctls.originals()
 
     async def put(
         self, items: Sequence[tuple[SysctlKey, SysctlSpec, SysctlSpec | None]]

@@ -31,9 +31,19 @@ def pair():
         yield host, router
 
 
-def opened(host, store):
-    sysctls = NetnsSysctls(Path("/run/netns", host), store / "sysctls.json")
-    return sysctls, SysctlDriver(Ports("", SystemClock(), None, sysctls, None, None, None, None))
+class Links:
+    """What rtnetlink has told of the names of links."""
+
+    def __init__(self, **indexes):
+        self.index_of, self.indexes = indexes.get, indexes
+
+    def name_of(self, index):
+        return next((name for name, known in self.indexes.items() if known == index), None)
+
+
+def opened(host, store, **links):
+    sysctls, names = NetnsSysctls(Path("/run/netns", host), store / "sysctls.json"), Links(**links)
+    return sysctls, SysctlDriver(Ports("", SystemClock(), names, sysctls, None, None, None, None))
 
 
 def put(driver, values):
@@ -88,3 +98,19 @@ def test_a_default_route_by_advertisement_outlives_the_switch_for_the_host(pair,
     asyncio.run(driver.drop([SysctlKey("", path) for path in wants]))
     assert sysctls.read(wants) == {path: "0" if path == V6 else "1" for path in wants}
     assert "default via fe80::" in ip(host, "-6", "route", "show", "default")
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_switch_goes_with_its_link_to_another_name_and_is_put_back_there(pair, tmp_path, wanted):
+    lan0 = ETH0[4].replace("eth0", "lan0")
+    sysctls, driver = opened(pair[0], tmp_path, eth0=7)
+    put(driver, {ETH0[4]: SysctlSpec("1")})
+    asyncio.run(driver.observe([SysctlKey("", ETH0[4])]))
+    ip_batch(pair[0], ["link set eth0 down", "link set eth0 name lan0"])
+    driver._rtnl.indexes.update(lan0=7)
+    del driver._rtnl.indexes["eth0"]
+    seen = asyncio.run(driver.observe([SysctlKey("", lan0)]) if wanted else driver.observe_all(()))
+    assert [(str(key), one.owned) for key, one in seen.items()] == [(f"sysctl:{lan0}", True)]
+    assert sysctls.originals() == {lan0: "0"}
+    assert asyncio.run(driver.drop([SysctlKey("", lan0)])) == [None]
+    assert (sysctls.read([lan0]), sysctls.originals()) == ({lan0: "0"}, {})

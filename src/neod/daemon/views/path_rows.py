@@ -26,7 +26,7 @@ def path_keys(controller: Controller) -> dict[str, list[Key]]:
     found: dict[str, list[Key]] = {path.name: [] for path in controller.intents.of(PathInfo)}
     for key, spec in controller.state.desired.specs.items():
         name = controller.state.kind_of(key).path(key, spec, tables)
-        if name in found:
+        if not key.netns and name in found:  # a link inside a namespace may have the name of one here
             found[name].append(key)
     return found
 

@@ -1,83 +1,29 @@
-"""What an interfaces file means for neo: macvlans, the NICs below, and all that has no place in neo.toml. Pure."""
+"""What an interfaces file means for neo: macvlans, the NICs below, and all that has no place in neo.toml. Pure.
+
+The law: every line of an interface that is in the result, and every line with ``macvlan`` in it, is either rendered or
+told, with its place and the reason.
+"""
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+from itertools import groupby
 from typing import Final
 
-from neod.cli.ifupdown import Interfaces, Line, Stanza
-from neod.cli.ifupdown_commands import HookRule, Macvlan, commands, macvlan, table_of, takes_away
+from neod.cli.ifupdown import Interfaces, Line, whole
+from neod.cli.ifupdown_hooks import HookRule
+from neod.cli.ifupdown_ledger import DOWN, UP, Ledger
+from neod.cli.ifupdown_path import Path, Told
+from neod.cli.text import clean, cut
+from neod.features.validation import checks
+from neod.features.validation.checks import InvalidValue
 
-COMMANDS: Final = ("pre-up", "up", "post-up", "down", "pre-down", "post-down")
-MODES: Final = ("private", "vepa", "bridge")
-KERNEL_TABLES: Final = (0, 253, 254, 255)
-
-
-@dataclass(slots=True)
-class Path:
-    """One macvlan, or a NIC whose address has a table."""
-
-    name: str
-    place: str
-    link: Macvlan | None = None  # None: a NIC
-    ipv4: str = ""  # "dhcp", an address in CIDR form, or nothing
-    gateway: str = ""
-    mac: str = ""
-    mtu: str = ""
-    table: int | None = None
-
-    @property
-    def base(self) -> str:
-        """The name without its number."""
-        return self.name.rstrip("0123456789")
-
-    @property
-    def number(self) -> int:
-        """The number in the name; -1 where neo would not write it so."""
-        digits = self.name[len(self.base) :]
-        return int(digits) if digits and self.base and (digits == "0" or digits[0] != "0") else -1
-
-    def read(self, stanza: Stanza) -> Iterator[str]:
-        """Take from *stanza* what concerns the path; yield what has no place in neo.toml."""
-        if stanza.family == "inet" and stanza.method in ("dhcp", "static"):
-            self.ipv4 = "dhcp" if stanza.method == "dhcp" else _address(stanza)
-        elif stanza.method != "manual":
-            yield f"{stanza.place}: iface {stanza.name} {stanza.family} {stanza.method}"
-        for option in stanza.options:
-            match option.word:
-                case word if word in COMMANDS:
-                    yield from self._read_command(option)
-                case "address" | "netmask" | "broadcast" | "network" if stanza.method == "static":
-                    pass
-                case "gateway" if stanza.method == "static" and stanza.family == "inet":
-                    self.gateway = option.rest
-                case "hwaddress":
-                    self.mac = option.rest.split()[-1].lower() if option.rest else ""
-                case "mtu":
-                    self.mtu = option.rest
-                case _:
-                    yield f"{option.place}: {option.word} {option.rest}"
-
-    def _read_command(self, option: Line) -> Iterator[str]:
-        """Take from one shell line what neo does by itself; yield the line if anything else is in it."""
-        strange = False
-        for words in commands(option.rest, self.name):
-            made, table = macvlan(words), table_of(words)
-            if made is not None and made.name == self.name:
-                self.link = made
-                self.mac, self.mtu = made.mac.lower() or self.mac, made.mtu or self.mtu
-            elif table is not None:
-                self.table = table
-            else:
-                strange = strange or not takes_away(words, self.name)
-        if strange:
-            yield f"{option.place}: {option.word} {option.rest}"
-
-    def find_table(self, rule: HookRule) -> None:
-        """Take the table that the hooks give it, where its stanza names none."""
-        by_number = rule.base + self.number if rule.by_number and self.number >= 0 else None
-        self.table = self.table or rule.exceptions.get(self.name, by_number)
+TABLE_STEP: Final = 1000
+MOST_OF_A_REASON: Final = 400  # characters
+KERNEL_TABLES: Final = {"default": 253, "main": 254, "local": 255}
+ONLY_A_TEMPLATE: Final = "others inherit from it, and no auto line names it"
+TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]++")
 
 
 @dataclass(slots=True)
@@ -91,96 +37,194 @@ class Imported:
     @property
     def macvlans(self) -> list[Path]:
         """The macvlans, in the order of names and numbers."""
-        return sorted((path for path in self.paths if path.link), key=lambda path: (path.base, path.number))
+        return sorted((path for path in self.paths if path.is_macvlan), key=lambda path: (path.base, path.number))
 
     @property
     def nics(self) -> list[Path]:
-        return sorted((path for path in self.paths if not path.link), key=lambda path: path.name)
+        return sorted((path for path in self.paths if not path.is_macvlan), key=lambda path: path.name)
 
 
-def understand(interfaces: Interfaces, rule: HookRule) -> Imported:
-    """Return what *interfaces* and the table rule of its hooks mean."""
+def understand(interfaces: Interfaces, rule: HookRule, tables: Mapping[str, int] | None = None) -> Imported:
+    """Return what *interfaces* and the table rule of its hooks mean; *tables*: the numbers of tables by name."""
+    ledger = Ledger({**(tables or {}), **KERNEL_TABLES})
+    stanzas = [one for one in whole(interfaces) if one.stanza.name != "lo"]
+    for one in stanzas:
+        ledger.options(one)
+    for one in stanzas:
+        ledger.commands(one, (*UP[1:], *DOWN))
+    started = {name for line in interfaces.auto for name in line.words}
+    templates = {one.stanza.base for one in stanzas} - started
     found = Imported()
-    by_name: dict[str, list[Stanza]] = {}
-    for stanza in interfaces.stanzas:
-        by_name.setdefault(stanza.name, []).append(stanza)
-    for name, stanzas in by_name.items():
-        if name != "lo":
-            _add(name, stanzas, rule, found)
-    found.left_out.extend(f"{line.place}: {line.word} {line.rest}" for line in interfaces.others)
-    _drop_unused_nics(found)
-    _part_tables(found)
+    macvlans = {name: path for name, path in ledger.paths.items() if path.is_macvlan}
+    refused = {name: why for name, path in macvlans.items() if (why := _problem(path, macvlans, templates))}
+    found.paths = _different([path for name, path in macvlans.items() if name not in refused], refused, ledger.told)
+    _tables(found, [path for path in ledger.paths.values() if not path.is_macvlan and path.ipv4], rule, ledger.told)
+    for path in found.paths:
+        path.check(ledger.told, ledger.tables)
+    _note(found, refused, started)
+    kept = {path.name: path for path in found.paths}
+    told = (*_law(interfaces, ledger, refused, kept), *rule.left_out)
+    found.left_out = [f"{clean(line.place)}: {line.text}: {clean(cut(why, MOST_OF_A_REASON))}" for line, why in told]
     return found
 
 
-def _add(name: str, stanzas: list[Stanza], rule: HookRule, found: Imported) -> None:
-    path = Path(name, stanzas[0].place)
-    left_out = [text for stanza in stanzas for text in path.read(stanza)]
-    if path.link is None:
-        if path.ipv4:
-            path.find_table(rule)
-            found.paths.append(path)
-        return  # a NIC stays with ifupdown, whatever its other options are
-    found.left_out.extend(left_out)
-    if problem := _problem(path):
-        found.left_out.append(f"{path.place}: all of {name}: {problem}")
-        return
-    if path.link.mode not in MODES:
-        found.left_out.append(f"{path.place}: mode {path.link.mode}; neo has {', '.join(MODES)}")
-    path.find_table(rule)
-    found.paths.append(path)
-
-
-def _problem(path: Path) -> str:
+def _problem(path: Path, macvlans: Mapping[str, Path], templates: Collection[str]) -> str:
     """Return why neo cannot make this macvlan; empty if it can."""
-    if not path.ipv4:
-        return "it has no IPv4 address, and neo's macvlans are paths"
+    if path.name in templates:
+        return ONLY_A_TEMPLATE
     if path.number < 0:
-        return "neo numbers its macvlans, and this name ends in no number that it would write so"
-    if path.ipv4 != "dhcp" and not path.gateway:
-        return "a static address without a gateway is no path"
+        return (
+            f"neo numbers its macvlans, and this name ends in no number that it would write so; {path.base[:13]}1 does"
+        )
+    try:
+        checks.link_name(path.name)
+    except InvalidValue as invalid:
+        return f"{invalid.problem}; {invalid.hint}"
+    if "moved" in path.said:
+        return f"it is given to a {path.text('moved')}, and neo has no place for that"
+    if path.text("parent") in macvlans:
+        return f"{path.text('parent')}, the NIC below, is a macvlan itself"
+    match path.said.get("ipv4"), path.said.get("gateway"):
+        case None, _:
+            return "it has no IPv4 address, and neo's macvlans are paths"
+        case IPv4Interface(), None:
+            return "a static address without a gateway is no path"
+        case IPv4Interface() as address, IPv4Address() as gateway:
+            wrong = checks.gateway_problem(address, gateway)
+            return wrong.problem if wrong else ""
     return ""
 
 
-def _address(stanza: Stanza) -> str:
-    """Return the static address in CIDR form."""
-    said = {option.word: option.rest for option in stanza.values("address", "netmask")}
-    address, mask = said.get("address", ""), said.get("netmask", "")
-    if "/" in address or not address:
-        return address
-    if re.fullmatch(r"\d+(\.\d+){3}", mask):
-        bits = "".join(f"{int(byte) & 255:08b}" for byte in mask.split("."))
-        mask = str(len(bits.rstrip("0")))
-    return f"{address}/{mask or 24}"
+def _different(paths: list[Path], refused: dict[str, str], told: Told) -> list[Path]:
+    """Return those that may be in one file; a MAC that another has is left out."""
+    macs: dict[object, str] = {}
+    addresses: dict[object, str] = {}
+    kept: list[Path] = []
+    for path in paths:
+        ip = path.ipv4.partition("/")[0]
+        if ip != "dhcp" and addresses.setdefault(ip, path.name) != path.name:
+            refused[path.name] = f"{addresses[ip]} has {ip} already"
+        elif len(kept) == checks.MOST_INTERFACES:
+            refused[path.name] = f"neo takes {len(kept)} interfaces"
+        else:
+            kept.append(path)
+            mac = path.said.get("mac")
+            if mac and macs.setdefault(mac, path.name) != path.name:
+                told.add(path.lines["mac"], f"{macs[mac]} has {mac} already: {path.name} gets one of its own")
+                del path.said["mac"]
+            if path.text("gateway") and ip == "dhcp":
+                told.add(path.lines["gateway"], f"{path.name} takes the gateway of its lease")
+    return kept
 
 
-def _drop_unused_nics(found: Imported) -> None:
-    """Leave out NICs without a table: ifupdown configures them as before, and neo has no part in that."""
-    parents = {path.link.parent for path in found.macvlans if path.link}
-    for nic in found.nics:
-        if nic.table is None or nic.table in KERNEL_TABLES or not found.macvlans:
-            found.paths.remove(nic)
+def _tables(found: Imported, nics: list[Path], rule: HookRule, told: Told) -> None:
+    """Give every macvlan a table of its own, and keep the NICs that have one.
+
+    What the stanza says goes first, then what the hooks say, then the number in the name, with a base where it cannot
+    be. NICs without a table are left out: ifupdown configures them as before, and neo has no part in that.
+    """
+    taken: dict[int, str] = {}
+    for path in found.macvlans:
+        if path.table is not None and taken.setdefault(path.table, path.name) != path.name:
+            told.add(path.lines["table"], f"table {path.table} is that of {taken[path.table]} already")
+            del path.said["table"]
+    for path in (*found.macvlans, *nics):
+        if path.table is None and (table := rule.table(path.name, path.number)) is not None:
+            problem = checks.table_wrong(table) or (f"{taken[table]} has it already" if table in taken else "")
+            if problem and path.is_macvlan:
+                found.notes.append(f"The hooks give {path.name} table {table}, which cannot be: {problem}.")
+                continue
+            path.said["table"] = table
+            taken.setdefault(table, path.name)
+    parents = {path.text("parent") for path in found.macvlans}
+    for nic in sorted(nics, key=lambda path: path.name):
+        if nic.table is None or checks.table_wrong(nic.table) or not found.macvlans:
             if nic.name in parents:
                 found.notes.append(f"{nic.name} stays with ifupdown alone: no hook gives it a table of its own.")
+        elif taken.setdefault(nic.table, nic.name) != nic.name:
+            found.notes.append(
+                f"A table for {nic.name} is left out: {nic.table} belongs to {taken[nic.table]} already."
+            )
         else:
+            found.paths.append(nic)
             found.notes.append(f"{nic.name} itself stays with ifupdown; neo follows its address.")
+    for base, members in groupby(found.macvlans, key=lambda path: path.base):
+        _own_tables([path for path in members if path.table is None], base, taken, found.notes)
 
 
-def _part_tables(found: Imported) -> None:
-    """Leave out NICs whose table a macvlan has too: the hooks let them overwrite each other."""
-    taken = Counter(table_in_use(path) for path in found.macvlans)
-    for nic in found.nics:
-        if taken[nic.table or 0]:
-            found.paths.remove(nic)
-            found.left_out.append(f"{nic.place}: a table for {nic.name}: {nic.table} belongs to a macvlan already")
+def _own_tables(paths: list[Path], base: str, taken: dict[int, str], notes: list[str]) -> None:
+    """Give tables to those of a group for which ifupdown has none."""
+    if not paths:
+        return
+    free = (number for number in range(TABLE_STEP, checks.LAST_TABLE) if number not in taken)
+    for start in range(0, checks.LAST_TABLE, TABLE_STEP):
+        tables = [start + path.number for path in paths]
+        if not any(checks.table_wrong(table) or table in taken for table in tables):
+            break
+    else:
+        tables = [next(free) for _ in paths]
+    if tables[0] != paths[0].number:
+        notes.append(
+            f"ifupdown has no tables for {base}N, or none that neo can take: {base}{paths[0].number} gets {tables[0]}."
+        )
+    for path, table in zip(paths, tables, strict=True):
+        path.said["table"] = table
+        taken[table] = path.name
 
 
-def table_in_use(path: Path) -> int:
-    """Return the table that a macvlan has: the hooks' or, without hooks, the number in its name."""
-    return path.number if path.table is None else path.table
+def _note(found: Imported, refused: Mapping[str, str], started: Collection[str]) -> None:
+    idle = [path.name for path in found.macvlans if path.name not in started and "*" not in "".join(started)]
+    if idle:
+        more = f" and {len(idle) - 8} more" if len(idle) > 8 else ""
+        found.notes.append(
+            f"In no auto line, made by ifupdown when asked, and by neod always: {', '.join(idle[:8])}{more}."
+        )
 
 
-def most_common(values: Iterable[str]) -> str:
-    """Return what most have, the first of equals; empty if there is nothing."""
-    counted = Counter(values).most_common(1)
-    return counted[0][0] if counted else ""
+def _law(
+    interfaces: Interfaces, ledger: Ledger, refused: Mapping[str, str], kept: Mapping[str, Path]
+) -> Iterator[tuple[Line, str]]:
+    """Yield what is left out of all lines that are about a macvlan, or an interface that is kept, and why."""
+    strange = {line.place: why for line, why in interfaces.strange}
+    starts = {line.place for line in interfaces.auto}
+    names = refused.keys() | kept.keys()
+    marks = names | {path.ipv4.partition("/")[0] for name, path in ledger.paths.items() if name in names}
+    seen, unsaid = set(), dict(refused)
+    for line in interfaces.lines:
+        words = set(TOKEN.findall(line.rest))
+        users = words & names if line.place in starts else dict.fromkeys(ledger.users.get(line.place, ()))
+        about = "macvlan" in line.word or "macvlan" in line.rest or any(name in names for name in users)
+        if line.place in seen or not (about or line.place in strange or words & (marks - {"", "dhcp"})):
+            continue
+        seen.add(line.place)
+        reasons = [strange[line.place]] if line.place in strange else ledger.told.reasons.get(line.place, [])
+        if line.place in starts:
+            reasons = [f"{name} is left out" for name in line.words if name not in kept and _is_about(name, names)]
+        elif line.place not in strange:
+            reasons = [*reasons, *_not_kept(line, users, unsaid, refused, kept, not reasons)]
+        if reasons:
+            yield line, "; ".join(reasons)
+
+
+def _is_about(name: str, names: Collection[str]) -> bool:
+    return name in names or "macvlan" in name
+
+
+def _not_kept(
+    line: Line,
+    users: Iterable[str],
+    unsaid: dict[str, str],
+    refused: Mapping[str, str],
+    kept: Mapping[str, Path],
+    alone: bool,
+) -> Iterator[str]:
+    """Yield why a line is not rendered, for those that it is about: *unsaid* are reasons that no line had yet."""
+    rendered = [kept[name] for name in users if name in kept]
+    for name in users:
+        if name in refused and not (rendered and refused[name] == ONLY_A_TEMPLATE):
+            why = unsaid.pop(name, "")
+            yield f"{name} is left out" + (f": {why}" if why else "")
+    if not rendered and alone and not any(name in refused for name in users):
+        yield f"{next(iter(users), '')} stays with ifupdown".strip()
+    elif rendered and alone and not any(path.is_macvlan or path.says(line) for path in rendered):
+        yield f"{rendered[0].name} stays with ifupdown, and neo follows its address"

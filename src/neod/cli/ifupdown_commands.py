@@ -24,7 +24,7 @@ def read(text: str, link: str, variables: Mapping[str, str], depth: int = 0) -> 
 
 def _pipeline(words: list[str], link: str, depth: int) -> Part:
     """Return what one command does, or several that are piped into each other."""
-    while words[0].rpartition("/")[2] in ("sudo", "exec", "command", "busybox", "env") and len(words) > 1:
+    while words[0].rpartition("/")[2] in ("sudo", "exec", "command", "busybox", "-n", "-E") and len(words) > 1:
         words = words[1:]
     name, rest = words[0].rpartition("/")[2], words[1:]
     if _is_test(name, rest):

@@ -20,6 +20,11 @@ OPTIONS: Final = {
 """Options that mean one key of a path. multi_*: ifupdown-multi."""
 
 
+def without_alias(name: str) -> str:
+    """Return the interface that ``eth0:1`` is an address of."""
+    return name.partition(":")[0]
+
+
 @dataclass(slots=True)
 class Ledger:
     """The stanzas as they are being read."""
@@ -30,7 +35,7 @@ class Ledger:
     users: dict[str, list[str]] = field(default_factory=dict)  # by place: the interfaces that a line is about
 
     def path(self, name: str) -> Path:
-        return self.paths.setdefault(name, Path(name))
+        return self.paths.setdefault(without_alias(name), Path(without_alias(name)))
 
     def options(self, one: Whole) -> None:
         """Take what the stanza says by its options, and by its commands before them."""
@@ -95,6 +100,8 @@ class Ledger:
         for mask in masks[1:] if "/" not in line.rest else masks:
             self.told.add(mask, f"the address is {address}")
         path.take("ipv4", address, line, self.told, self.tables)
+        for mask in masks if path.lines.get("ipv4") != line else ():
+            self.told.add(mask, f"it is that of {line.rest}")
 
     def commands(self, one: Whole, words: Collection[str]) -> None:
         """Take what the shell lines after these *words* say."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from neod.cli.ifupdown import Interfaces, Line, whole
 from neod.cli.ifupdown_hooks import HookRule
-from neod.cli.ifupdown_ledger import DOWN, UP, Ledger
+from neod.cli.ifupdown_ledger import DOWN, UP, Ledger, without_alias
 from neod.cli.ifupdown_path import Path, Told
 from neod.cli.text import clean, cut
 from neod.features.validation import checks
@@ -47,12 +47,12 @@ class Imported:
 def understand(interfaces: Interfaces, rule: HookRule, tables: Mapping[str, int] | None = None) -> Imported:
     """Return what *interfaces* and the table rule of its hooks mean; *tables*: the numbers of tables by name."""
     ledger = Ledger({**(tables or {}), **KERNEL_TABLES})
-    stanzas = [one for one in whole(interfaces) if one.stanza.name != "lo"]
+    stanzas = list(whole(interfaces))
     for one in stanzas:
         ledger.options(one)
     for one in stanzas:
         ledger.commands(one, (*UP[1:], *DOWN))
-    started = {name for line in interfaces.auto for name in line.words}
+    started = {without_alias(name) for line in interfaces.auto for name in line.words}
     templates = {one.stanza.base for one in stanzas} - started
     found = Imported()
     macvlans = {name: path for name, path in ledger.paths.items() if path.is_macvlan}
@@ -76,10 +76,8 @@ def _problem(path: Path, macvlans: Mapping[str, Path], templates: Collection[str
         return (
             f"neo numbers its macvlans, and this name ends in no number that it would write so; {path.base[:13]}1 does"
         )
-    try:
-        checks.link_name(path.name)
-    except InvalidValue as invalid:
-        return f"{invalid.problem}; {invalid.hint}"
+    if wrong := _name_problem(path.name):
+        return wrong
     if "moved" in path.said:
         return f"it is given to a {path.text('moved')}, and neo has no place for that"
     if path.text("parent") in macvlans:
@@ -90,9 +88,16 @@ def _problem(path: Path, macvlans: Mapping[str, Path], templates: Collection[str
         case IPv4Interface(), None:
             return "a static address without a gateway is no path"
         case IPv4Interface() as address, IPv4Address() as gateway:
-            wrong = checks.gateway_problem(address, gateway)
-            return wrong.problem if wrong else ""
+            invalid = checks.gateway_problem(address, gateway)
+            return invalid.problem if invalid else ""
     return ""
+
+
+def _name_problem(name: str) -> str:
+    try:
+        return checks.link_name(name) and ""
+    except InvalidValue as invalid:
+        return f"{invalid.problem}; {invalid.hint}"
 
 
 def _different(paths: list[Path], refused: dict[str, str], told: Told) -> list[Path]:
@@ -138,7 +143,7 @@ def _tables(found: Imported, nics: list[Path], rule: HookRule, told: Told) -> No
             taken.setdefault(table, path.name)
     parents = {path.text("parent") for path in found.macvlans}
     for nic in sorted(nics, key=lambda path: path.name):
-        if nic.table is None or checks.table_wrong(nic.table) or not found.macvlans:
+        if nic.table is None or checks.table_wrong(nic.table) or not found.macvlans or _name_problem(nic.name):
             if nic.name in parents:
                 found.notes.append(f"{nic.name} stays with ifupdown alone: no hook gives it a table of its own.")
         elif taken.setdefault(nic.table, nic.name) != nic.name:

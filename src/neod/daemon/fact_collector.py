@@ -1,6 +1,7 @@
 """The facts in force: leases, NICs, followed uplinks, MPTCP, the host; and desired state, kept in line with them."""
 
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 
 from neod.daemon.forwarding_reader import ForwardingReader
 from neod.daemon.mptcp_controller import MptcpController
@@ -8,7 +9,7 @@ from neod.daemon.uplink_follower import UplinkFollower
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo, followed_links
 from neod.model.facts import DhcpClient, Nic
-from neod.model.key import Key, LinkKey
+from neod.model.key import AddressKey, Key, LinkKey
 from neod.model.ports import Ports
 from neod.model.want import Fact, FactKey
 from neod.reconcile.state import HostState
@@ -92,6 +93,14 @@ class FactCollector:
     def guards(self, key: Key) -> bool:
         """True if the key's path has no lease yet: do not prune, the server may return the same address."""
         seen = self._state.observed.get(key)
-        name = self._state.kind_of(key).path(key, seen.spec if seen else None, self._tables)
+        kind = self._state.kind_of(key)
+        name = kind.path(key, seen.spec if seen else None, self._tables) or self._link_with(kind.address(key))
         missing = name in self._leased and FactKey("lease", name) not in self.known
         return missing and not self._state.desired.suspended
+
+    def _link_with(self, address: IPv4Address | IPv6Address | None) -> str:
+        """Return the link that has *address* as one of ours; empty if none has."""
+        if address is None:
+            return ""
+        ours = self._state.observed.named_by(AddressKey, "").items()
+        return next((key.link for key, seen in ours if seen.owned and key.ip == address), "")

@@ -48,6 +48,10 @@ class ArpKind(Kind[ArpKey, ArpSpec]):
         """An address is of its link's path."""
         return spec.link if spec else ""
 
+    def address(self, key: ArpKey) -> IPv4Address | None:
+        """What the kernel has does not tell whose address it is."""
+        return IPv4Address(key.name) if key.sort == "address" else None
+
 
 class ArpDriver:
     """The elements of the table, or the sysctl where the kernel has no such table."""

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import ClassVar, Final
 
 from neod.kinds.rule_words import (
@@ -97,6 +97,10 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
     def path(self, key: RuleKey, spec: RuleSpec | None, tables: Mapping[int, str]) -> str:
         """A table is one path's."""
         return tables.get(key.table, "")
+
+    def address(self, key: RuleKey) -> IPv4Address | IPv6Address | None:
+        """A rule that ends the way of an address names no table."""
+        return key.source.network_address if key.source.prefixlen == key.source.max_prefixlen else None
 
     def columns(self, key: RuleKey, seen: Seen[RuleSpec] | None) -> Mapping[str, object]:
         """The priority of a rule that is there."""

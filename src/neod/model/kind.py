@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from neod.model.change import Seen
@@ -160,6 +161,10 @@ class Kind(Generic[K, S]):
     def ruleset(self, spec: S) -> Ruleset:
         """Return the rules of a kind that ``translates``."""
         return Ruleset()
+
+    def address(self, key: K) -> IPv4Address | IPv6Address | None:
+        """Return the address that the object is about, where its path does not show; None for none."""
+        return None
 
     def adopts(self, have: S, want: S) -> bool:
         """Whether *have*, which does not bear our mark, is ours beyond doubt: it gets the mark back."""

@@ -88,6 +88,7 @@ class DhcpService:
             if known is None:
                 self._adopt(client)
                 self.returns.take_up(link)
+                self._keep_policy(self._clients[link], client.release)
                 continue
             known.state = known.state._replace(probe=client.probe)
             if known.parent != client.parent:

@@ -284,6 +284,22 @@ async def test_a_lease_is_not_given_back_where_the_file_says_so(host, wire):
     assert released(wire) == []
 
 
+async def test_a_client_that_is_new_or_back_from_a_trial_keeps_what_the_file_wants_kept(host, wire):
+    host.want(1, 2, release=False)
+    async with host.running():
+        host.ready(1, 2)
+        await host.until(lambda: len(host.leases) == 2)
+        host.service.returns.hold()
+        host.want(1, release=False)
+        host.want(1, 2, release=False)
+        host.service.returns.let_go()
+        wire.heard.clear()
+        host.ready(2)
+        await host.until(lambda: wire.kinds(REQUEST) and host.status(2).state == "bound")
+        host.want(release=False)
+    assert released(wire) == []
+
+
 async def test_nothing_is_given_back_while_a_reload_is_on_trial(host, wire):
     host.want(1, 2)
     async with host.running():

@@ -185,10 +185,14 @@ class Controller:
         """Whether one complete pass is over."""
         return self.reconciler.complete
 
-    def waiting(self) -> Mapping[str, tuple[str, ...]]:
-        """Return which facts each incomplete part of the file waits for, by its name, and why they are missing."""
+    def waiting(self, causes: Mapping[str, str] | None = None) -> Mapping[str, tuple[str, ...]]:
+        """Return which facts each incomplete part of the file waits for, by its name, and why they are missing.
+
+        *causes*: what else is known of why a link has no lease; it goes before what its client knows.
+        """
         found = self.state.desired.waiting()
-        why = {lease_for(link): reason for link, reason in self.dhcp.service.reasons().items()} if found else {}
+        reasons = {**self.dhcp.service.reasons(), **(causes or {})} if found else {}
+        why = {lease_for(link): reason for link, reason in reasons.items()}
         return {
             name: tuple(f"{text} ({why[text]})" if text in why else text for text in texts)
             for name, texts in found.items()

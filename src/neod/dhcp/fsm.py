@@ -22,13 +22,14 @@ from typing import Final
 
 from neod.dhcp import timers
 from neod.dhcp.conflict_check import AWAITING, ask, ours, restart, settle, take, why_declined
-from neod.dhcp.lease_from_ack import lease_from
+from neod.dhcp.lease_from_ack import lease_from, terms_of
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, REQUEST, Reply, Request
 from neod.dhcp.state import Action, AskGateway, Phase, Recheck, Refusal, Send, Shorten, State, Step, Withdraw
 from neod.model.facts import FOREVER, ProbePolicy
 
 REFUSED_OFFER: Final = "offered "  # how the reason begins where there are offers that cannot be taken
-UNANSWERED: Final = "no answer to DISCOVER"
+NO_ANSWER: Final = "no answer "  # and where there is silence
+UNANSWERED: Final = f"{NO_ANSWER}to DISCOVER"
 NAK_GRACE_S: Final = 10.0
 NAK_ROUND_S: Final = 1.0  # many times what a server on the wire needs; the first repetition comes no earlier
 NAKS_PREFERRED: Final = 2
@@ -57,6 +58,11 @@ def transmits(state: State) -> bool:
 def awaits_answer(state: State) -> bool:
     """Whether a request is out and its answer would move the client."""
     return state.phase in AWAITING and state.attempt > 0
+
+
+def is_unanswered(state: State) -> bool:
+    """Whether nobody answers what was asked last, not even with an offer that cannot be taken."""
+    return state.error.startswith(NO_ANSWER)
 
 
 def probed(state: State) -> int:
@@ -182,7 +188,7 @@ def _request_again(state: State, now: float, rng: Random) -> Step:
         return _discover(restart(state, now, rng, why), now, rng)
     send = _confirmation(state, now)
     retry_at = now + timers.retry_after(state.attempt, rng)
-    return state._replace(retry_at=retry_at, attempt=state.attempt + 1, error="no answer to REQUEST"), (send,)
+    return state._replace(retry_at=retry_at, attempt=state.attempt + 1, error=f"{NO_ANSWER}to REQUEST"), (send,)
 
 
 def _confirmation(state: State, now: float) -> Send:
@@ -218,7 +224,7 @@ def _reboot(state: State, now: float, rng: Random) -> Step:
     state = state._replace(
         retry_at=min(retry_at, give_up_at) if now < give_up_at else retry_at,
         attempt=state.attempt + 1,
-        error="" if first else "no answer to INIT-REBOOT",
+        error="" if first else f"{NO_ANSWER}to INIT-REBOOT",
     )
     return state, actions
 
@@ -228,7 +234,7 @@ def _reboot_unanswered(state: State, now: float, rng: Random) -> Step:
     if lease is not None and state.check.claimant:
         return settle(state, now, rng)
     if lease is None or not state.gateway_seen:
-        return _discover(restart(state, now, rng, "no answer to INIT-REBOOT"), now, rng)
+        return _discover(restart(state, now, rng, f"{NO_ANSWER}to INIT-REBOOT"), now, rng)
     check = state.check._replace(silent_at=0.0)
     state = state._replace(phase=Phase.BOUND, retry_at=lease.renew_at, attempt=0, check=check)
     return timer(state, now, rng)
@@ -259,7 +265,7 @@ def _extend(state: State, now: float, rng: Random) -> Step:
         phase=Phase.REBINDING if rebinds else Phase.RENEWING,
         retry_at=timers.renew_again_at(now, until, lease.expires_at - lease.bound_at),
         attempt=state.attempt + 1,
-        error=f"no answer from {lease.server}" if state.attempt else state.error,
+        error=f"{NO_ANSWER}from {lease.server}" if state.attempt else state.error,
     )
     return state, (send,)
 
@@ -284,6 +290,9 @@ def _acknowledged(state: State, reply: Reply, sender: bytes, now: float, rng: Ra
     selected = state.phase is Phase.REQUESTING
     expected = (state.offer_ip, state.offer_server) if selected else _terms(state)
     server = reply.server or (expected[1] if reply.yiaddr == expected[0] else 0)
+    if state.phase is Phase.REBOOTING and state.lease is None and not _says_all(reply):
+        state = state._replace(prefer=reply.server)
+        return restart(state, now, rng, "the ACK leaves out mask, router or server"), ()
     if not server:
         return state._replace(error="the ACK does not say whose it is"), ()
     if selected and (reply.yiaddr, server) == expected:
@@ -344,6 +353,12 @@ def _terms(state: State) -> tuple[int, int]:
 def _known_server(state: State) -> int:
     """Return the server of the lease, or of the last one; 0 for none."""
     return int(state.lease.server) if state.lease is not None else state.prefer
+
+
+def _says_all(reply: Reply) -> bool:
+    """Whether an ACK is enough where no lease is known that would have the rest; if not, an OFFER has to say it."""
+    terms = terms_of(reply)
+    return bool(reply.server and terms.prefix_length and (terms.routing.gateway or terms.routing.routes))
 
 
 def _searches(state: State) -> bool:

@@ -42,6 +42,7 @@ class LeaseStatus:
     last_error: str
     attempts: int
     next_at: float  # seconds of CLOCK_BOOTTIME; inf when nothing is planned
+    unanswered: bool = False  # nobody answers what it asked last, not even with what it cannot use
 
 
 class DhcpService:
@@ -284,6 +285,7 @@ class DhcpService:
             last_error=self.trouble(client.link, client.parent),
             attempts=state.attempt,
             next_at=state.retry_at,
+            unanswered=not client.unusable and fsm.is_unanswered(state),
         )
 
     # ── time ──────────────────────────────────────────────────────────────────────────────────

@@ -385,6 +385,16 @@ def test_an_address_that_another_link_of_ours_has_is_asked_about_again_soon_but_
     assert pauses[0] == pytest.approx(0.1)
     assert pauses[-1] > 3
     assert "m2" in world.state.error
+    world.timer()
+    assert not fsm.is_unanswered(world.state)
+
+
+def test_without_any_offer_it_is_unanswered(world):
+    world.start()
+    world.timer()
+    assert not fsm.is_unanswered(world.state)  # as yet
+    world.timer()
+    assert fsm.is_unanswered(world.state)
 
 
 # ── INIT-REBOOT ────────────────────────────────────────────────────────────────────────────────
@@ -728,12 +738,28 @@ def test_an_ack_without_a_server_identifier_is_that_of_the_server_that_was_asked
     assert int(world.state.lease.server) == SERVER
 
 
-def test_an_ack_without_a_server_identifier_is_nobodys_where_nobody_was_asked(world):
-    world.start(held=IP)
-    world.timer()
-    data = answer(ACK, xid=world.state.xid, o54=None)
+def test_an_ack_without_a_server_identifier_is_nobodys_where_it_gives_another_address(world):
+    rebooting(world)
+    data = answer(ACK, xid=world.state.xid, ip=OTHER_IP, o54=None)
     assert world.take(fsm.received(world.state, decode(data), SERVER_MAC, world.now, world.rng)) == []
     assert (world.phase, world.state.error) == (Phase.REBOOTING, "the ACK does not say whose it is")
+
+
+@pytest.mark.parametrize("left_out", [{"o1": None}, {"o3": None}, {"o54": None}, {"o1": b"\xff"}, {"o3": bytes(4)}])
+def test_where_no_lease_has_what_an_ack_leaves_out_an_offer_is_asked_for(world, left_out):
+    world.start(held=IP)
+    world.timer()
+    data = answer(ACK, xid=world.state.xid, **{"o54": SERVER.to_bytes(4, "big"), **left_out})
+    assert world.take(fsm.received(world.state, decode(data), SERVER_MAC, world.now, world.rng)) == []
+    world.timer()
+    request = world.sent().request
+    assert (request.type, request.requested) == (DISCOVER, IP)
+    world.reply(OFFER)
+    world.reply(ACK)
+    if world.phase is Phase.PROBING:
+        world.timer()
+    lease = world.state.lease
+    assert (int(lease.ip), lease.prefix_length, lease.gateway is None) == (IP, 16, False)
 
 
 # ── whose NAK counts ───────────────────────────────────────────────────────────────────────────

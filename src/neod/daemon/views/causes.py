@@ -65,6 +65,13 @@ def _of_parts(controller: Controller, name: str) -> str:
     return next(errors, "")
 
 
+def of_leases(controller: Controller) -> Mapping[str, str]:
+    """Return, by link, why its lease does not come or cannot be kept, where its NIC or what is heard there tells."""
+    of_nic, silence = of_nics(controller), of_silence(controller)
+    causes = {one.link: of_nic(one.parent) or silence.get(one.link, "") for one in controller.dhcp.service.status()}
+    return {link: cause for link, cause in causes.items() if cause}
+
+
 def of_silence(controller: Controller) -> Mapping[str, str]:
     """Return, by link, why nobody answers its DISCOVERs, where others on the same NIC show it."""
     statuses = controller.dhcp.service.status()
@@ -78,13 +85,20 @@ def of_silence(controller: Controller) -> Mapping[str, str]:
 
 
 def is_silent(status: LeaseStatus) -> bool:
-    """Whether a client has asked in vain for a while."""
-    return status.lease is None and status.state == "selecting" and status.attempts >= SILENT_AFTER
+    """Whether a client has asked in vain for a while; with an answer that cannot be used it has not."""
+    return (
+        status.lease is None and status.state == "selecting" and status.unanswered and status.attempts >= SILENT_AFTER
+    )
+
+
+def is_answered(status: LeaseStatus) -> bool:
+    """Whether a client has a lease, and does not ask in vain to keep it."""
+    return status.lease is not None and not status.unanswered
 
 
 def why_silent(nic: str, together: Iterable[LeaseStatus], has_address: bool) -> str:
     """Return what the clients of one NIC tell together; *has_address*: somebody else configured the NIC."""
-    answered = [status.link for status in together if status.lease is not None]
+    answered = [status.link for status in together if is_answered(status)]
     if answered == [nic]:
         return f"{nic} itself gets answers, and no macvlan on it does: it seems that its port {ADMITS}"
     if answered:

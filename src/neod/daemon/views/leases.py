@@ -11,15 +11,15 @@ from neod.model.facts import FOREVER
 def leases_reply(controller: Controller) -> LeasesReply:
     """Return every DHCP client, by link."""
     statuses = sorted(controller.dhcp.service.status(), key=lambda status: status.link)
-    silence = causes.of_silence(controller)
-    return LeasesReply(tuple(lease_row(controller, status, silence.get(status.link, "")) for status in statuses))
+    why = causes.of_leases(controller)
+    return LeasesReply(tuple(lease_row(controller, status, why.get(status.link, "")) for status in statuses))
 
 
 def lease_row(controller: Controller, status: LeaseStatus, cause: str) -> LeaseRow:
     now, lease = controller.clock.boottime(), status.lease
+    reason = cause or status.last_error
     if lease is None:
-        tried = cause or status.last_error
-        return LeaseRow(status.link, status.state, status.parent, status.mac, detail=tried)
+        return LeaseRow(status.link, status.state, status.parent, status.mac, detail=reason)
 
     def left(instant: float) -> float | None:
         return None if instant == FOREVER else round(instant - now, 1)
@@ -40,7 +40,7 @@ def lease_row(controller: Controller, status: LeaseStatus, cause: str) -> LeaseR
         lease.domain,
         lease.mtu,
         tuple(f"{destination} via {gateway}" for destination, gateway in lease.routes),
-        "; ".join((*filter(None, (status.last_error,)), *(f"left out: {text}" for text in lease.left_out))),
+        "; ".join((*filter(None, (reason,)), *(f"left out: {text}" for text in lease.left_out))),
         lease.left_out,
     )
 
@@ -50,7 +50,8 @@ def lease_in_words(controller: Controller, link: str, words: str) -> str:
     status = controller.dhcp.service.status_of(link)
     if status is None:
         return "; ".join(filter(None, (words, controller.dhcp.trouble(link))))
+    reason = causes.of_leases(controller).get(link) or status.last_error
     if status.lease is None:
-        return f"none: {status.last_error}" if status.last_error else "none yet"
+        return f"none: {reason}" if reason else "none yet"
     left_out = (f"left out: {text}" for text in status.lease.left_out)
-    return "; ".join(filter(None, (words or f"lease from {status.lease.server}", *left_out, status.last_error)))
+    return "; ".join(filter(None, (words or f"lease from {status.lease.server}", *left_out, reason)))

@@ -86,7 +86,7 @@ def missing(controller: Controller) -> tuple[str, ...]:
     """Return what keeps the host from being converged, the first 20 things."""
     if not controller.ready:
         return ()
-    texts = [text for waits in controller.waiting().values() for text in waits]
+    texts = [text for waits in controller.waiting(causes.of_leases(controller)).values() for text in waits]
     texts += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons_down(controller).items()]
     return (*texts, *(f"{key} ({one.phase})" for key, one in controller.state.status.out_of_sync.items()))[:20]
 

@@ -131,6 +131,8 @@ def _link_add(words: list[str]) -> Step:
     name, kind = said.pop("name", ""), said.pop("type", "")
     if kind != "macvlan":
         found = next((after for word, after in pairwise(words) if word == "type"), kind)
+        if found == "macvlan":
+            return Step(name, {}, f"{strange}: {NOT_MADE}")
         place = "[links] has a place for it" if found in OF_LINKS else f"neo makes macvlans, and no {found}"
         return Step(name, {}, place)
     if not name or "parent" not in said or strange == "link":

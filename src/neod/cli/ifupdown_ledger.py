@@ -33,6 +33,7 @@ class Ledger:
     paths: dict[str, Path] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
     users: dict[str, list[str]] = field(default_factory=dict)  # by place: the interfaces that a line is about
+    targets: dict[str, set[str]] = field(default_factory=dict)  # by place: those that its commands change
 
     def path(self, name: str) -> Path:
         return self.paths.setdefault(without_alias(name), Path(without_alias(name)))
@@ -117,6 +118,7 @@ class Ledger:
     def _step(self, step: Step, line: Line, own: Path) -> None:
         path = self._meant(step, own)
         self.users.setdefault(line.place, []).append(path.name)
+        self.targets.setdefault(line.place, set()).add(path.name)
         if step.why_not:
             self.told.add(line, step.why_not)
         if line.word in DOWN and any(not key.startswith("=") for key in step.says):

@@ -82,9 +82,10 @@ class Path:
     def is_macvlan(self) -> bool:
         return "parent" in self.said
 
-    def says(self, line: Line) -> bool:
-        """Whether *line* says something of its table."""
-        return line == self.lines.get("table") or any(line == one for _, _, one in self.has_to_be)
+    def takes(self, line: Line) -> bool:
+        """Whether neo takes over what *line* says of it: of a NIC, only its table."""
+        rules = [one for key, _, one in self.has_to_be if key in ("ip", "net", "table")]
+        return self.is_macvlan or line == self.lines.get("table") or line in rules
 
     def text(self, key: str) -> str:
         """Return what is said of *key*; empty if nothing is."""

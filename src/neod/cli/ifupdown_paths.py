@@ -207,6 +207,8 @@ def _law(
             reasons = [f"{name} is left out" for name in line.words if name not in kept and _is_about(name, names)]
         elif line.place not in strange:
             reasons = [*reasons, *_not_kept(line, users, unsaid, refused, kept, not reasons)]
+            others = sorted(ledger.targets.get(line.place, set()) - refused.keys()) if not reasons else ()
+            reasons += [f"{one} stays with ifupdown" for one in others if one not in kept or not kept[one].takes(line)]
         if reasons:
             yield line, "; ".join(reasons)
 
@@ -231,5 +233,5 @@ def _not_kept(
             yield f"{name} is left out" + (f": {why}" if why else "")
     if not rendered and alone and not any(name in refused for name in users):
         yield f"{next(iter(users), '')} stays with ifupdown".strip()
-    elif rendered and alone and not any(path.is_macvlan or path.says(line) for path in rendered):
+    elif rendered and alone and not any(path.takes(line) for path in rendered):
         yield f"{rendered[0].name} stays with ifupdown, and neo follows its address"

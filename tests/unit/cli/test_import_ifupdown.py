@@ -329,6 +329,7 @@ FORMS = [
     form("a number beyond all tables", LEASED.replace("mac1", "m65535"), {"m65535": {"table": 1000}}),
     form("two stanzas", STATIC + "iface mac1 inet static\n address 10.0.0.6/24\n", {"mac1": {"ipv4": HERE}}, {7: "10.0.0.5/24 already"}),
     form("two addresses in a stanza", STATIC + " address 10.0.0.6/24\n up ip addr add 10.0.0.7/24 dev mac1\n", {"mac1": {"ipv4": HERE}}, {6: "already", 7: "already"}),
+    form("commands about others", LEASED + " pre-up ip link set eth0 up\n up dhclient mac2\n up ip addr add 10.0.0.7/24 dev eth0\n up ip route add default via 10.0.0.1 dev eth0 table 5\n", {"mac1": {}}, dict.fromkeys((4, 5, 6), "stays with ifupdown")),
     form("an alias", STATIC.replace("auto mac1", "auto mac1 mac1:1") + "iface mac1:1 inet static\n address 10.0.0.6\n netmask 255.255.255.0\n", {"mac1": {"ipv4": HERE}}, {7: "10.0.0.5/24 already", 8: "that of 10.0.0.6"}),
     form("in the stanza of the loopback", "iface lo inet loopback\n up sudo -n ip link add link eth0 mac1 type macvlan\n up /opt/x\n" + LEASED.replace(LINK, ""), {"mac1": {}}),
     form("a NIC whose name neo does not take", "iface ä1 inet dhcp\n up ip rule add from 10.0.9.5 table 33\n" + LEASED, {"mac1": {}}),

@@ -90,8 +90,8 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
             and have.marked
         )
 
-    def adopts(self, have: LinkSpec, want: LinkSpec) -> bool:
-        """A link that has the alias that we gave it has lost its group only."""
+    def reclaims(self, have: LinkSpec, want: LinkSpec, *, made: bool) -> bool:
+        """One that has the alias that we gave it has lost its group only; any other under the name is another's."""
         return not have.marked and self.in_place(have, want)
 
     def in_place(self, have: LinkSpec, want: LinkSpec) -> bool:
@@ -100,10 +100,6 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
         if (have.driver, have.parent) != (want.driver, want.parent) or wanted not in (None, seen):
             return False
         return not link_options.create_only(want.driver, missing(have, want))
-
-    def mends_mark(self, have: LinkSpec, want: LinkSpec) -> bool:
-        """Another link under the name is another's. Ours without its group is known by its alias: see ``adopts``."""
-        return False
 
     def requires(self, key: LinkKey, spec: LinkSpec) -> Iterable[Key]:
         """A macvlan or vlan needs its parent. Of a pair, the outer end is made with the inner one in its namespace."""

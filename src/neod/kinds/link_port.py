@@ -68,17 +68,13 @@ class PortKind(Kind[PortKey, PortSpec]):
         nic = LinkKey(key.netns, key.link)
         return (nic, LinkKey(key.netns, spec.master)) if spec.master else (nic,)
 
-    def adopts(self, have: PortSpec, want: PortSpec) -> bool:
-        """A NIC that is in our bond or bridge as the file wants it has lost its mark only."""
-        return have.master == want.master and not have.marked
+    def reclaims(self, have: PortSpec, want: PortSpec, *, made: bool) -> bool:
+        """A NIC that is in our bond or bridge as the file wants it has lost its mark only; elsewhere it is not ours."""
+        return have.master == want.master and (made or not have.marked)
 
     def path(self, key: PortKey, spec: PortSpec | None, tables: Mapping[int, str]) -> str:
         """A port is its bond's or bridge's."""
         return spec.master if spec else ""
-
-    def mends_mark(self, have: PortSpec, want: PortSpec) -> bool:
-        """A port of ours that lost its alternative name; as the port of another master it is not ours."""
-        return have.master == want.master
 
     def conflict(self, have: PortSpec) -> str:
         """Return whose port the NIC is."""

@@ -30,7 +30,7 @@ class NetnsKind(Kind[NetnsKey, NetnsSpec]):
     moves_addresses: ClassVar[bool] = True
     poll: ClassVar[Poll | None] = Poll(1.0)
 
-    def mends_mark(self, have: NetnsSpec, want: NetnsSpec) -> bool:
+    def reclaims(self, have: NetnsSpec, want: NetnsSpec, *, made: bool) -> bool:
         """Another namespace under the name is another's, with all that runs in it."""
         return False
 

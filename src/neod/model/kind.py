@@ -133,9 +133,12 @@ class Kind(Generic[K, S]):
         """Whether turning *have* into *want* only keeps the object from ending by itself: done even while paused."""
         return False
 
-    def mends_mark(self, have: S, want: S) -> bool:
-        """Whether *have*, without our mark where an object of ours was, is ours to mend: ``put`` then sets the mark."""
-        return not self.takes_over_foreign
+    def reclaims(self, have: S, want: S, *, made: bool) -> bool:
+        """Whether *have*, which does not bear our mark, is ours all the same: ``put`` sets the mark again.
+
+        *made*: an object of ours was there, in this process; what it says of itself may tell more.
+        """
+        return made and not self.takes_over_foreign
 
     def requires(self, key: K, spec: S) -> Iterable[Key]:
         """Return what must exist before the object, and outlive it."""
@@ -165,10 +168,6 @@ class Kind(Generic[K, S]):
     def address(self, key: K) -> IPv4Address | IPv6Address | None:
         """Return the address that the object is about, where its path does not show; None for none."""
         return None
-
-    def adopts(self, have: S, want: S) -> bool:
-        """Whether *have*, which does not bear our mark, is ours beyond doubt: it gets the mark back."""
-        return False
 
     def conflict(self, have: S) -> str:
         """Return what people are told where a foreign object, *have*, holds the key."""

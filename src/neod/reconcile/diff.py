@@ -33,9 +33,9 @@ def diff(
             yield Change(Op.CREATE, key, None, want)
         else:
             kind = kinds(key)
-            unmarked = not seen.owned and key in made and kind.mends_mark(seen.spec, want)
+            unmarked = not seen.owned and kind.reclaims(seen.spec, want, made=key in made)
             if unmarked or not kind.matches(seen.spec, want):
-                if not (seen.owned or unmarked or kind.takes_over_foreign or kind.adopts(seen.spec, want)):
+                if not (seen.owned or unmarked or kind.takes_over_foreign):
                     op = Op.CONFLICT
                 else:
                     op = Op.UPDATE if kind.in_place(seen.spec, want) else Op.RECREATE

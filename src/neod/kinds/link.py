@@ -114,8 +114,8 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
         """Return the link by the name it has and by the name it had.
 
         One that is down, or gone, has lost its routes. A new link sends several messages, and its carrier more: of one
-        that is up, all are alike, and show it whole. What a bridge says of its port is not about the link: it is
-        "deleted" when it leaves the bridge.
+        that is up, all are alike, and show it whole. One of ours without an alias is new, or has lost it: that is read.
+        What a bridge says of its port is not about the link: it is "deleted" when it leaves the bridge.
         """
         if payload[0] == AF_BRIDGE:
             return ()
@@ -124,7 +124,8 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
         name, before, owned = reading.seen.spec.name, names(index), reading.seen.owned
         down = message == RTM_DELLINK or (not flags & IFF_UP and before is not None)  # a new one had nothing to lose
         keys = tuple(LinkKey(netns, one) for one in ((name,) if before in (None, name) else (name, before)))
-        deep, shows = (keys, None) if down else ((), reading.seen)
+        bare = owned and before is not None and not reading.alias
+        deep, shows = keys if down else (), None if down or bare else reading.seen
         others = (Mention(key, owned, deep) for key in keys[1:])
         return Mention(keys[0], owned, deep, shows, before == name, before is None), *others
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import ClassVar, Final
 
+from neod.kinds.address_routes import leads_to
 from neod.kinds.route_hops import RTA_OIF, RTNH_F_ONLINK, gateway_attr, gateway_in
 from neod.model.change import Seen
-from neod.model.errors import KernelError
+from neod.model.errors import KernelError, Obstacle
 from neod.model.key import Hashed, Key, LinkKey, LocalKey, TableKey, within
 from neod.model.kind import Entry, Kind, Mention, Names
 from neod.model.marks import PROTOCOL
@@ -262,6 +263,15 @@ class RouteDriver:
         answers = dict(zip(order, await self._rtnl.send(requests), strict=True))
         return [answers[i] for i in range(len(items))]
 
+    async def explain(self, refused: Sequence[tuple[RouteKey, RouteSpec, KernelError]]) -> Sequence[Obstacle | None]:
+        """Return which sources are addresses that nothing leads to any more: somebody flushed the table ``local``."""
+        asked = [spec.source if error.code == errno.EINVAL else None for _, spec, error in refused]
+        local = {v: await leads_to(self._rtnl, v) for v in {source.version for source in asked if source}}
+        return [
+            None if source is None or source in local[source.version] else _unreachable(key, spec.link, source)
+            for (key, spec, _), source in zip(refused, asked, strict=True)
+        ]
+
     async def drop(self, keys: Sequence[RouteKey]) -> Sequence[KernelError | None]:
         """Delete every route that carries our protocol; already gone counts as done."""
         requests = [(RTM_DELROUTE, 0, name_of(key, SCOPE_NOWHERE, 0, 0) + self._hop_of(key)) for key in keys]
@@ -274,6 +284,11 @@ class RouteDriver:
         link, gateway = key.hop
         out = attr_u32(RTA_OIF, self._rtnl.index_of(link) or 0)
         return out if gateway is None else out + gateway_attr(key.dst.version, gateway)
+
+
+def _unreachable(key: RouteKey, link: str, source: Ip) -> Obstacle:
+    text = f"nothing leads to {source}, its route in the table local is gone: take the address away and add it again"
+    return Obstacle(text, LinkKey(key.netns, link))
 
 
 ENTRIES: Final = (Entry(RouteKind(), RouteDriver),)

@@ -344,7 +344,7 @@ def test_the_default_of_a_followed_uplink_is_what_others_wrote(fact, expected):
 @pytest.mark.parametrize("facts", [{}, {FactKey("followed", "ens3"): Followed("ens3")}], ids=["unseen", "no address"])
 def test_a_followed_uplink_without_address_waits_for_one(facts):
     assert compiled(FOLLOW, facts) == {}
-    assert FOLLOW.waits_for(facts) == ("an address on ens3",)
+    assert FOLLOW.waits_for(facts) == ("an IPv4 address on ens3",)
 
 
 # ── host, sysctl ──────────────────────────────────────────────────────────────

@@ -67,6 +67,17 @@ def test_what_a_bridge_says_of_its_port_is_no_message_about_the_link():
     assert list(PortKind().keys_of_event("", 16, payload, lambda index: "ens4")) == []
 
 
+@pytest.mark.parametrize(
+    ("before", "alias", "told"), [("neo1", "", False), ("neo1", "neo:neo1", True), (None, "", True)]
+)
+def test_a_link_of_ours_that_lost_its_alias_is_read_and_a_new_one_has_none_yet(before, alias, told):
+    head = IFINFO.pack(0, 1, 7, link_codec.IFF_UP, 0) + link_codec.attr_text(link_codec.IFLA_IFNAME, "neo1")
+    marks = link_codec.attr_u32(link_codec.IFLA_GROUP, 110)
+    noted = link_codec.attr_text(link_codec.IFLA_IFALIAS, alias) if alias else b""
+    (mention,) = KIND.keys_of_event("", 16, memoryview(head + marks + noted), lambda index: before)
+    assert (mention.shows is not None) is told
+
+
 OURS, THEIRS = LinkSeen(5, "br0", True, 110, 0, ""), LinkSeen(6, "br9", True, 0, 0, "")
 MASTERS = {5: OURS, 6: THEIRS}
 

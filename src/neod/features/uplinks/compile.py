@@ -25,11 +25,11 @@ class FollowFragment(Fragment):
         return table(self.link, self.table, self._addressings(facts), self.origin)
 
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
-        """Return the address, where there is none.
+        """Return the address, where there is none; IPv6 is not followed.
 
         A gateway is not waited for: a segment without one is a path to its hosts.
         """
-        return () if self._addressings(facts) else (f"an address on {self.link}",)
+        return () if self._addressings(facts) else (f"an IPv4 address on {self.link}",)
 
     def _addressings(self, facts: Facts) -> tuple[Addressing, ...]:
         fact = facts.get(FactKey("followed", self.link))

@@ -61,10 +61,9 @@ def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
     """Line of the file, lease, values, needs and the last actions."""
     colour = COLOUR_OF.get(reply.phase, "")
     yield f"{cut(reply.object, screen.width - len(reply.phase) - 2)}  {screen.paint(reply.phase, colour)}"
-    if reply.reason:
-        yield from wrap(reply.reason, screen, 2)
-    if reply.drift and reply.drift.error:
-        yield from wrap(reply.drift.error, screen, 2)
+    told = (reply.drift.reason, reply.drift.error) if reply.drift else ()
+    for text in filter(None, dict.fromkeys((reply.reason, *told))):
+        yield from wrap(text, screen, 2)
     for one in reply.conditions:
         if one.status is False:
             yield from wrap(f"not {one.name} since {clock(one.since)}: {one.evidence}", screen, 2)

@@ -106,6 +106,14 @@ def test_why_shows_values_twice_only_where_they_differ(desired, observed, line):
     assert line in page(render_facts.why, reply, EIGHTY).splitlines()
 
 
+def test_why_says_what_status_says_is_in_the_way():
+    drift = replace(samples.CONTESTED, reason="ens3 is a port of br0: use br0")
+    reply = replace(samples.WHY, reason="the file asks for it", drift=drift)
+    assert page(render_facts.why, reply, EIGHTY).splitlines()[1:3] == [
+        "  the file asks for it", "  ens3 is a port of br0: use br0",
+    ]  # fmt: skip
+
+
 EVIL = "a\x1b]0;own\x07\n\r\x9b2Jb\u202ec\u2028d\udc80"
 
 

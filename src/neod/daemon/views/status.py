@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Callable
 
 from neod import __version__
 from neod.control.verbs.status import Drift, FileState, PassSummary, StatusReply
@@ -88,7 +89,11 @@ def missing(controller: Controller) -> tuple[str, ...]:
         return ()
     texts = [text for waits in controller.waiting(causes.of_leases(controller)).values() for text in waits]
     texts += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons_down(controller).items()]
-    return (*texts, *(f"{key} ({one.phase})" for key, one in controller.state.status.out_of_sync.items()))[:20]
+    return (*texts, *map(_in_words, _out_of_sync(controller, causes.of_nics(controller))))[:20]
+
+
+def _in_words(drift: Drift) -> str:
+    return f"{drift.object} ({drift.phase}: {drift.reason})" if drift.reason else f"{drift.object} ({drift.phase})"
 
 
 def pass_summary(report: Report) -> PassSummary:
@@ -98,13 +103,18 @@ def pass_summary(report: Report) -> PassSummary:
     return PassSummary(report.number, iso(report.wall_time), took_ms, done, failures, report.cause)
 
 
+def _out_of_sync(controller: Controller, of_nic: Callable[[str], str]) -> list[Drift]:
+    found = controller.state.status.out_of_sync.items()
+    return [
+        drift_row(controller, key, status, of_nic)
+        for key, status in sorted(found, key=lambda kt: (SEVERITY[kt[1].phase], str(kt[0])))
+    ]
+
+
 def drifts(controller: Controller) -> list[Drift]:
     """Return everything that is not what the file says, worst first."""
-    out_of_sync = sorted(
-        controller.state.status.out_of_sync.items(), key=lambda kt: (SEVERITY[kt[1].phase], str(kt[0]))
-    )
     of_nic, silence = causes.of_nics(controller), causes.of_silence(controller)
-    rows = [drift_row(controller, key, status, of_nic) for key, status in out_of_sync]
+    rows = _out_of_sync(controller, of_nic)
     paths = {path.name: path for path in controller.intents.of(PathInfo)}
     for unit, texts in controller.waiting().items():
         path = paths.get(path_in(unit))

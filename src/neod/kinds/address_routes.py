@@ -63,13 +63,13 @@ async def _missed(rtnl: Rtnl, subnets: Mapping[AddressKey, bool]) -> dict[Addres
     }
 
 
-async def leads_to(rtnl: Rtnl, version: int) -> set[Ip]:
-    """Return the addresses of an IP version that the kernel takes for its own, with their link or without.
+async def led_to(rtnl: Rtnl) -> set[Ip]:
+    """Return the IPv4 addresses that the kernel takes for its own, whoever made the routes to them.
 
     Raises:
         KernelError: routes cannot be read.
     """
-    told = await _routes(rtnl, version, LOCAL, RTN_LOCAL, 0, RTPROT_ANY)
+    told = await _routes(rtnl, 4, LOCAL, RTN_LOCAL, 0, RTPROT_ANY)
     return {net.network_address for _, net in told if net.prefixlen == net.max_prefixlen}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import ClassVar, Final
 
-from neod.kinds.address_routes import leads_to
+from neod.kinds.address_routes import led_to
 from neod.kinds.route_hops import RTA_OIF, RTNH_F_ONLINK, gateway_attr, gateway_in
 from neod.model.change import Seen
 from neod.model.errors import KernelError, Obstacle
@@ -264,11 +264,17 @@ class RouteDriver:
         return [answers[i] for i in range(len(items))]
 
     async def explain(self, refused: Sequence[tuple[RouteKey, RouteSpec, KernelError]]) -> Sequence[Obstacle | None]:
-        """Return which sources are addresses that nothing leads to any more: somebody flushed the table ``local``."""
+        """Return which sources are addresses that nothing leads to any more: somebody flushed the table ``local``.
+
+        Of IPv6 the kernel looks at the address itself.
+
+        Source: net/ipv4/fib_semantics.c, fib_valid_prefsrc; net/ipv6/route.c, ip6_route_info_create.
+        """
         asked = [spec.source if error.code == errno.EINVAL else None for _, spec, error in refused]
-        local = {v: await leads_to(self._rtnl, v) for v in {source.version for source in asked if source}}
+        asked = [source if isinstance(source, IPv4Address) else None for source in asked]
+        local = await led_to(self._rtnl) if any(asked) else ()
         return [
-            None if source is None or source in local[source.version] else _unreachable(key, spec.link, source)
+            None if source is None or source in local else _unreachable(key, spec.link, source)
             for (key, spec, _), source in zip(refused, asked, strict=True)
         ]
 

@@ -87,6 +87,15 @@ def test_macvlans_on_a_bridge_of_ours_lease_through_its_port_and_down_gives_the_
     assert "group 110" not in bridged.host.ip("link")
 
 
+def test_a_bridge_that_lost_its_group_gets_it_back_and_nothing_else_is_asked_of_the_kernel(bridged):
+    bridged.start()
+    before = bridged.bridge()
+    bridged.host.ip("link", "set", "br0", "group", "0")
+    poll(lambda: bridged.bridge() == before, 5, why="the group")
+    bridged.host.wait()
+    assert "failed" not in bridged.host.ctl("events").out
+
+
 def test_a_port_that_was_down_is_down_again_when_the_file_no_longer_names_it(bridged):
     bridged.host.ip("link", "set", "ens4", "down")
     bridged.start()

@@ -188,9 +188,13 @@ def _altnames(properties: memoryview) -> tuple[str, ...]:
 
 
 def with_options(payload: memoryview, reading: Reading, *, foreign: bool = False) -> Reading:
-    """Return a link of ours with its options: those of others are rarely our business, and cost 0.1 ms each."""
+    """Return a link of ours with its options, also one that lost its group.
+
+    Those of others are rarely our business, and cost 0.1 ms each.
+    """
     driver = reading.seen.spec.driver
-    if not (reading.seen.owned or foreign) or driver not in link_options.OPTIONS:
+    ours = reading.seen.owned or reading.alias.startswith(ALIAS_PREFIX)
+    if not (ours or foreign) or driver not in link_options.OPTIONS:
         return reading
     options = link_options.from_wire(driver, generic.link_data(payload, link_options.attributes(driver)))
     return replace(reading, seen=replace(reading.seen, spec=replace(reading.seen.spec, options=options)))

@@ -26,6 +26,13 @@ def test_what_is_asked_for_reads_back_the_same(spec):
     assert link_options.from_wire(spec.driver, told) == spec.options
 
 
+@pytest.mark.parametrize(("alias", "options"), [("neo:br0", BRIDGE.options), ("", ())])
+def test_options_are_read_of_a_link_that_lost_its_group_and_not_of_others(alias, options):
+    payload = memoryview(link_codec.create_request(BRIDGE, 0))
+    reading = link_codec.Reading(7, alias, Seen(replace(BRIDGE, options=()), False))
+    assert link_codec.with_options(payload, reading).seen.spec.options == options
+
+
 def test_what_a_new_bridge_has_anyway_is_not_asked_for_and_counts_as_read():
     plain = replace(BRIDGE, options=(("stp", "off"), ("vlan_filtering", "off")))
     payload = memoryview(link_codec.create_request(plain, 0))

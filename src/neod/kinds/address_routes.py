@@ -17,13 +17,13 @@ from typing import Final
 from neod.model.errors import KernelError
 from neod.model.key import AddressKey
 from neod.model.ports import Rtnl
-from neod.netlink.attributes import Ip, attr, attr_u32, attrs, family_of, u32
+from neod.netlink.attributes import attr, attr_u32, attrs, family_of, u32
 from neod.netlink.message import NLM_F_APPEND, NLM_F_CREATE
 from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, RTM_GETROUTE, RTM_NEWROUTE, RTMSG
 
 RTA_DST, RTA_OIF, RTA_PREFSRC, RTA_TABLE = 1, 4, 7, 15
 IFLA_MASTER: Final = 10
-RTPROT_ANY, RTPROT_KERNEL = 0, 2
+RTPROT_KERNEL: Final = 2
 RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST = 1, 2, 3
 MAIN, LOCAL = 254, 255
 SCOPE_LINK, SCOPE_HOST = 253, 254
@@ -63,16 +63,6 @@ async def _missed(rtnl: Rtnl, subnets: Mapping[AddressKey, bool]) -> dict[Addres
     }
 
 
-async def led_to(rtnl: Rtnl) -> set[Ip]:
-    """Return the IPv4 addresses that the kernel takes for its own, whoever made the routes to them.
-
-    Raises:
-        KernelError: routes cannot be read.
-    """
-    told = await _routes(rtnl, 4, LOCAL, RTN_LOCAL, 0, RTPROT_ANY)
-    return {net.network_address for _, net in told if net.prefixlen == net.max_prefixlen}
-
-
 def _nets(key: AddressKey, *, subnet: bool) -> Iterator[Net]:
     """Yield what routes of the address lead to; the address last."""
     if subnet and key.prefix_length < key.ip.max_prefixlen:
@@ -80,10 +70,8 @@ def _nets(key: AddressKey, *, subnet: bool) -> Iterator[Net]:
     yield ip_network(key.ip)
 
 
-async def _routes(
-    rtnl: Rtnl, version: int, table: int, type_: int, index: int, protocol: int = RTPROT_KERNEL
-) -> set[Told]:
-    head = RTMSG.pack(family_of(version), 0, 0, 0, table, protocol, 0, type_, 0)
+async def _routes(rtnl: Rtnl, version: int, table: int, type_: int, index: int) -> set[Told]:
+    head = RTMSG.pack(family_of(version), 0, 0, 0, table, RTPROT_KERNEL, 0, type_, 0)
     out = attr_u32(RTA_OIF, index) if index else b""
     try:
         dumped = await rtnl.dump(RTM_GETROUTE, head + attr_u32(RTA_TABLE, table) + out)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import ClassVar, Final
 
-from neod.kinds.address_routes import led_to
 from neod.kinds.route_hops import RTA_OIF, RTNH_F_ONLINK, gateway_attr, gateway_in
 from neod.model.change import Seen
 from neod.model.errors import KernelError, Obstacle
@@ -40,7 +39,7 @@ TYPES: Final = (
 SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_NOWHERE = 0, 253, 255
 RTM_F_CLONED: Final = 0x200
 RTPROT_KERNEL: Final = 2
-MAIN_TABLE: Final = 254
+MAIN_TABLE, LOCAL_TABLE = 254, 255
 
 EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
 IP6_DEFAULT_METRIC: Final = 1024
@@ -272,7 +271,8 @@ class RouteDriver:
         """
         asked = [spec.source if error.code == errno.EINVAL else None for _, spec, error in refused]
         asked = [source if isinstance(source, IPv4Address) else None for source in asked]
-        local = await led_to(self._rtnl) if any(asked) else ()
+        there = await self._dump(4, LOCAL_TABLE, 0) if any(asked) else {}
+        local = {key.dst.network_address for key, seen in there.items() if seen.spec.type == "local"}
         return [
             None if source is None or source in local else _unreachable(key, spec.link, source)
             for (key, spec, _), source in zip(refused, asked, strict=True)

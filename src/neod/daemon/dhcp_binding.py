@@ -69,10 +69,13 @@ class DhcpBinding:
 
     @staticmethod
     def _mac_if_usable(client: DhcpClient, observed: Observed, desired: Mapping[Key, object]) -> str | None:
-        """Return the link's MAC when it is up and has the MAC that is desired: a lease belongs to a MAC."""
+        """Return the link's MAC when it is up and has the MAC that is desired: a lease belongs to a MAC.
+
+        One of ours that somebody renamed waits for its name, by which the kernel tells who has an address.
+        """
         key = LinkKey("", client.link)
         seen, wanted = observed.get(key), getattr(desired.get(key), "mac", None)
-        if seen is None or not seen.spec.up or not seen.spec.mac:
+        if seen is None or not seen.spec.up or not seen.spec.mac or (seen.owned and seen.spec.name != client.link):
             return None
         mac: str = seen.spec.mac
         return mac if client.mac in ("", mac) and wanted in (None, mac) else None

@@ -68,3 +68,40 @@ def test_flows_follow_a_reload_only_once_it_is_confirmed(crossing):
         poll(lambda: "flows cut" in crossing.host.ctl("events").out, 10, why="cut")
         client.send(b"after")
         assert new.recv(9) == b"after"
+
+
+def leaves_by(crossing, address="198.18.9.9"):
+    """Return the link by which the host sends what comes from inside to *address*."""
+    (veth,) = crossing.sh("ls /proc/sys/net/ipv4/conf | grep neo-").split()
+    return crossing.sh(f"ip route get {address} from 10.254.0.2 iif {veth}").split(" dev ")[1].split()[0]
+
+
+def space(crossing, uplink):
+    return f'[namespaces."{crossing.inner}"]\nuplink = "{uplink}"\nsubnet = "10.254.0.0/30"\n'
+
+
+def test_what_comes_from_inside_leaves_by_its_uplink_and_reaches_other_networks(crossing):
+    crossing.start(UPLINKS + space(crossing, "eth1"))
+    assert leaves_by(crossing) == "eth1"
+    assert leaves_by(crossing, "192.0.2.10") == "eth0"
+    ip_batch(crossing.ns["private"], ["addr add 198.18.9.9/32 dev lo"])
+    with inside(crossing.ns["private"]):
+        server = socket.create_server(("198.18.9.9", 99))
+    with server, inside(crossing.inner), socket.create_connection(("198.18.9.9", 99), 3), server.accept()[0] as came:
+        assert came.getpeername()[0] == "10.0.0.1"
+    crossing.sh("ip rule del priority 11001; ip rule del priority 11002")
+    poll(lambda: leaves_by(crossing) == "eth1" and leaves_by(crossing, "192.0.2.10") == "eth0", 5, why="repaired")
+    crossing.sh("ip route del default dev eth1")
+    poll(
+        lambda: "eth1 has no default route: what comes from 10.254.0.0/30" in crossing.host.ctl("status").out,
+        5,
+        why="told",
+    )
+    assert crossing.host.ctl("down").status == 0
+    assert "1100" not in crossing.sh("ip rule")
+
+
+def test_an_uplink_without_a_table_that_is_not_the_default_is_told(crossing):
+    crossing.start(space(crossing, "eth1"))
+    assert leaves_by(crossing) == "eth0"
+    assert "what comes from 10.254.0.0/30 leaves by eth0" in crossing.host.ctl("status").out

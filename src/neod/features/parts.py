@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import Final
 
 from neod.features.intents import Intents
-from neod.model.facts import ProbePolicy
-from neod.model.nat import Ip, NatRule
-from neod.model.want import Origin
+from neod.model.facts import Followed, ProbePolicy
+from neod.model.nat import Ip, NatRule, Net
+from neod.model.want import FactKey, Facts, Origin
+
+FACTS: Final = {"dhcp": "lease", "follow": "followed"}
 
 
 class Interim:
@@ -26,6 +29,27 @@ class PathInfo:
     mptcp: tuple[str, ...]
     origin: Origin
     probe: ProbePolicy = ProbePolicy.AUTO
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return what its table is made of."""
+        fact = FACTS.get(self.ipv4)
+        return (FactKey(fact, self.name),) if fact else ()
+
+    def has_routes(self, facts: Facts) -> bool:
+        """Whether there is anything to put in its table."""
+        given = [facts.get(need) for need in self.needs]
+        return all(fact is not None and not (isinstance(fact, Followed) and not fact.addresses) for fact in given)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A network inside, whose packets are to leave by one link."""
+
+    source: Net
+    link: str
+    holder: str  # ``namespaces.proxy``
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)

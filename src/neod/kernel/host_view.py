@@ -45,7 +45,7 @@ def look(targets: Iterable[Ip]) -> HostView:
     links = frozenset(name for _, name in socket.if_nameindex())
     strict = frozenset(link for link in links if rp_filter(link) == 1)
     unreachable = frozenset(ip for ip in targets if not reachable(ip))
-    return HostView(listeners, {}, addresses, links, strict, unreachable, marks, missing_text())
+    return HostView(listeners, {}, addresses, links, strict, unreachable, marks, default_link(), missing_text())
 
 
 def listening() -> Iterator[ListeningSocket]:
@@ -84,6 +84,18 @@ def rp_filter(link: str) -> int:
         return max(int((conf / name / "rp_filter").read_text()) for name in ("all", link))
     except (OSError, ValueError):
         return 0
+
+
+def default_link() -> str:
+    """Return the interface of the main table's IPv4 default route of the least metric; empty without one.
+
+    Source: net/ipv4/fib_trie.c, fib_route_seq_show: the main table alone, sorted by destination and metric.
+    """
+    with suppress(OSError), (PROC / "net/route").open() as lines:
+        for words in map(str.split, lines):
+            if words[1] == "00000000" and words[7] == "00000000":
+                return words[0]
+    return ""
 
 
 def reachable(ip: Ip) -> bool:

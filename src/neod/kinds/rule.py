@@ -39,7 +39,7 @@ PRIORITY_HEADER: Final = attr_u32(FRA_PRIORITY, 0)[:4]
 PLAIN: Final = {
     FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL, FRA_SUPPRESS_PREFIXLEN, FRA_PAD,
 }  # fmt: skip
-"""Attributes of a rule that selects by source and mark alone."""
+"""Attributes of a rule that selects by source and mark alone, and may leave routes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class RuleKey(Hashed):
     mark: int = 0  # of the packets that it is for, compared in the bits of *mask*
     mask: int = 0  # 0: whatever mark they bear
     raw: bytes = b""  # of one that is more than that: the kernel's whole message, which names it best
+    suppress: int = NO_SUPPRESSION  # routes of this prefix length or less do not count: 0, default routes
 
     def __str__(self) -> str:
         if self.raw:
@@ -61,12 +62,20 @@ class RuleKey(Hashed):
         source = self.source.network_address if self.source.prefixlen == self.source.max_prefixlen else self.source
         marked = f" fwmark {self.mark:#x}/{self.mask:#x}" if self.mask else ""
         action = f"lookup {self.table}" if self.table else "unreachable"
+        if self.falls_through:
+            action += f" suppress_prefixlength {self.suppress}"
         return f"rule:{within(self.netns)}{self.priority}/from {source}{marked} {action}"
 
     @property
     def makes_path(self) -> bool:
         """Whether it is what sends packets from an address into its own table."""
-        return self.table != UNREACHABLE and not (self.mask or self.raw)
+        single = self.source.prefixlen == self.source.max_prefixlen
+        return single and self.table != UNREACHABLE and not (self.mask or self.raw or self.falls_through)
+
+    @property
+    def falls_through(self) -> bool:
+        """Whether it leaves packets to the next rule where only a less specific route leads on."""
+        return self.suppress != NO_SUPPRESSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +95,11 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
 
     def requires(self, key: RuleKey, spec: RuleSpec) -> Iterable[Key]:
         """A rule needs a table with something in it: it would send packets to the main table otherwise."""
-        return (TableKey(key.netns, key.table, key.source.version),) if key.table else ()
+        return (TableKey(key.netns, key.table, key.source.version),) if key.table and not key.falls_through else ()
 
     def provides(self, key: RuleKey) -> Iterable[Key]:
         """The rule of one address is what its endpoint waits for."""
-        source = key.source
-        single = source.prefixlen == source.max_prefixlen and key.makes_path
-        return (SourceKey(key.netns, source.network_address),) if single else ()
+        return (SourceKey(key.netns, key.source.network_address),) if key.makes_path else ()
 
     def path(self, key: RuleKey, spec: RuleSpec | None, tables: Mapping[int, str]) -> str:
         """A table is one path's."""
@@ -129,6 +136,8 @@ def to_wire(key: RuleKey) -> bytes:
         parts.append(attr(FRA_SRC, key.source.network_address.packed))
     if key.mask:
         parts += [attr_u32(FRA_FWMARK, key.mark), attr_u32(FRA_FWMASK, key.mask)]
+    if key.falls_through:
+        parts.append(attr_u32(FRA_SUPPRESS_PREFIXLEN, key.suppress))
     parts.append(attr(FRA_PROTOCOL, bytes((PROTOCOL,))))
     return b"".join(parts)
 
@@ -150,6 +159,7 @@ def from_wire(netns: str, payload: memoryview) -> tuple[RuleKey, Seen[RuleSpec]]
         number(found, FRA_FWMARK),
         number(found, FRA_FWMASK),
         b"" if plain else bytes(payload),
+        number(found, FRA_SUPPRESS_PREFIXLEN, default=NO_SUPPRESSION) if plain else NO_SUPPRESSION,
     )
     return key, Seen(RuleSpec(), owned)
 
@@ -158,9 +168,7 @@ def _selects_by_source_and_mark(header: tuple[int, ...], found: Mapping[int, mem
     _, to_length, _, tos, _, _, _, action, flags = header
     if to_length or tos or flags & FIB_RULE_INVERT or not PLAIN.issuperset(found):
         return False
-    if action != (FR_ACT_TO_TBL if number(found, FRA_TABLE, default=header[4]) else FR_ACT_UNREACHABLE):
-        return False
-    return number(found, FRA_SUPPRESS_PREFIXLEN, default=NO_SUPPRESSION) == NO_SUPPRESSION
+    return action == (FR_ACT_TO_TBL if number(found, FRA_TABLE, default=header[4]) else FR_ACT_UNREACHABLE)
 
 
 def priority_of(payload: memoryview) -> int:
@@ -174,7 +182,7 @@ def priority_of(payload: memoryview) -> int:
 
 def path_rules(keys: Iterable[Key]) -> Iterator[RuleKey]:
     """Yield those of *keys* that send packets of an address, whatever their mark, into a table."""
-    return (key for key in keys if isinstance(key, RuleKey) and not key.mask)
+    return (key for key in keys if isinstance(key, RuleKey) and key.makes_path)
 
 
 async def every_rule(rtnl: Rtnl, version: int) -> list[RuleSeen]:

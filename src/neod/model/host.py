@@ -43,6 +43,7 @@ class HostView:
     strict: frozenset[str] = frozenset()  # interfaces whose rp_filter is strict
     unreachable: frozenset[Ip] = frozenset()  # no route leads there
     marks: tuple[MarkUse, ...] = ()
+    default: str = ""  # the interface of the main table's IPv4 default route
     lacking: str = ""  # what legacy tables cannot be written without
 
 

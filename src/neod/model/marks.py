@@ -17,6 +17,11 @@ RULE_PRIORITY_BASE: Final = 11000
 before NetworkManager (20350, 30200) and the main table (32766). The base itself is that of the rules
 that lead marked answers: no path has table 0."""
 
+LOCAL_PRIORITY: Final = RULE_PRIORITY_BASE + 1
+EXIT_PRIORITY: Final = RULE_PRIORITY_BASE + 2
+"""What comes from a namespace looks at the main table without its default routes, and then at its uplink's table. After
+the rules of marked answers. The tables 1 and 2 share the numbers: whose packets those rules take are other ones."""
+
 NO_ROUTER_PRIORITY: Final = 32765
 """The rule "unreachable" of an address whose path has no router: the last before the main table (32766)."""
 

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 
-from neod.features.path import MAIN_TABLE
+from neod.features.parts import Leaving, PathInfo
+from neod.features.path import ETHERNET_MTU, MAIN_TABLE, RULE, leased
 from neod.kinds.address import AddressKey, AddressSpec
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.netns import NetnsKey, NetnsSpec
 from neod.kinds.route import RouteKey, RouteSpec
 from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
+from neod.model.facts import Followed, Lease
+from neod.model.marks import EXIT_PRIORITY, LOCAL_PRIORITY
 from neod.model.nat import Ip, Net, SnatFrom
-from neod.model.want import Facts, Fragment, Origin, Want
+from neod.model.want import FactKey, Facts, Fragment, Origin, Want
 
 INSIDE: Final = "eth0"
 RELAYS: Final = "relays"
@@ -123,3 +126,51 @@ class NamespaceFragment(Fragment):
         yield Want(AddressKey(self.namespace, INSIDE, inner, length), ON_LINK, self.origin)
         default = RouteKey(self.namespace, MAIN_TABLE, EVERYWHERE[subnet.version])
         yield Want(default, RouteSpec(INSIDE, outer, inner), self.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class ExitFragment(Fragment):
+    """The rules that lead what comes from inside out by the uplink, whatever the main table's default is.
+
+    Networks that the main table knows by more than a default route are reached as without them: others on this host,
+    the LANs of other NICs, a VPN's.
+    """
+
+    leaving: Leaving
+    path: PathInfo
+
+    @property
+    def name(self) -> str:
+        """Return ``namespaces.proxy/exit 10.254.0.0/30``."""
+        return f"{self.leaving.holder}/exit {self.leaving.source}"
+
+    @property
+    def needs(self) -> tuple[FactKey, ...]:
+        """Return what the table of the uplink is made of."""
+        return self.path.needs
+
+    def compile(self, facts: Facts) -> Iterator[Want]:
+        """Yield both rules, where the table has routes."""
+        if self.path.has_routes(facts):
+            source, origin = self.leaving.source, self.leaving.origin
+            yield Want(RuleKey("", LOCAL_PRIORITY, source, MAIN_TABLE, suppress=0), RULE, origin)
+            yield Want(RuleKey("", EXIT_PRIORITY, source, self.path.table), RULE, origin)
+
+    def remarks(self, facts: Facts) -> tuple[str, ...]:
+        """Return that the uplink leads nowhere but to its own network, where that is so."""
+        leads = [_leads_out(fact) for need in self.needs if (fact := facts.get(need)) is not None]
+        if all(leads) or not self.path.has_routes(facts):
+            return ()
+        link = self.leaving.link
+        text = f"{link} has no default route: what comes from {self.leaving.source} goes where the main table says"
+        return (f"{self.leaving.origin}: {text}; add a default route by {link}, with a high metric",)
+
+
+def _leads_out(fact: object) -> bool:
+    match fact:
+        case Followed():
+            return fact.gateway is not None
+        case Lease():
+            return leased(fact, ETHERNET_MTU).gateway is not None
+        case _:
+            return True

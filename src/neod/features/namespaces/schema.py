@@ -6,8 +6,10 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from neod.features.forwarding import Opening
+from neod.features.intents import Intents
 from neod.features.namespaces.compile import (
     RELAYS,
+    ExitFragment,
     NamespaceFragment,
     NamespaceInfo,
     ends,
@@ -15,7 +17,16 @@ from neod.features.namespaces.compile import (
     outside_link,
     relay_sources,
 )
-from neod.features.parts import Candidate, ExplicitSysctl, ImpliedSysctl, NatPart, OwnAddress, without_ipv6
+from neod.features.parts import (
+    Candidate,
+    ExplicitSysctl,
+    ImpliedSysctl,
+    Leaving,
+    NatPart,
+    OwnAddress,
+    PathInfo,
+    without_ipv6,
+)
 from neod.features.table import Table
 from neod.features.validation import network
 from neod.features.validation.checks import InvalidValue
@@ -84,13 +95,21 @@ def contribute(section: dict[str, Namespace], context: Context) -> Iterator[obje
         link = outside_link(name)
         yield _silence(link, subnets, origin)
         yield from (Opening(subnet.version, origin, (namespace.uplink, link), inside=link) for subnet in subnets)
+        holder = f"namespaces.{name}"
+        yield from (Leaving(subnet, namespace.uplink, holder, origin) for subnet in subnets if subnet.version == 4)
         yield _row(name, namespace, place, context)
         yield from (ExplicitSysctl(name, path, value) for path, value in sysctls)
-        yield from (OwnAddress(ends(subnet)[0], f"namespaces.{name}") for subnet in subnets)
+        yield from (OwnAddress(ends(subnet)[0], holder) for subnet in subnets)
         if namespace.mptcp:
             for number, ip in enumerate(relays):
                 yield Candidate(name, name, RELAYS, ip, "", namespace.mptcp, (0, number), False, origin)
     _report_overlaps(section, context)
+
+
+def finalize(intents: Intents, context: Context) -> Iterator[ExitFragment]:
+    """Yield what leads a network inside out by its uplink, where that has a table: those are IPv4."""
+    paths = {path.name: path for path in intents.of(PathInfo)}
+    yield from (ExitFragment(one, paths[one.link]) for one in intents.of(Leaving) if one.link in paths)
 
 
 def _silence(link: str, subnets: Iterable[Net], origin: Origin) -> ImpliedSysctl:
@@ -185,4 +204,5 @@ TABLE: Final = Table(
     about="Namespaces for proxy programs, usable with ip netns and NetworkNamespacePath=, by name.",
     section=dict[NamespaceName, Namespace],
     contribute=contribute,
+    finalize=finalize,
 )

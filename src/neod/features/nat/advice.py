@@ -5,7 +5,7 @@ from typing import Final
 
 from neod.features.intents import Intents
 from neod.features.nat.compile import AnswersFragment, NatSettings
-from neod.features.parts import NatPart
+from neod.features.parts import Leaving, NatPart, PathInfo
 from neod.model.host import HostView, ListeningSocket, MarkUse
 from neod.model.nat import Dnat, Ip, NatRule, SnatFrom, SnatTo
 from neod.model.want import Origin
@@ -30,7 +30,7 @@ def advice(intents: Intents, host: HostView) -> tuple[str, ...]:
     """Return one line for each."""
     lines = [line for part in intents.of(NatPart) for line in _of_part(part, host)]
     more = (*_of_answers(intents, host), *of_marks(intents, host.marks), *_of_backend(intents, host))
-    return tuple(dict.fromkeys((*lines, *more)))
+    return tuple(dict.fromkeys((*lines, *_of_leaving(intents, host), *more)))
 
 
 def _of_part(part: NatPart, host: HostView) -> Iterator[str]:
@@ -86,6 +86,15 @@ def _of_rule(rule: NatRule, table: str, host: HostView) -> Iterator[str]:
 
 def _answers(intents: Intents) -> list[AnswersFragment]:
     return [one for one in intents.fragments if isinstance(one, AnswersFragment)]
+
+
+def _of_leaving(intents: Intents, host: HostView) -> Iterator[str]:
+    """Yield whose packets the main table leads out by another link than theirs, which has no table of its own."""
+    tables = {path.name for path in intents.of(PathInfo)}
+    for one in intents.of(Leaving):
+        if host.default not in ("", one.link) and one.link not in tables:
+            text = f"what comes from {one.source} leaves by {host.default}, as the main table says, not by {one.link}"
+            yield _line(one.origin, f"{text}: write [uplinks.{one.link}] with a table, or name the other uplink")
 
 
 def _of_answers(intents: Intents, host: HostView) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from neod.features.forwarding import NOTHING, Openings
 from neod.features.intents import Intents
@@ -10,12 +9,9 @@ from neod.features.parts import PathInfo
 from neod.features.path import EVERYWHERE, RULE
 from neod.kinds.nat import NatKey, NatSpec
 from neod.kinds.rule import RuleKey
-from neod.model.facts import Followed
 from neod.model.marks import MARK_MASK, RULE_PRIORITY_BASE
 from neod.model.nat import AnswerBy, Dnat, NatRule, Ruleset
 from neod.model.want import FORWARDING, HOST, FactKey, Facts, Fragment, Origin, Want
-
-FACTS: Final = {"dhcp": "lease", "follow": "followed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +63,11 @@ class AnswersFragment(Fragment):
     @property
     def needs(self) -> tuple[FactKey, ...]:
         """Return what the table of the path is made of."""
-        fact = FACTS.get(self.path.ipv4)
-        return (FactKey(fact, self.path.name),) if fact else ()
+        return self.path.needs
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the rule, where the table has routes."""
-        given = [facts.get(need) for need in self.needs]
-        if all(fact is not None and not (isinstance(fact, Followed) and not fact.addresses) for fact in given):
+        if self.path.has_routes(facts):
             key = RuleKey("", RULE_PRIORITY_BASE, EVERYWHERE, self.path.table, self.by.mark, self.by.mask)
             yield Want(key, RULE, self.path.origin)
 

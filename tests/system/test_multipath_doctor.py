@@ -134,6 +134,31 @@ def test_an_interface_that_answers_for_the_others_is_told(served):
     assert asked(served)["arp flux"]["state"] == "ok"
 
 
+def test_links_of_others_that_answer_for_our_addresses_are_told(lab):
+    for line in (
+        "link add mv9 link ens3 type macvlan mode bridge",
+        "link add nic2 type veth peer name nic2p",
+        "link add nic3 type veth peer name nic3p",
+        "addr add 10.8.0.77/16 dev nic2",
+        "addr add 192.168.9.1/24 dev nic3",
+    ):
+        ip(lab.host.ns, *line.split())
+
+    def told() -> list[str]:
+        return [row["evidence"].split()[0] for row in lab.host.ctl("doctor", "--json").json["probes"] if flux(row)]
+
+    def flux(row: dict[str, str]) -> bool:
+        return row["name"] == "arp flux" and row["state"] == "warning"
+
+    assert told() == []
+    for name in ("mv9", "nic2", "nic3"):
+        ip(lab.host.ns, "link", "set", name, "up")
+    assert told() == ["mv9", "nic2"]
+    with inside(lab.host.ns):
+        run("sysctl", "-qw", "net.ipv4.conf.mv9.arp_ignore=1", "net.ipv4.conf.nic2.arp_ignore=1")
+    assert told() == []
+
+
 def test_endpoints_of_others_are_told_and_doctor_without_a_server_connects_nowhere(lab):
     ip(lab.host.ns, "mptcp", "endpoint", "add", "10.8.0.5", "id", "3", "subflow")
 

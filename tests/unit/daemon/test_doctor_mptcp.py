@@ -1,16 +1,20 @@
 """What doctor says of MPTCP, for kernels and networks that are texts in a directory."""
 
+from ipaddress import IPv4Network
+
 import pytest
 
 from neod.daemon.doctor.context import ProbeContext, ProbedPath
 from neod.daemon.doctor.mptcp import (
     PROBES,
+    check_arp_flux,
     check_endpoint_slots,
     check_fallbacks,
     check_gateway_macs,
     check_mptcp_enabled,
     mptcp_counters,
 )
+from neod.netlink.host_links import HostLink
 
 NETSTAT = """TcpExt: SyncookiesSent Other
 TcpExt: 0 3
@@ -84,3 +88,23 @@ def test_an_address_with_two_macs_is_told(proc):
 
 def test_counters_of_a_kernel_without_them_are_none():
     assert mptcp_counters("TcpExt: A\nTcpExt: 1\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "link", "told"),
+    [
+        ("0", HostLink("mv9", below="ens3"), True),
+        ("0", HostLink("ens4", networks=(IPv4Network("10.8.0.0/16"),)), True),
+        ("0", HostLink("ens5", networks=(IPv4Network("10.9.0.0/16"),)), False),
+        ("1", HostLink("mv9", below="ens3"), False),
+        ("0", HostLink("ens3", networks=(IPv4Network("10.8.0.0/16"),)), False),
+    ],
+)
+def test_a_link_of_others_on_the_segment_that_answers_for_all_is_told(proc, everywhere, link, told):
+    root = proc()
+    for name, value in {"all": everywhere, "neo1": "1", link.name: "0"}.items():
+        (root / f"sys/net/ipv4/conf/{name}").mkdir(parents=True)
+        (root / f"sys/net/ipv4/conf/{name}/arp_ignore").write_text(value)
+    paths = (ProbedPath("neo1", "10.8.0.11", "ens3"),)
+    (finding,) = check_arp_flux(ProbeContext(root, paths, silent_nics=("ens3",), host_links=(link,)))
+    assert (finding.verdict == "warning", link.name in finding.evidence) == (told, told)

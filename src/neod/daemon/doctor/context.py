@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from neod.netlink.host_links import HostLink
+
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 ORDER: Final = {PROBLEM: 0, WARNING: 1, OK: 2}
 
@@ -34,6 +36,7 @@ class ProbeContext:
     proc: Path = Path("/proc")
     paths: tuple[ProbedPath, ...] = ()
     silent_nics: tuple[str, ...] = ()  # that do not answer for the addresses of macvlans above them
+    host_links: tuple[HostLink, ...] = ()  # everybody's
     manager: str = "kernel"  # of the file: kernel | neod
     unmanageable: str = ""  # why neod cannot be the path manager
     endpoints: tuple[tuple[str, int, bool], ...] = ()  # address, id, ours

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from neod.control.verbs.doctor import DoctorReply, ProbeRow
@@ -13,6 +15,7 @@ from neod.daemon.doctor.server import check_server_mptcp
 from neod.kernel import probe
 from neod.model.errors import KernelError
 from neod.model.ports import Ports
+from neod.netlink.host_links import host_links
 
 STATES: Final = {"fine": OK, "warning": WARNING, "fault": PROBLEM}
 DRIVERS: Final = {
@@ -29,13 +32,19 @@ NEEDED: Final = ("macvlan", "veth")
 async def examine(ports: Ports, context: ProbeContext) -> DoctorReply:
     """Return all probes, the worst first; with a server in the context, connections to it from every address."""
     rows = [
-        *await asyncio.to_thread(lambda: [*drivers(), *managers(), *multipath(context)]),
+        *await asyncio.to_thread(lambda: [*drivers(), *managers(), *multipath(_with_links(context))]),
         *(ProbeRow("translation", WARNING, text) for text in context.in_the_way),
         ProbeRow("marks", OK, context.marks),
         *(row for one in (nat_backends, forwarding, rp_filter, conntrack) for row in one(ports)),
     ]
     rows.sort(key=lambda row: (ORDER[row.state], row.name))
     return DoctorReply(all(row.state != PROBLEM for row in rows), tuple(rows))
+
+
+def _with_links(context: ProbeContext) -> ProbeContext:
+    with suppress(OSError):
+        return replace(context, host_links=host_links())
+    return context
 
 
 def drivers() -> Iterator[ProbeRow]:

@@ -5,7 +5,8 @@ anything. What opens connections is in ``server``.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
@@ -97,8 +98,24 @@ def check_arp_flux(context: ProbeContext) -> Iterator[Finding]:
             "neod sets it to 1 on macvlans, and filters on their NIC (neodctl status); elsewhere write it in [sysctl]"
         )
         yield Finding("arp flux", "fault", evidence, remedy)
-    elif links:
+    others = _others_that_answer(context, {*links, *context.silent_nics}) if everywhere == "0" else {}
+    for name, ip in others.items():
+        evidence = f"{name} has arp_ignore 0: on the segment of {ip} it answers for that, too"
+        remedy = f'its settings are not neod\'s: write "net.ipv4.conf.{name}.arp_ignore" = 1 in [sysctl], if nobody '
+        remedy += f"reaches addresses of other interfaces by {name}"
+        yield Finding("arp flux", "warning", evidence, remedy)
+    if links and not others and not (found and len(context.paths) > 1):
         yield Finding("arp flux", "fine", "each interface answers for its own address only")
+
+
+def _others_that_answer(context: ProbeContext, apart: Collection[str]) -> dict[str, IPv4Address]:
+    """Return the links but *apart* that answer for what they hear of, each with an address of a path."""
+    paths = [(IPv4Address(path.address), path.parent or path.name) for path in context.paths if ":" not in path.address]
+    heard = {one.name: ip for one in context.host_links for ip, segment in paths if one.hears(ip, segment)}
+    conf = context.proc / "sys/net/ipv4/conf"
+    return {
+        name: ip for name, ip in sorted(heard.items()) if name not in apart and _read(conf / name / "arp_ignore") == "0"
+    }
 
 
 def mptcp_counters(netstat: str) -> Mapping[str, int]:

@@ -77,7 +77,7 @@ class EffectiveRoutes:
         if self._stale and begun < self._next_at and not hints.everything:
             asyncio.get_running_loop().call_later(self._next_at - begun, self._queue.hint_rerouted, "routes of others")
             return
-        paths = None if self._stale else self._paths_of((*hints.keys, *changed))
+        paths = None if self._stale else self._paths_of((*self._not_polled(hints.keys), *changed))
         if paths is not None and not paths:
             return
         actor, self._stale, self._actor = self._actor, False, None
@@ -86,6 +86,10 @@ class EffectiveRoutes:
         self._note(asked, await self._reasons(questions), {question.path for question in questions}, actor)
         took = self._clock.boottime() - begun
         self._next_at = begun + max(LEAST_PAUSE_S, SHARE * took)
+
+    def _not_polled(self, keys: Iterable[Key]) -> Iterator[Key]:
+        """What is only polled decides over no route; unless it changed, it is looked at for its own sake."""
+        return (key for key in keys if self._state.kind_of(key).poll is None)
 
     def _paths_of(self, keys: Iterable[Key]) -> set[str]:
         state, found = self._state, set()

@@ -46,6 +46,13 @@ class DesiredState:
         """Return what should exist of one kind in one namespace."""
         return () if self.suspended else self._places.get(place, {}).keys()
 
+    def of_entry(self, name: str) -> list[Key]:
+        """Return what an entry of the file wants, ``macvlans.neo``, or a fragment of it, ``macvlans.neo/neo3``."""
+        if self.suspended:
+            return []
+        units = [wants for unit, wants in self._of_fragment.items() if unit == name or unit.startswith(f"{name}/")]
+        return [key for wants in units for key in wants] or [k for k, w in self._wants.items() if w.origin.path == name]
+
     def within(self, netns: str) -> set[Key]:
         """Return what should exist in a namespace."""
         return {key for kind in self._kinds for key in self.of((netns, kind))}

@@ -1,6 +1,9 @@
 """What the OBJECT of a command stands for."""
 
 import difflib
+import re
+from collections.abc import Iterable
+from typing import Final
 
 from neod.control.errors import NoSuchObject
 from neod.daemon.controller import Controller
@@ -12,9 +15,15 @@ from neod.features.parts import PathInfo
 from neod.kinds import KINDS
 from neod.model.key import Key
 
+WORDS: Final = re.compile(r"[\s:/,()]+")
+LENGTHS_APART, MOST_COMPARED = 3, 2000
+
 
 def keys_of(controller: Controller, name: str) -> list[Key]:
-    """Return the keys that *name* means: one key's text, or all that belong to a path, namespace or forward.
+    """Return the keys that *name* means.
+
+    That is one key's text; a path, namespace or forward; an entry of the file (``macvlans.neo``); or words that stand
+    in keys side by side, as tables show them: a table's number, a rule's (``11003``, ``rule:11003``), an address.
 
     Raises:
         NoSuchObject: it means nothing here.
@@ -23,16 +32,29 @@ def keys_of(controller: Controller, name: str) -> list[Key]:
     known = {str(key): key for key in (*state.desired.specs, *state.status.out_of_sync, *state.observed)}
     if name in known:
         return [known[name]]
-    belonging = _belonging(controller, name)
-    if belonging is not None:
+    if belonging := _belonging(controller, name):
         return belonging
     specs = state.desired.specs.items()
     if on_it := [key for key, spec in specs if KINDS[key.kind].path(key, spec, {}) == name]:
         return on_it
     if f"link:{name}" in known:
         return [known[f"link:{name}"]]
-    candidates = [*known, *(path.name for path in controller.intents.of(PathInfo))]
-    raise NoSuchObject(name, tuple(difflib.get_close_matches(name, candidates, 3)))
+    if found := state.desired.of_entry(name) or [key for text, key in known.items() if _in_words(name, text)]:
+        return found
+    names = [path.name for path in controller.intents.of(PathInfo)]
+    raise NoSuchObject(name, _similar(name, (*names, *(word for text in known for word in (text, *WORDS.split(text))))))
+
+
+def _similar(name: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return up to three of *names* that are nearly *name*; of thousands not all are compared, which takes long."""
+    near = dict.fromkeys(one for one in names if abs(len(one) - len(name)) <= LENGTHS_APART)
+    return tuple(difflib.get_close_matches(name, list(near)[:MOST_COMPARED], 3))
+
+
+def _in_words(name: str, text: str) -> bool:
+    """Whether the words of *name* stand side by side in *text*."""
+    words, wanted = WORDS.split(text), [word for word in WORDS.split(name) if word]
+    return bool(wanted) and any(words[at : at + len(wanted)] == wanted for at in range(len(words)))
 
 
 def _belonging(controller: Controller, name: str) -> list[Key] | None:

@@ -96,17 +96,19 @@ def test_dhcpcd_leaves_paths_alone(running: BootedCampus) -> None:
     assert foreign(running).isdisjoint(f"neo{number}" for number in range(1, 5))
 
 
-def test_dhcpcd_without_its_opt_out_takes_the_addresses_over_and_the_paths_stay(running: BootedCampus) -> None:
+def test_dhcpcd_without_its_opt_out_adds_routes_to_main_and_what_is_ours_comes_back(running: BootedCampus) -> None:
     """The server knows a client by its MAC, gives dhcpcd the address that neod leased, and dhcpcd writes it anew."""
     before = running.converged().owned()
-    addresses = {(address.link, address.ip) for address in before.addresses}
     dhcpcd(running, "")
-    neos = [f"neo{number}" for number in range(1, 5)]
-    poll(lambda: foreign(running).issuperset(neos), 60, 0.2, why="the opt-out is needed: this is what it prevents")
+    for number in range(1, 5):
+        poll(lambda n=number: dhcpcd_says(running, f"neo{n}: leased"), 60, 0.2, why="dhcpcd leases the same address")
+    defaults = "ip route show default table main | grep -q 'dev neo'"
+    poll(lambda: running.host.run(defaults).status == 0, 30, 0.2, why="the opt-out is needed: this is what it prevents")
 
-    def paths_stay() -> bool:
+    def ours_again() -> bool:
         now = look(running.host.ns).owned()
-        return (now.routes, now.rules) == (before.routes, before.rules)
+        same = {(one.link, one.ip) for one in now.addresses} == {(one.link, one.ip) for one in before.addresses}
+        return same and (now.routes, now.rules) == (before.routes, before.rules)
 
-    poll(paths_stay, 30, 0.2, why="tables and rules are back")
-    assert {(address.link, address.ip) for address in look(running.host.ns).addresses} >= addresses
+    poll(ours_again, 30, 0.2, why="addresses, tables and rules are ours again")
+    assert "by dhcpcd" in running.host.ok("neodctl events")

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from neod.features import link_mtu
-from neod.features.mac import derived_mac
+from neod.features.mac import mac_of, waits_for_mac
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.link_port import PortKey, PortSpec
-from neod.model.facts import Host
 from neod.model.want import HOST, FactKey, Facts, Fragment, Origin, Want
 
 MIIMON_MS: Final = 100
@@ -45,7 +44,7 @@ class LinkFragment(Fragment):
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the link and what is a port of it; nothing before its MAC is known."""
-        if mac := self._mac(facts):
+        if mac := mac_of(self.link, self.mac, facts):
             mtu = link_mtu.lowest(self.mtu, self.parent, facts)
             parent = self.parent or None
             spec = LinkSpec(self.kind, self.link, parent, None, mac, mtu, options=self.options, quiet=self.quiet)
@@ -55,13 +54,8 @@ class LinkFragment(Fragment):
 
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
         """Return the machine id, where it is missing."""
-        return () if self._mac(facts) else ("a machine id, for the MAC; see machine-id(5)",)
+        return waits_for_mac(self.link, self.mac, facts)
 
     def remarks(self, facts: Facts) -> tuple[str, ...]:
         """Return that the MTU of the file is too large, where it is."""
         return link_mtu.remark(self.mtu, self.parent, facts, self.origin)
-
-    def _mac(self, facts: Facts) -> str:
-        host = facts.get(HOST)
-        machine_id = host.machine_id if isinstance(host, Host) else ""
-        return self.mac or (derived_mac(machine_id, self.link) if machine_id else "")

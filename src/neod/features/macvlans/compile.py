@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from neod.features import link_mtu
-from neod.features.mac import derived_mac
+from neod.features.mac import mac_of, waits_for_mac
 from neod.features.path import PROMOTE
 from neod.kinds.arp import ArpSpec
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
-from neod.model.facts import Host
 from neod.model.key import ArpKey
 from neod.model.want import HOST, FactKey, Facts, Fragment, Origin, Want
 
@@ -55,9 +54,7 @@ class MacvlanFragment(Fragment):
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         """Yield the link and its sysctls; nothing before its MAC is known."""
-        machine_id = "" if self.mac else _machine_id(facts)
-        if self.mac or machine_id:
-            mac = self.mac or derived_mac(machine_id, self.link)
+        if mac := mac_of(self.link, self.mac, facts):
             mtu = link_mtu.lowest(self.mtu, self.parent, facts)
             spec = LinkSpec("macvlan", self.link, self.parent, self.mode, mac, mtu, quiet=self.quiet)
             yield Want(LinkKey("", self.link), spec, self.origin)
@@ -65,7 +62,7 @@ class MacvlanFragment(Fragment):
 
     def waits_for(self, facts: Facts) -> tuple[str, ...]:
         """Return the machine id, where it is missing."""
-        return () if self.mac or _machine_id(facts) else ("a machine id, for the MAC; see machine-id(5)",)
+        return waits_for_mac(self.link, self.mac, facts)
 
     def remarks(self, facts: Facts) -> tuple[str, ...]:
         """Return that the MTU of the file is too large, where it is."""
@@ -86,8 +83,3 @@ class ParentFragment(Fragment):
 
     def compile(self, facts: Facts) -> Iterator[Want]:
         yield Want(ArpKey("", "nic", self.link), ArpSpec(), self.origin)
-
-
-def _machine_id(facts: Facts) -> str:
-    host = facts.get(HOST)
-    return host.machine_id if isinstance(host, Host) else ""

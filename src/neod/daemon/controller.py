@@ -4,7 +4,7 @@ What happens here happens on one loop; the reconciler alone writes to the kernel
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.effective_routes import EffectiveRoutes
@@ -19,6 +19,7 @@ from neod.features.path import lease_for
 from neod.model.change import Report
 from neod.model.facts import FOREVER, DhcpClient, Lease
 from neod.model.key import Key, LinkKey
+from neod.model.kind import path_of
 from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey
 from neod.reconcile.polls import Polls
@@ -128,9 +129,10 @@ class Controller:
             self.queue.hint_facts("our own changes")
         self._polls.plan(hints, self.clock.boottime())
         self._publish(report, hints)
-        self.dhcp.on_pass_done(self._links_of(report, hints), self.state.observed, self.state.desired.specs)
+        keys = _keys_of(report, hints)
+        self.dhcp.on_pass_done(self._links_of(keys), self.state.observed, self.state.desired.specs)
         self.flows.on_pass_done(report, self.state.desired.specs)
-        self.dhcp.guard(self._keys_of(report, hints), self.state.observed)
+        self.dhcp.guard(keys, self.state.observed)
         self.mptcp.on_pass_done(report, hints, self.state.observed, self.facts.known)
         await self.routes.on_pass_done(hints, (change.key for change in report.plan.changes))
         self.queue.done(hints)
@@ -146,15 +148,9 @@ class Controller:
         self.event_log.report(report, hints, self.reconciler.drifts, actors, stale)
         self.event_log.forget_resolved_conflicts(self.state.status)
 
-    def _links_of(self, report: Report, hints: Hints) -> set[str] | None:
-        """Return the names of the links that a pass looked at something of; None for all."""
-        keys = self._keys_of(report, hints)
-        return None if keys is None else {self.state.kind_of(key).path(key, None, {}) for key in keys}
-
-    @staticmethod
-    def _keys_of(report: Report, hints: Hints) -> list[Key] | None:
-        """Return what a pass looked at; None for everything."""
-        return None if hints.everything else [*hints.keys, *(change.key for change in report.plan.changes)]
+    def _links_of(self, keys: Iterable[Key] | None) -> set[str] | None:
+        """Return the names of the links that *keys* are of; None for all."""
+        return None if keys is None else {path_of(self.state.kind_of(key), key, None, {}) for key in keys}
 
     def _next_due(self) -> float:
         retry = self.state.status.next_due()
@@ -197,3 +193,8 @@ class Controller:
             name: tuple(f"{text} ({why[text]})" if text in why else text for text in texts)
             for name, texts in found.items()
         }
+
+
+def _keys_of(report: Report, hints: Hints) -> list[Key] | None:
+    """Return what a pass looked at; None for everything."""
+    return None if hints.everything else [*hints.keys, *(change.key for change in report.plan.changes)]

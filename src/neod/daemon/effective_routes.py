@@ -15,7 +15,7 @@ from typing import Final
 
 from neod.daemon.event_log import EventLog
 from neod.features.intents import Intents
-from neod.features.parts import PathInfo
+from neod.features.parts import paths_by_table
 from neod.kinds.route import DEFAULTS, RouteSpec
 from neod.kinds.route_lookup import Way, default_of, ways_out
 from neod.kinds.rule import RuleKey, every_rule, path_rules
@@ -23,6 +23,7 @@ from neod.kinds.rule_words import FR_ACT_TO_TBL, RuleSeen
 from neod.model.change import Actor
 from neod.model.errors import KernelError
 from neod.model.key import Key, LinkKey, TableKey
+from neod.model.kind import path_of
 from neod.model.nat import Ip
 from neod.model.ports import Clock, Rtnl
 from neod.model.status import Condition
@@ -41,9 +42,13 @@ class Question:
 
     path: str
     rule: RuleKey
-    source: Ip
     want: RouteSpec
     bound: int = 0  # index of the link, where it is in a VRF: sockets there are bound to it
+
+    @property
+    def source(self) -> Ip:
+        """Return the address."""
+        return self.rule.source.network_address
 
 
 class EffectiveRoutes:
@@ -52,7 +57,6 @@ class EffectiveRoutes:
     def __init__(self, state: HostState, rtnl: Rtnl, clock: Clock, queue: HintQueue, event_log: EventLog) -> None:
         self._state, self._rtnl, self._clock, self._queue, self._log = state, rtnl, clock, queue, event_log
         self._tables: Mapping[int, str] = {}
-        self._numbers: Mapping[str, int] = {}
         self._conditions: dict[str, Condition] = {}
         self._stale = True  # every path has to be asked for
         self._actor: Actor | None = None  # who changed a rule or route last
@@ -60,8 +64,7 @@ class EffectiveRoutes:
 
     def want(self, intents: Intents) -> None:
         """Ask for exactly the paths of *intents*, all of them with the next pass."""
-        self._tables = {path.table: path.name for path in intents.of(PathInfo)}
-        self._numbers = {path.name: path.table for path in intents.of(PathInfo)}
+        self._tables = paths_by_table(intents)
         self._conditions = {name: one for name, one in self._conditions.items() if name in self._tables.values()}
         self._stale = True
 
@@ -81,8 +84,8 @@ class EffectiveRoutes:
         if paths is not None and not paths:
             return
         actor, self._stale, self._actor = self._actor, False, None
-        asked = [name for name in self._tables.values() if paths is None or name in paths]
-        questions = [question for name in asked for question in self._questions(name)]
+        asked = {name: number for number, name in self._tables.items() if paths is None or name in paths}
+        questions = [question for name, number in asked.items() for question in self._questions(name, number)]
         self._note(asked, await self._reasons(questions), {question.path for question in questions}, actor)
         took = self._clock.boottime() - begun
         self._next_at = begun + max(LEAST_PAUSE_S, SHARE * took)
@@ -96,12 +99,12 @@ class EffectiveRoutes:
         for key in keys:
             seen = state.observed.get(key)
             spec = state.desired.specs.get(key, seen.spec if seen else None)
-            found.add(state.kind_of(key).path(key, spec, self._tables) if not key.netns else "")
+            found.add(path_of(state.kind_of(key), key, spec, self._tables))
         return found.intersection(self._tables.values())
 
-    def _questions(self, path: str) -> Iterator[Question]:
+    def _questions(self, path: str, number: int) -> Iterator[Question]:
         """Yield a question for each address of a path whose table has a default and is as it should be."""
-        state, number = self._state, self._numbers[path]
+        state = self._state
         for version in DEFAULTS:
             default = default_of(number, version, state.desired.specs)
             if default is None or default[0] not in state.observed:
@@ -109,7 +112,7 @@ class EffectiveRoutes:
             want = default[1]
             for rule in path_rules(state.desired.dependents_of(TableKey("", number, version))):
                 if rule in state.observed:
-                    yield Question(path, rule, rule.source.network_address, want, self._vrf_member(want.link))
+                    yield Question(path, rule, want, self._vrf_member(want.link))
 
     def _vrf_member(self, link: str) -> int:
         seen = self._state.observed.get(LinkKey("", link))

@@ -7,7 +7,7 @@ from neod.daemon.forwarding_reader import ForwardingReader
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.features.intents import Intents
-from neod.features.parts import PathInfo, followed_links
+from neod.features.parts import followed_links, paths_by_table
 from neod.model.facts import DhcpClient, Nic
 from neod.model.key import AddressKey, Key, LinkKey
 from neod.model.ports import Ports
@@ -35,7 +35,7 @@ class FactCollector:
 
     def adopt(self, intents: Intents) -> set[Key]:
         """Work for *intents*; return the keys whose desired spec changed by that."""
-        self._tables = {path.table: path.name for path in intents.of(PathInfo)}
+        self._tables = paths_by_table(intents)
         self._leased = frozenset(client.link for client in intents.of(DhcpClient))
         needs = (need for fragment in intents.fragments for need in fragment.needs)
         self._parents = frozenset(need.name for need in needs if need.kind == "nic")
@@ -92,6 +92,8 @@ class FactCollector:
 
     def guards(self, key: Key) -> bool:
         """True if the key's path has no lease yet: do not prune, the server may return the same address."""
+        if key.netns:
+            return False
         seen = self._state.observed.get(key)
         kind = self._state.kind_of(key)
         name = kind.path(key, seen.spec if seen else None, self._tables) or self._link_with(kind.address(key))

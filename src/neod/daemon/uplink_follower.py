@@ -11,6 +11,7 @@ from neod.kinds.route_default import foreign_default
 from neod.model.errors import KernelError
 from neod.model.facts import Followed
 from neod.model.key import AddressKey, Key
+from neod.model.kind import path_of
 from neod.model.ports import Rtnl
 from neod.reconcile.observed import Observed
 
@@ -33,9 +34,7 @@ class UplinkFollower:
 
     def concerns(self, key: Key) -> bool:
         """Whether *key* is part of what is followed: an uplink, what belongs to it, or a route of the main table."""
-        if key.netns:
-            return False
-        name = KINDS[key.kind].path(key, None, IN_MAIN_TABLE)
+        name = path_of(KINDS[key.kind], key, None, IN_MAIN_TABLE)
         return name in self._links or (name == IN_MAIN_TABLE[MAIN_TABLE] and bool(self._links))
 
     def invalidate(self) -> None:

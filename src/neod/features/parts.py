@@ -107,6 +107,11 @@ class ExplicitSysctl(Interim):
     value: str
 
 
+def paths_by_table(intents: Intents) -> dict[int, str]:
+    """Return the name of the path that each routing table is of."""
+    return {path.table: path.name for path in intents.of(PathInfo)}
+
+
 def followed_links(intents: Intents) -> tuple[str, ...]:
     """Return the uplinks that somebody else configures."""
     return tuple(path.name for path in intents.of(PathInfo) if path.ipv4 == "follow")

@@ -258,6 +258,14 @@ def needs_of(kind: Kind[Any, Any], key: Key, spec: Any) -> Iterable[Key]:
     return (NetnsKey("", key.netns), *needs) if key.netns else needs
 
 
+def path_of(kind: Kind[Any, Any], key: Key, spec: Any, tables: Mapping[int, str]) -> str:
+    """Return the name of the path that the object belongs to; empty for none, as inside a namespace.
+
+    A link there may have the name of one outside.
+    """
+    return "" if key.netns else kind.path(key, spec, tables)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the registry: a kind, and how to make its driver from the ports."""

@@ -36,3 +36,11 @@ def test_what_goes_with_an_address_stays_as_long_as_the_address_does(key):
     assert collector((ADDRESS, True)).guards(key)
     assert not collector().guards(key)
     assert not collector((ADDRESS, False)).guards(key), "somebody else's address"
+
+
+def test_a_link_inside_a_namespace_that_has_the_name_of_a_leased_one_waits_for_no_lease():
+    inside = AddressKey("proxy", "neo1", IP, 16)
+    collected = collector((ADDRESS, True), (inside, True))
+    assert collected.guards(ADDRESS)
+    assert not collected.guards(inside)
+    assert not collected.guards(RuleKey("proxy", 32765, IPv4Network(int(IP)), 0))

@@ -14,6 +14,7 @@ from neod.kinds import KINDS
 from neod.kinds.link_obstacles import altname_of, port_text
 from neod.model.facts import Followed
 from neod.model.key import Key, LinkKey
+from neod.model.kind import path_of
 from neod.model.want import FactKey
 
 SILENT_AFTER: Final = 3
@@ -60,7 +61,7 @@ def _of_parts(controller: Controller, name: str) -> str:
         status.error.obstacle.text
         for key, status in state.status.out_of_sync.items()
         if status.error and status.error.obstacle and status.change
-        if state.kind_of(key).path(key, status.change.after, {}) == name
+        if path_of(state.kind_of(key), key, status.change.after, {}) == name
     )
     return next(errors, "")
 

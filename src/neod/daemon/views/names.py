@@ -14,6 +14,7 @@ from neod.features.namespaces.compile import NamespaceInfo
 from neod.features.parts import PathInfo
 from neod.kinds import KINDS
 from neod.model.key import Key
+from neod.model.kind import path_of
 
 WORDS: Final = re.compile(r"[\s:/,()]+")
 LENGTHS_APART, MOST_COMPARED = 3, 2000
@@ -35,7 +36,7 @@ def keys_of(controller: Controller, name: str) -> list[Key]:
     if belonging := _belonging(controller, name):
         return belonging
     specs = state.desired.specs.items()
-    if on_it := [key for key, spec in specs if KINDS[key.kind].path(key, spec, {}) == name]:
+    if on_it := [key for key, spec in specs if path_of(KINDS[key.kind], key, spec, {}) == name]:
         return on_it
     if f"link:{name}" in known:
         return [known[f"link:{name}"]]

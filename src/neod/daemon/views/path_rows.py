@@ -8,9 +8,10 @@ from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
 from neod.daemon.views import causes
 from neod.daemon.views.objects import why_not_in_sync
-from neod.features.parts import PathInfo
+from neod.features.parts import PathInfo, paths_by_table
 from neod.model.facts import FOREVER, Lease
 from neod.model.key import Key
+from neod.model.kind import path_of
 from neod.model.status import SEVERITY, ObjectPhase
 from neod.model.want import FactKey
 
@@ -22,11 +23,11 @@ DOWN = "down"
 
 def path_keys(controller: Controller) -> dict[str, list[Key]]:
     """Return the desired keys of every path: its link, addresses, table, rules and sysctls."""
-    tables = {path.table: path.name for path in controller.intents.of(PathInfo)}
+    tables = paths_by_table(controller.intents)
     found: dict[str, list[Key]] = {path.name: [] for path in controller.intents.of(PathInfo)}
     for key, spec in controller.state.desired.specs.items():
-        name = controller.state.kind_of(key).path(key, spec, tables)
-        if not key.netns and name in found:  # a link inside a namespace may have the name of one here
+        name = path_of(controller.state.kind_of(key), key, spec, tables)
+        if name in found:
             found[name].append(key)
     return found
 

@@ -10,8 +10,9 @@ from neod.daemon.views.leases import lease_in_words
 from neod.daemon.views.names import keys_of
 from neod.daemon.views.objects import drift_row, phase_of
 from neod.daemon.views.path_rows import condition_rows
-from neod.features.parts import PathInfo
+from neod.features.parts import paths_by_table
 from neod.model.key import Key
+from neod.model.kind import path_of
 
 
 def why_reply(controller: Controller, config: ConfigStore, name: str) -> WhyReply:
@@ -26,8 +27,7 @@ def why_reply(controller: Controller, config: ConfigStore, name: str) -> WhyRepl
     spec = want.spec if want else seen.spec if seen else None
     needs = state.needs_of(key, spec) if spec is not None else ()
     line = want.origin.line if want else 0
-    tables = {path.table: path.name for path in controller.intents.of(PathInfo)}
-    path = state.kind_of(key).path(key, spec, tables) if not key.netns else ""
+    path = path_of(state.kind_of(key), key, spec, paths_by_table(controller.intents))
     return WhyReply(
         object=str(key),
         phase=phase_of(controller, key) if want or status else "foreign",

@@ -97,22 +97,18 @@ class Look:
         addressed = await with_address(self._rtnl)
         return tuple(one.name for one in nics if one.driver != "veth" or one.index in addressed)
 
-    def _routing(self, links: Iterable[str], strangers: Collection[str]) -> Iterator[tuple[int, str]]:
+    def _routing(self, links: Collection[str], strangers: Collection[str]) -> Iterator[tuple[int, str]]:
         """Yield the interfaces that pass packets on without us, those that are not there yet as the others' default."""
         for version, switch in FOR_ALL.items():
-            ours = self._is_ours(switch)
-            for_all, renamed = self._sysctls.read([switch]).get(switch) == "1", self._has_lost(version)
-            for link in links:
-                if ours:  # whoever relies on it has not said so
-                    routes = for_all and link in strangers
-                elif version == 6 and for_all:
-                    routes = True
-                elif self._value(version, link) == "1" and not self._is_ours(BY_LINK[version].format(link)):
-                    routes = for_all or link in strangers or not renamed
-                else:
-                    routes = False
-                if routes:
-                    yield version, link
+            for_all = self._sysctls.read([switch]).get(switch) == "1"
+            if self._is_ours(switch):  # whoever relies on it has not said so
+                routing = [link for link in links if for_all and link in strangers]
+            elif version == 6 and for_all:
+                routing = [*links]
+            else:
+                certain = for_all or not self._has_lost(version)
+                routing = [link for link in self._opened(version, links) if certain or link in strangers]
+            yield from ((version, link) for link in routing)
 
     def _has_lost(self, version: int) -> bool:
         """Whether an interface that we opened is there no more: what is open under another name may be that one."""
@@ -120,10 +116,13 @@ class Look:
         opened = [path for path in self._sysctls.originals() if path.startswith(begin) and path.endswith(end)]
         return len(self._sysctls.read(opened)) < len(opened)
 
-    def _value(self, version: int, link: str) -> str:
-        paths = [BY_LINK[version].format(name) for name in (link, "default")]
-        values = self._sysctls.read(paths)
-        return values.get(paths[0], values.get(paths[1], "0"))
+    def _opened(self, version: int, links: Iterable[str]) -> Iterator[str]:
+        """Yield the interfaces that are open, and were not opened by us."""
+        default, paths = BY_LINK[version].format("default"), {BY_LINK[version].format(link): link for link in links}
+        values = self._sysctls.read([default, *paths])
+        for path, link in paths.items():
+            if values.get(path, values.get(default, "0")) == "1" and not self._is_ours(path):
+                yield link
 
     def _is_ours(self, path: str) -> bool:
         """Whether we switched it on: it was off before the first write."""

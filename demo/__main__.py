@@ -47,6 +47,9 @@ def run_steps(console: Console, holding: bool) -> None:
                 interact(console, network)
             for step in LAST_STEPS:
                 step(scenario)
+        except Exception:
+            print(scenario.programs.last_words(), file=sys.stderr, flush=True)  # the logs go with everything else
+            raise
         finally:
             scenario.sampler.stop()
             scenario.programs.stop()

@@ -1,9 +1,12 @@
 """The programs that use the system: a proxy (shadowsocks, or one of our own), neo-race, a download."""
 
+import re
 import shutil
+import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 from tests.lab import Host, poll
 from tests.lab.netns import inside
@@ -16,6 +19,12 @@ HERE = {"PYTHONPATH": str(ROOT)}
 PASSWORD, CIPHER = "neo-demo", "aes-256-gcm"
 RACE_PORT, SOCKS_PORT, PLAIN_PORT = 4430, 1080, 1081
 LISTEN_STATE = "0A"
+ENDED_EARLY: Final = re.compile(r"Abort|Rst|Fallback|MPTcpExt\w*Fail")
+LAST_LINES: Final = 12
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:])
 
 
 def listens(ns: str, port: int) -> bool:
@@ -124,6 +133,16 @@ class Programs:
             shown += [local, plain]
         poll(lambda: all(listens("campus", port) for port in ports), 15, why="neo-race and the clients listen")
         return shown
+
+    def last_words(self) -> str:
+        """Return what each program and neod said last, and the counters of connections that ended early."""
+        logs = [log for log in sorted(self.directory.rglob("*.log")) if log.is_file()]
+        said = [f"── {log.relative_to(self.directory)}\n{_tail(log)}" for log in logs]
+        for ns in (self.campus.ns, INNER):
+            counted = subprocess.run(["ip", "netns", "exec", ns, "nstat", "-as"], capture_output=True, text=True)
+            early = [line for line in counted.stdout.splitlines() if ENDED_EARLY.search(line)]
+            said.append("\n".join((f"── nstat in {ns}", *early)))
+        return "\n".join(said)
 
     def download(self, name: str = "download") -> Download:
         """Fetch over neo-race and every path."""

@@ -38,18 +38,20 @@ class DhcpBinding:
 
     def _guard(self, key: AddressKey, ip: IPv4Address, observed: Observed) -> None:
         seen, link, path = observed.get(key), observed.get(LinkKey("", key.link)), self._paths.get(key.link)
-        if seen is None or not seen.owned or link is None or path is None:
-            if (parent := self._guarded.pop(key, None)) is not None:
-                self.service.release(key.link, parent, ip)
-            return
-        self._guarded[key] = path.parent or path.name
-        self.service.guard(key.link, self._guarded[key], link.spec.mac, ip, leased=path.ipv4 != "static")
+        before = self._guarded.pop(key, "")
+        is_there = seen is not None and seen.owned and link is not None
+        parent = (path.parent or path.name) if is_there and path is not None else ""
+        if before and before != parent:
+            self.service.release(key.link, before, ip)
+        if parent and path is not None:
+            self._guarded[key] = parent
+            self.service.guard(key.link, parent, link.spec.mac, ip, leased=path.ipv4 != "static")
 
     def trouble(self, link: str) -> str:
         """Return in one sentence what is wrong with the lease or the addresses of *link*; empty if nothing is."""
-        path = self._paths.get(link)
-        parent = path.parent or link if path else self._clients[link].parent if link in self._clients else link
-        return self.service.trouble(link, parent)
+        path, client = self._paths.get(link), self._clients.get(link)
+        parent = path.parent if path else client.parent if client else ""
+        return self.service.trouble(link, parent or link)
 
     def on_pass_done(self, links: Iterable[str] | None, observed: Observed, desired: Mapping[Key, object]) -> None:
         """Take note of how *links* (None: all) stand after a pass."""

@@ -88,7 +88,7 @@ class AddressGuard:
         self._clock, self._listener = clock, listener
         self._arp = ArpListener(parent, self._take, lambda: listener.turn(parent))
         self._guarded: dict[int, Guarded] = {}
-        self._links: dict[bytes, str] = {}  # by MAC
+        self._links: dict[bytes, str] = {}  # by MAC; what is guarded no more stays until the next check
         self._shown: dict[str, str] = {}  # by link: who else has an address of it
 
     @property
@@ -132,6 +132,7 @@ class AddressGuard:
         """Show what has been judged, ask for rivals again, forget those that are gone; keep the socket open."""
         self.claimants.forget(now)
         self._clones.forget(now)
+        self._links = {one.mac: one.link for one in self._guarded.values()}
         self._arp.check(self._guarded, now)
         for one in self._guarded.values():
             if one.rival:

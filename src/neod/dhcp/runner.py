@@ -89,16 +89,13 @@ class DhcpService:
             if known is None:
                 self._adopt(client)
                 self.returns.take_up(link)
-                self._keep_policy(self._clients[link], client.release)
-                continue
-            known.state = known.state._replace(probe=client.probe)
-            if known.parent != client.parent:
-                self._detach(known, "the link moved to another parent")
-                known.parent = client.parent
-                self._segment(client.parent)
+            else:
+                self._update(known, client)
             self._keep_policy(self._clients[link], client.release)
         self.returns.give_up(self._writer.records.keys() - wanted.keys())
         self._close_unused()
+        if self._tick_at == FOREVER:
+            self._tick_at = 0.0  # there may be something to look at again
         self._timer.soon()
 
     def link_ready(self, link: str, mac: str, held: IPv4Address | None = None) -> None:
@@ -216,6 +213,13 @@ class DhcpService:
         self._segment(wanted.parent)
         self._executor.settle(client)
 
+    def _update(self, known: Client, wanted: DhcpClient) -> None:
+        known.state = known.state._replace(probe=wanted.probe)
+        if known.parent != wanted.parent:
+            self._detach(known, "the link moved to another parent")
+            known.parent = wanted.parent
+            self._segment(wanted.parent)
+
     def _keep_policy(self, client: Client, release: bool) -> None:
         """Remember, also on disk, whether the lease is given back when the file gives it up."""
         client.release = release
@@ -262,11 +266,13 @@ class DhcpService:
         used = {client.parent for client in self._clients.values()}
         for parent in [parent for parent in self._segments if parent not in used]:
             self._segments.pop(parent).sockets.close()
-        guards = self._executor.guards
-        for parent in [parent for parent, guard in guards.items() if parent not in used and not guard.is_used]:
-            guards.pop(parent).close()
         if not used:
             self._port_68.close()
+
+    def _close_unused_guards(self) -> None:
+        guards = self._executor.guards
+        for parent in [one for one, guard in guards.items() if one not in self._segments and not guard.is_used]:
+            guards.pop(parent).close()
 
     def _reason(self, client: Client) -> str:
         state, segment = client.state, self._segments[client.parent]
@@ -312,12 +318,13 @@ class DhcpService:
         self._timer.at(min(due + [segment.next_due() for segment in self._segments.values()]))
 
     def _tick(self, now: float) -> None:
+        self._close_unused_guards()
         guards = self._executor.guards
         self._tick_at = now + TICK_S if self._clients or guards else FOREVER
         self._notice_sleep(now)
         for segment in self._segments.values():
             segment.sockets.check(now)
-        for guard in self._executor.guards.values():
+        for guard in guards.values():
             guard.check(now)
         if self._clients:
             self._port_68.hold()

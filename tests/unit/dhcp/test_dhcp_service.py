@@ -12,12 +12,12 @@ import pytest
 from tests.doubles.dhcp_messages import SERVER_MAC, answer, datagram
 from tests.doubles.waiting import until
 
-from neod.dhcp import fsm, lease_writer, rawsocket, timers
+from neod.dhcp import fsm, lease_writer, rawsocket, runner, timers
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, RELEASE, REQUEST
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
 from neod.kernel.clock import SystemClock
-from neod.model.facts import DhcpClient
+from neod.model.facts import FOREVER, DhcpClient
 
 pytestmark = pytest.mark.slow
 
@@ -597,6 +597,28 @@ async def test_what_is_left_out_of_offers_and_acknowledgements_is_counted(host, 
         assert len(host.leases["m1"].left_out) == 2
         assert host.service.counters["left_out"] == 4
         assert host.service.counters["malformed"] == 0
+
+
+async def test_clients_that_come_after_a_while_without_any_have_port_68_held_for_them(host):
+    host.want()
+    async with host.running():
+        await host.until(lambda: host.service._tick_at == FOREVER)
+        assert "UDP port 68" not in host.service.degraded
+        host.want(1)
+        await host.until(lambda: "UDP port 68" in host.service.degraded)
+
+
+async def test_a_mac_is_ours_no_longer_when_nothing_of_it_is_guarded(host, monkeypatch):
+    monkeypatch.setattr(runner, "TICK_S", 0.02)
+    executor, ip = host.service._executor, IPv4Address("10.77.1.1")
+    async with host.running():
+        host.service.guard("m1", "up0", mac_of(1), ip, leased=False)
+        await host.until(lambda: executor.owner(bytes.fromhex(mac_of(1).replace(":", ""))) == ("up0", "m1"))
+        host.service.guard("m1", "up0", mac_of(2), ip, leased=False)
+        await host.until(lambda: executor.owner(bytes.fromhex(mac_of(1).replace(":", ""))) is None)
+        host.service.release("m1", "up0", ip)
+        await host.until(lambda: not executor.guards)
+        await host.until(lambda: host.service._tick_at == FOREVER)
 
 
 async def test_a_port_68_that_others_hold_is_shown_and_stops_nothing(host):

@@ -115,7 +115,7 @@ class ActionExecutor:
     # ── what arrives ───────────────────────────────────────────────────────────────────
 
     def replied(self, segment: Segment, client: Client, reply: Reply, sender: bytes) -> None:
-        """Pass a server's answer on, unless it gives one of our addresses to another of our links."""
+        """Pass a server's answer on, unless it gives an address that this host has elsewhere."""
         now = self._clock.boottime()
         if not client.ready:
             self._counters["late"] += 1
@@ -124,19 +124,10 @@ class ActionExecutor:
         self._counters[_GOT[reply.type]] += 1
         if reply.type != NAK:
             self._counters["left_out"] += len(terms_of(reply).left_out)
-        holder = client if reply.type == NAK else self._holders.get(reply.yiaddr, client)
-        if holder is not client:
-            self._counters["refused"] += 1
-            self._log.limited(
-                "dhcp.duplicate_offer", link=client.link, ip=IPv4Address(reply.yiaddr), holder=holder.link
-            )
-            self.step(client, fsm.duplicate_offer(client.state, reply.yiaddr, holder.link, now))
-            return
-        if reply.type != NAK and (where := self._elsewhere(reply.yiaddr, client.link)):
-            self._counters["refused"] += 1
-            step = conflict_check.taken_here(client.state, reply, where, now, self._rng)
-            self.step(client, step)
-            return
+            if (refusal := self._refusal(client, reply, now)) is not None:
+                self._counters["refused"] += 1
+                self.step(client, refusal)
+                return
         ends_silence = segment.exchanges.heard(now)
         if reply.type == NAK:
             self._log.limited("dhcp.refused", link=client.link, server=IPv4Address(reply.server), why=reply.text())
@@ -147,6 +138,15 @@ class ActionExecutor:
             segment.exchanges.enter(client, now)
         if ends_silence:
             self._retry_all(segment, now)
+
+    def _refusal(self, client: Client, reply: Reply, now: float) -> Step | None:
+        """Return what becomes of *client* if this host has elsewhere what it is given, else None."""
+        ip, holder = reply.yiaddr, self._holders.get(reply.yiaddr, client)
+        if holder is not client:
+            self._log.limited("dhcp.duplicate_offer", link=client.link, ip=IPv4Address(ip), holder=holder.link)
+            return fsm.duplicate_offer(client.state, ip, holder.link, now)
+        where = self._elsewhere(ip, client.link)
+        return conflict_check.taken_here(client.state, reply, where, now, self._rng) if where else None
 
     def unusable(self, client: Client, sender: str, why: str) -> None:
         """Remember, until somebody gives a usable answer, what is wrong with that of *sender*."""

@@ -9,9 +9,8 @@ from contextlib import suppress
 from typing import Final
 
 from neod.dhcp import rawsocket
-from neod.dhcp.rawsocket import ARP_FILTER, PacketSocket, arp_about
+from neod.dhcp.rawsocket import ARP_FILTER, DRAIN, PacketSocket, arp_about
 
-DRAIN: Final = 256  # frames a turn of the loop; the rest waits for the next
 LINGER_S: Final = 3.0  # how long everything is heard after a question
 
 

@@ -288,7 +288,7 @@ def _offered(state: State, reply: Reply, sender: bytes, now: float, rng: Random)
 def _acknowledged(state: State, reply: Reply, sender: bytes, now: float, rng: Random) -> Step:
     """Take what is granted. What the ACK leaves out stays as it was in the OFFER, or in the lease that it extends."""
     selected = state.phase is Phase.REQUESTING
-    expected = (state.offer_ip, state.offer_server) if selected else _terms(state)
+    expected = (state.offer_ip, state.offer_server) if selected else _address_and_server(state)
     server = reply.server or (expected[1] if reply.yiaddr == expected[0] else 0)
     if state.phase is Phase.REBOOTING and state.lease is None and not _says_all(reply):
         state = state._replace(prefer=reply.server)
@@ -345,7 +345,7 @@ def _asked(state: State) -> int:
     return 0
 
 
-def _terms(state: State) -> tuple[int, int]:
+def _address_and_server(state: State) -> tuple[int, int]:
     """Return address and server of the lease; zeros for none."""
     return (int(state.lease.ip), int(state.lease.server)) if state.lease is not None else (0, 0)
 

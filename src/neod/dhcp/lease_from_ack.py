@@ -52,24 +52,22 @@ class Terms(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def terms_of(reply: Reply, prefix_length: int | None = None, least_mtu: int = LEAST_MTU) -> Terms:
+def terms_of(reply: Reply, prefix_length: int | None = None) -> Terms:
     """Return the usable terms of *reply*; *prefix_length* counts where it has no usable mask."""
     wrong: list[str] = [f"option {_name(code)}: {why}" for code, why in reply.malformed.items()]
     length = _prefix_length(reply, wrong)
     subnet = IPv4Network((reply.yiaddr, length or prefix_length or class_of(reply.yiaddr)), strict=False)
     routing = _routing(reply, subnet, wrong)
-    return Terms(length, routing, _mtu(reply, least_mtu, wrong), tuple(wrong))
+    return Terms(length, routing, _mtu(reply, wrong), tuple(wrong))
 
 
-def lease_from(
-    link: str, ack: Reply, sent_at: float, before: Lease | None, rng: Random, least_mtu: int = LEAST_MTU
-) -> Lease:
+def lease_from(link: str, ack: Reply, sent_at: float, before: Lease | None, rng: Random) -> Lease:
     """Return the lease that *ack* grants for the request sent at *sent_at*.
 
     *before* is the lease that it extends, if it gives the same address.
     """
     kept = before if before is not None and int(before.ip) == ack.yiaddr else None
-    terms = terms_of(ack, kept.prefix_length if kept else None, least_mtu)
+    terms = terms_of(ack, kept.prefix_length if kept else None)
     lease_s = lease_seconds(ack.number(packet.LEASE_TIME))
     renew_s, rebind_s = renewal_times(lease_s, ack.number(packet.T1), ack.number(packet.T2), rng)
     gateway, routes, no_router = _kept_routing(terms.routing, packet.ROUTES in ack.malformed, kept)
@@ -114,10 +112,10 @@ def _prefix_length(reply: Reply, wrong: list[str]) -> int | None:
     return None
 
 
-def _mtu(reply: Reply, least: int, wrong: list[str]) -> int | None:
+def _mtu(reply: Reply, wrong: list[str]) -> int | None:
     mtu = reply.number(packet.MTU)
-    if mtu is not None and mtu < least:
-        wrong.append(f"option 26 (MTU): {mtu}, less than {least}")
+    if mtu is not None and mtu < LEAST_MTU:
+        wrong.append(f"option 26 (MTU): {mtu}, less than {LEAST_MTU}")
         return None
     return mtu
 

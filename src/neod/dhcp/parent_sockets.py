@@ -12,10 +12,9 @@ from typing import Final
 
 from neod.dhcp import rawsocket
 from neod.dhcp.rate_limited_log import RateLimitedLog
-from neod.dhcp.rawsocket import PacketSocket
+from neod.dhcp.rawsocket import DRAIN, PacketSocket
 from neod.model.facts import FOREVER
 
-DRAIN: Final = 256  # frames a turn of the loop; the rest waits for the next
 REOPEN_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 

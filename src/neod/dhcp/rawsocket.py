@@ -16,6 +16,7 @@ _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _ARPHRD_ETHER: Final = 1
 _LARGEST: Final = 2048  # bytes; more than any answer to a client that allows 1500
 
+DRAIN: Final = 256  # frames a turn of the loop; the rest waits for the next
 RECEIVE_BUFFER_BYTES: Final = 4 << 20
 """Thousands of answers, or a tenth of a second of a flood, while the loop does something else."""
 

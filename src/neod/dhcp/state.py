@@ -78,7 +78,7 @@ class Send(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """Ask by ARP whether somebody has *ip*, and report it as ``conflict``."""
+    """Ask by ARP whether somebody has *ip*, and report it as ``claimed``."""
 
     ip: int
 

@@ -6,7 +6,7 @@ from tests.unit.dhcp.test_dhcp_fsm import OTHER_IP, OTHER_SERVER, RIVAL, World
 
 from neod.dhcp import conflict_check
 from neod.dhcp.packet import ACK, DECLINE, OFFER
-from neod.dhcp.state import Announce, Phase, Probe, Publish, Send, State, Withdraw
+from neod.dhcp.state import Announce, Phase, Probe, Publish, Recheck, Send, State, Withdraw
 from neod.model.facts import ProbePolicy
 
 CLAIM = "another host, 02:aa:00:00:00:01, answers for 10.77.1.5"
@@ -153,7 +153,7 @@ def test_a_claim_long_after_the_binding_takes_nothing_away(world):
     world.bound()
     world.now += conflict_check.LATE_S + 1
     assert world.claimed() == []
-    assert world.timer() is not None
+    assert kinds(world.timer()) == [Send, Recheck]
     assert world.phase is Phase.RENEWING
 
 

@@ -32,7 +32,8 @@ States = Mapping[str, tuple[str, str]]
 def states(reply: Mapping[str, Any]) -> States:
     """Return the paths of a ``Status`` reply; malformed rows are left out."""
     found = {}
-    for given in reply.get("paths") or ():
+    rows = reply.get("paths")
+    for given in rows if isinstance(rows, list) else ():
         try:
             row = decode(PathRow, given)
             found[row.name] = (row.address.partition("/")[0], row.state)

@@ -182,7 +182,7 @@ def test_a_malformed_status_is_read_as_far_as_it_goes():
     whole = asdict(PathRow("neo1", "ens3", "dhcp", "10.0.0.1/16", None, 11001, None, (), None, "in-sync"))
     rows = [whole | {"of a newer neod": 1}, {"name": 3}, whole | {"name": "neo2", "address": 3}, "x", None]
     assert states({"paths": rows}) == {"neo1": ("10.0.0.1", "in-sync")}
-    assert states({"paths": None}) == states({}) == {}
+    assert states({"paths": None}) == states({"paths": 5}) == states({}) == {}
 
 
 # ── pipes ───────────────────────────────────────────────────────────────────────────────────────

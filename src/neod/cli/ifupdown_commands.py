@@ -86,10 +86,8 @@ def _ip(words: list[str]) -> Step:
     if len(words) < 2:
         return Step(why_not=NOT_MADE)
     thing, verb, *rest = words
-    adds, takes = (
-        verb in ("a", "ad", "add", "append", "replace", "repl", "change"),
-        verb in ("d", "de", "del", "delete"),
-    )
+    adds = verb in ("a", "ad", "add", "append", "replace", "repl", "change")
+    takes = verb in ("d", "de", "del", "delete")
     if "link".startswith(thing):
         return _link_add(rest) if adds else _link_set(rest) if verb in ("s", "se", "set") else _gone(rest, takes)
     for whole, of in (("address", _address), ("route", _route), ("rule", _rule)):
@@ -225,13 +223,14 @@ def _ifconfig(link: str, words: list[str]) -> Step:
     return Step(link, said, f"{strange}: {NOT_MADE}" if strange else "")
 
 
-FLAGS_OF_DHCP: Final = frozenset(("-v", "-nw", "-q", "-4", "-b", "-i", "-n", "-1", "-r", "-x", "-k", "--release"))
+RELEASES: Final = frozenset(("-r", "-x", "-k", "--release"))
+FLAGS_OF_DHCP: Final = RELEASES | {"-v", "-nw", "-q", "-4", "-b", "-i", "-n", "-1"}
 
 
 def _dhcp(words: list[str]) -> Step:
     plain = [word for word in words if word not in FLAGS_OF_DHCP]
     link = plain[-1] if plain else ""
-    if any(word in ("-r", "-x", "-k", "--release") for word in words):
+    if not RELEASES.isdisjoint(words):
         return Step(link)
     if "-6" in words:
         return Step(link, {}, f"DHCPv6: {NOT_MADE}")

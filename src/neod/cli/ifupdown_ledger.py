@@ -61,11 +61,11 @@ class Ledger:
             self.told.add(line, f"{one.family or 'method'} {one.method}: {NOT_MADE}")
         elif one.stanza.extra:
             self.told.add(line, f"{one.stanza.extra}: {NOT_MADE}")
-        if (one.family, one.method) in (("", "dhcp"), ("inet", "dhcp")):
+        if one.family in ("", "inet") and one.method == "dhcp":
             path.take("ipv4", "dhcp", line, self.told, self.tables)
 
     def _option(self, line: Line, one: Whole, path: Path, options: list[Line]) -> None:
-        value = line.rest
+        value = line.rest.removeprefix("ether ").strip() if line.word == "hwaddress" else line.rest
         if one.family not in ("", "inet"):
             self.told.add(line, f"{one.family}: {NOT_MADE}")
         elif (
@@ -81,12 +81,11 @@ class Ledger:
                 self._address(line, one, path, options)
             elif not any(option.word == "address" for option in options):
                 self.told.add(line, "there is no address")
-        elif line.word == "hwaddress" and value.removeprefix("ether ").strip() == "random":
+        elif (line.word, value) == ("hwaddress", "random"):
             self.told.add(line, "neo derives a MAC that stays the same")
         elif line.word not in OPTIONS or (line.word not in ("hwaddress", "mtu") and one.method not in ("", "static")):
             self.told.add(line, NOT_MADE)
         else:
-            value = value.removeprefix("ether ").strip() if line.word == "hwaddress" else value
             path.take(OPTIONS[line.word], value, line, self.told, self.tables)
 
     def _address(self, line: Line, one: Whole, path: Path, options: list[Line]) -> None:

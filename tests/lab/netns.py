@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 PREFIX = "neolab"
 RUN_NETNS = Path("/run/netns")
+LOCKS = Path("/run/neo-lock")
 _OURS = re.compile(rf"^{PREFIX}-(\d+)-")
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -59,14 +60,18 @@ def create(name: str) -> str:
 
 
 def delete(name: str) -> None:
-    """End every process inside the namespace and take its name away."""
-    if not (RUN_NETNS / name).exists():
+    """End every process inside the namespace; take its name away, and the lock of a neod that was killed in it."""
+    try:
+        found = (RUN_NETNS / name).stat()
+    except FileNotFoundError:
         return
     for pid in run("ip", "netns", "pids", name, check=False).stdout.split():
         if int(pid) != os.getpid():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
     run("ip", "netns", "del", name, check=False)
+    with contextlib.suppress(OSError):
+        (LOCKS / f"netns-{found.st_dev}-{found.st_ino}").unlink()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import socket
 from ipaddress import ip_address
 
 import pytest
-from tests.lab.netns import namespace
+from tests.lab.netns import namespace, run
 
 from neod.kernel.clock import SystemClock
 from neod.kernel.netfilter.flows import cut_flows, tracked
@@ -32,11 +32,9 @@ def ns():
     """A namespace with two addresses of each family of its own: what it sends to one may be sent on to the other."""
     with namespace("flows") as name:
         addresses = " ".join(f"ip addr add {ip} dev lo nodad;" for ip in (*OWN.values(), *TARGET.values()))
-        os.system(
-            f"ip netns exec {name} sh -c 'ip link set lo up; {addresses} "
-            "nft add table inet w; nft add chain inet w c { type filter hook output priority 0\\; }; "
-            "nft add rule inet w c ct state new counter'"
-        )
+        tracking = "nft add table inet w; nft 'add chain inet w c { type filter hook output priority 0; }'; "
+        tracking += "nft add rule inet w c ct state new counter"
+        run("ip", "netns", "exec", name, "sh", "-ec", f"ip link set lo up; {addresses} {tracking}")
         yield name
 
 

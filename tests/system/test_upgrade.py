@@ -1,8 +1,7 @@
-"""A running 0.1.0 is replaced by this version, and back: connections and leases stay, and only NAT is written.
+"""A running 0.1.0 is replaced by this version, and back: connections and leases stay.
 
 What 0.1.0 did not have is written: the rules that lead answers, the guard of forwarding beside the translation, and
 forwarding by interface in place of that for the host.
-
 
 ``release/neod-0.1.0.tar.xz`` holds the source of the release as it was published.
 """
@@ -102,7 +101,7 @@ def host(new_campus, request):
 
 
 def everything(host):
-    """Return what must not change: addresses inside, the endpoints of both namespaces."""
+    """Return what must not change: the endpoints of both namespaces, and the addresses inside."""
     endpoints = [run("ip", "-n", ns, "mptcp", "endpoint", "show").stdout for ns in (host.ns, host.inner)]
     return endpoints, poll(lambda: settled_addresses(host.inner), 10, why="addresses are settled")
 

@@ -49,7 +49,8 @@ class Reconciling:
 
     def __init__(self, kinds: object, drivers: Drivers, clock: Clock, pairs: Iterable[Pair] = ()) -> None:
         self.state = HostState(kinds)  # type: ignore[arg-type]
-        self.reconciler = Reconciler(self.state, drivers, clock, HintQueue(clock), NoFacts())
+        self.queue = HintQueue(clock)
+        self.reconciler = Reconciler(self.state, drivers, clock, self.queue, NoFacts())
         self.want(pairs)
 
     def want(self, pairs: Iterable[Pair]) -> None:

@@ -174,14 +174,18 @@ class Reconciler:
         for outcome in outcomes:
             key = outcome.change.key
             if outcome.error is None and not outcome.skipped and outcome.change.op is not Op.DELETE:
-                made |= {key, *self._state.kind_of(key).provides(key)}
+                made.add(key)
         refused = {outcome.change.key for outcome in outcomes if outcome.error or outcome.skipped}
         self._state.retry_refused(made, now, but=refused)
 
     def _watch_holders(self, outcomes: Iterable[Outcome]) -> None:
-        """Look at what is in the way, so that its changes and its end are noticed."""
+        """Look at what is in the way, so that its changes and its end are noticed.
+
+        What objects only provide cannot be read; it changes with them.
+        """
         holders = {h for o in outcomes if o.error and o.error.obstacle and (h := o.error.obstacle.holder)}
-        if unseen := [holder for holder in holders if holder not in self._state.observed]:
+        readable = [holder for holder in holders if holder.kind in self._state.kinds]
+        if unseen := [holder for holder in readable if holder not in self._state.observed]:
             self._queue.hint_keys(unseen, "in the way")
 
     def actor_of(self, change: Change, hints: Hints) -> Actor | None:

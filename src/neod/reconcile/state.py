@@ -58,8 +58,11 @@ class HostState:
         return not self.status.out_of_sync and not self.desired.waiting()
 
     def retry_refused(self, changed: Collection[Key], now: float, but: Collection[Key] = ()) -> set[Key]:
-        """Let what was refused be tried at once if *changed* has something that it needs, or that was in its way."""
-        found = {key for key in self.status.refused_keys() if self._waits_for(key, changed)} if changed else set()
+        """Let what was refused be tried at once if *changed* is, or provides, what it needs or what was in its way."""
+        refused = self.status.refused_keys() if changed else set()
+        if refused:
+            changed = {*changed, *(provided for key in changed for provided in self.kind_of(key).provides(key))}
+        found = {key for key in refused if self._waits_for(key, changed)}
         found.difference_update(but)
         self.status.retry_now(found, now)
         return found

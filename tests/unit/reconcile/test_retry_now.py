@@ -1,17 +1,23 @@
 """What was refused while something it needs was away is tried as soon as that is back."""
 
+import asyncio
 import errno
 from dataclasses import dataclass
 
 import pytest
+from tests.doubles import builders
+from tests.doubles.kernel import FakeClock, FakeDriver, FakeKernel
+from tests.doubles.reconciling import Reconciling
 
 from neod.kinds import KINDS
 from neod.kinds.link import LinkKey, LinkSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.change import Change, Op, Outcome
 from neod.model.errors import KernelError, Obstacle
+from neod.model.key import LocalKey
 from neod.model.status import ObjectPhase
 from neod.model.want import Fragment, Origin, Want
+from neod.reconcile.queue import Hints
 from neod.reconcile.state import HostState
 from neod.reconcile.status import StatusTable
 
@@ -92,3 +98,36 @@ def test_what_went_with_what_it_needs_was_not_undone_by_anybody():
         table.blocked(change, (NIC,))
         table.settle(Outcome(change), now, None)
     assert table.out_of_sync == {}
+
+
+class Explaining(FakeDriver):
+    """One that finds an address, on whatever link, in the way."""
+
+    async def explain(self, refused):
+        return [Obstacle("the address is not usable", LocalKey("", ADDRESS[0].ip)) for _ in refused]
+
+
+ADDRESS = builders.address("ens3", "10.8.0.5", 24)
+ROUTE = builders.route(33, "10.9.0.0/24", "ens3")
+
+
+def test_what_is_in_the_way_need_be_no_object_that_can_be_read():
+    kernel = FakeKernel(KINDS.values())
+    kernel.add_foreign(*builders.macvlan("ens3", 3, parent=""))
+    drivers = kernel.drivers()
+    drivers["", "route"] = Explaining(kernel, "", KINDS["route"])
+    host = Reconciling(KINDS, drivers, FakeClock(), [ROUTE])
+    kernel.fault = lambda verb, key: errno.EINVAL if (verb, key) == ("put", ROUTE[0]) else 0
+
+    async def play():
+        await host.run(Hints(everything=True))
+        host.queue.hint_facts("so that something is to be taken")
+        await host.run(await host.queue.take(1))
+        refused = host.state.status.out_of_sync[ROUTE[0]]
+        kernel.fault = lambda verb, key: 0
+        kernel.add_foreign(*ADDRESS)
+        await host.run(Hints(keys={ADDRESS[0]: None}))
+        return refused
+
+    assert asyncio.run(play()).error.obstacle.holder.kind not in KINDS
+    assert host.state.is_converged()

@@ -8,7 +8,7 @@ from neod.features.intents import Intents
 from neod.features.parts import PathInfo
 from neod.kinds import KINDS
 from neod.kinds.link_codec import LOOPBACK
-from neod.kinds.link_usable import UsableLink, usable_links, with_address
+from neod.kinds.link_list import UsableLink, usable_links, with_address
 from neod.kinds.route_lookup import links_to
 from neod.model.errors import KernelError
 from neod.model.facts import Forwarding

@@ -26,7 +26,8 @@ from neod.kinds.link_codec import (
     up_request,
     with_options,
 )
-from neod.kinds.link_obstacles import all_links, in_use, mac_elsewhere, of_link
+from neod.kinds.link_list import all_links
+from neod.kinds.link_obstacles import in_use, mac_elsewhere, of_link
 from neod.kinds.link_pair import Pairs
 from neod.kinds.link_room import Item, aside_of, born_with, may_be_held_by_us
 from neod.model.change import Seen

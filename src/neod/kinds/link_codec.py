@@ -154,6 +154,10 @@ class Reading:
         return replace(self, seen=replace(self.seen, spec=replace(spec, marked=marked)))
 
 
+Links = Mapping[str, Reading]
+"""All links that are there, by name."""
+
+
 def from_wire(payload: memoryview, found: Mapping[int, memoryview], names: Names) -> Reading:
     """Return the link that an RTM_NEWLINK payload with the attributes *found* describes."""
     _, type_, index, flags, _ = IFINFO.unpack_from(payload)

@@ -9,40 +9,13 @@ import errno
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from neod.kinds.link_codec import (
-    ARPHRD_ETHER,
-    IFLA_IFNAME,
-    LinkSpec,
-    Reading,
-    from_wire,
-    with_options,
-)
+from neod.kinds.link_codec import ARPHRD_ETHER, Links, LinkSpec, Reading
 from neod.model.errors import KernelError, Obstacle
 from neod.model.key import LinkKey
-from neod.model.ports import Rtnl
-from neod.netlink.attributes import attrs, text
-from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, SKIP_STATS
-
-Links = Mapping[str, Reading]
-"""What is there, by name."""
 
 MODULES: Final = {"vlan": "8021q", "bond": "bonding"}
 ALONE: Final = ("ipvlan", "ipvtap", "macsec", "hsr", "team_port")
 """Links that take all that a NIC receives: what else wants it is refused with EBUSY."""
-
-
-async def all_links(rtnl: Rtnl, *, options: bool = False) -> Links:
-    """Return every link that is there, those of others as well; with *options* the numbers of VLANs, too.
-
-    Raises:
-        KernelError: they could not be read.
-    """
-    dumped = await rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS)
-    parsed = [(payload, attrs(payload, IFINFO.size)) for _, payload in dumped]
-    names = {IFINFO.unpack_from(payload)[2]: text(found[IFLA_IFNAME]) for payload, found in parsed}
-    readings = [(payload, from_wire(payload, found, names.get)) for payload, found in parsed]
-    read = [with_options(payload, one, foreign=True) if options else one for payload, one in readings]
-    return {one.seen.spec.name: one for one in read}
 
 
 def in_use(error: KernelError) -> bool:

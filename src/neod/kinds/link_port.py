@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from neod.kinds.link_obstacles import all_links, of_port
+from neod.kinds.link_list import all_links
+from neod.kinds.link_obstacles import of_port
 from neod.model.change import Seen
 from neod.model.errors import KernelError, Obstacle
 from neod.model.key import Hashed, Key, LinkKey, within

@@ -22,17 +22,17 @@ FORCE_FORWARDING: Final = "force_forwarding"
 NETCONF_HEADER_BYTES: Final = 4
 NOT_LINKS: Final = frozenset(("all", "default"))
 
+COPIED: Final = ("/forwarding", "/force_forwarding")
+
 FOR_ALL: Final = {
     "net/ipv4/ip_forward": ("net/ipv4/conf/", ("/forwarding",)),
     "net/ipv4/conf/all/forwarding": ("net/ipv4/conf/", ("/forwarding",)),
-    "net/ipv6/conf/all/forwarding": ("net/ipv6/conf/", ("/forwarding", "/force_forwarding")),
+    "net/ipv6/conf/all/forwarding": ("net/ipv6/conf/", COPIED),
 }
 """Where a change is copied to all interfaces: beginning and end of their paths.
 
 Source: net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c, addrconf_forward_change.
 """
-
-COPIED: Final = ("/forwarding", "/force_forwarding")
 
 ACCEPT_RA: Final = "/accept_ra"
 

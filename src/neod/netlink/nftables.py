@@ -8,7 +8,7 @@ from typing import Final
 
 from neod.netlink.attributes import BE32, NLA_F_NESTED, U32, attr, attr_text, attrs, each_attr, inner, nest, string
 from neod.netlink.message import NLM_F_APPEND, NLM_F_CREATE, Request
-from neod.netlink.nfnetlink import NFGENMSG_BYTES, NFTABLES, nfgenmsg
+from neod.netlink.nfnetlink import NF_DROP, NFGENMSG_BYTES, NFTABLES, nfgenmsg
 
 NFPROTO_ARP: Final = 3
 NF_ARP_IN, NF_ARP_OUT = 0, 1
@@ -26,7 +26,6 @@ META_IIFNAME, META_OIFNAME = 6, 7
 NETWORK_HEADER: Final = 1
 REGISTER, VERDICT_REGISTER = 1, 0
 DATA_VALUE, DATA_VERDICT, VERDICT_CODE = 1, 2, 1
-NF_DROP: Final = 0
 LIST_ELEM: Final = 1
 NFTA_RULE_CHAIN, NFTA_RULE_USERDATA = 2, 7
 NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_KEY = 3, 1

@@ -100,6 +100,13 @@ def host(new_campus, request):
     delete(netns)
 
 
+def translation(netns):
+    """Return the rules with their handles, which change when a rule is written again, but without counters."""
+    handles = run("ip", "netns", "exec", netns, "nft", "-a", "-s", "list", "ruleset", check=False).stdout
+    legacy = run("ip", "netns", "exec", netns, "iptables-legacy-save", check=False).stdout
+    return handles, [line.split("[")[0] for line in legacy.splitlines() if not line.startswith("#")]
+
+
 def everything(host):
     """Return what must not change: the endpoints of both namespaces, and the addresses inside."""
     endpoints = [run("ip", "-n", ns, "mptcp", "endpoint", "show").stdout for ns in (host.ns, host.inner)]
@@ -177,11 +184,13 @@ def test_a_running_release_is_replaced_without_cutting_a_connection_or_a_new_lea
     assert everything(host) == before
     assert host.sysctl("ipv4/ip_forward") == "0"
     assert host.sysctl("ipv4/conf/ens3/forwarding") == "1"
+    rules = translation(host.ns)
     with Writes(host.ns) as writes:
         assert host.stop() == 0
         host.start_neod()
         converge(host)
         assert writes.count() == {}
+    assert translation(host.ns) == rules
     assert host.ctl("down").status == 0
     assert host.sysctl("ipv4/conf/ens3/forwarding") == "0"
 

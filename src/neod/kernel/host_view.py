@@ -7,10 +7,10 @@ what cannot be read is left out.
 import re
 import socket
 import subprocess
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from neod.kernel.netfilter.legacy.libraries import missing_text
 from neod.model.host import EVERY_BIT, HostView, ListeningSocket, MarkUse, bits_of
@@ -20,6 +20,8 @@ from neod.netlink.host_addresses import host_addresses
 from neod.netlink.rtnetlink import RTM_GETRULE, RULEHDR
 from neod.netlink.sock_diag import dump_listeners
 from neod.netlink.socket import NETLINK_ROUTE, NETLINK_SOCK_DIAG, Connection
+
+T = TypeVar("T")
 
 PROC: Final = Path("/proc")
 FRA_PRIORITY, FRA_FWMARK, FRA_FWMASK, FRA_PROTOCOL = 6, 10, 16, 21
@@ -34,18 +36,23 @@ OURS: Final = ("inet neo", "NEO-")
 
 
 def look(targets: Iterable[Ip]) -> HostView:
-    """Return what the host is, but for who has its sockets; *targets*: where routes should lead."""
-    addresses: dict[Ip, str] = {}
-    listeners: tuple[ListeningSocket, ...] = ()
-    marks: tuple[MarkUse, ...] = ()
-    with suppress(OSError):
-        addresses = {one.ip: one.link for one in host_addresses()}
-        marks = tuple(marks_of_rules())
-        listeners = tuple(listening())
+    """Return what the host is, but for who has its sockets; *targets*: where routes should lead.
+
+    What cannot be read is left out, and nothing else for that.
+    """
+    addresses = {one.ip: one.link for one in _readable(host_addresses)}
+    marks, listeners = tuple(_readable(marks_of_rules)), tuple(_readable(listening))
     links = frozenset(name for _, name in socket.if_nameindex())
     strict = frozenset(link for link in links if rp_filter(link) == 1)
     unreachable = frozenset(ip for ip in targets if not reachable(ip))
     return HostView(listeners, {}, addresses, links, strict, unreachable, marks, default_link(), missing_text())
+
+
+def _readable(read: Callable[[], Iterable[T]]) -> list[T]:
+    try:
+        return list(read())
+    except OSError:
+        return []
 
 
 def listening() -> Iterator[ListeningSocket]:

@@ -1,5 +1,6 @@
 """The look at the host, on a real one: who listens with which program, addresses, routes, marks."""
 
+import errno
 import os
 import socket
 from contextlib import closing
@@ -10,6 +11,7 @@ from tests.lab.netns import namespace, run
 
 from neod.config.host import host_view, thorough_warnings
 from neod.config.load import load
+from neod.kernel import host_view as kernel_host_view
 from neod.kernel.host_view import listed_marks
 from neod.netlink.netns import NAMED, in_netns
 
@@ -69,3 +71,26 @@ def test_the_host_is_seen_as_it_is(tmp_path):
         "rp_filter of eth0",
     ):
         assert told in text, told
+
+
+READS = {"host_addresses": "addresses", "marks_of_rules": "marks", "listening": "listeners"}
+
+
+@pytest.mark.parametrize("lost", READS)
+def test_what_cannot_be_read_hides_nothing_else(monkeypatch, lost):
+    def refuse():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def look():
+        with closing(socket.create_server(("0.0.0.0", 443))):
+            whole = kernel_host_view.look(())
+            monkeypatch.setattr(kernel_host_view, lost, refuse)
+            return whole, kernel_host_view.look(())
+
+    with namespace("host") as ns:
+        run("ip", "-n", ns, "link", "set", "lo", "up")
+        run("ip", "-n", ns, "rule", "add", "fwmark", "0x80000/0xff0000", "lookup", "52")
+        whole, less = in_netns(NAMED / ns, look)
+    for function, field in READS.items():
+        assert getattr(whole, field)
+        assert bool(getattr(less, field)) == (function != lost)

@@ -12,7 +12,8 @@ import structlog
 from asyncvarlink import VarlinkErrorReply, VarlinkInterfaceRegistry, VarlinkMethodCall
 from asyncvarlink.conversion import ConversionError
 from asyncvarlink.interface import VarlinkMethodSignature
-from asyncvarlink.serviceerrors import InvalidParameter
+from asyncvarlink.serviceerrors import InterfaceNotFound, InvalidParameter, MethodNotFound
+from asyncvarlink.types import validate_interface
 
 from neod.control.codec import encode
 from neod.control.errors import ControlError, InternalError, NotAllowed
@@ -24,11 +25,14 @@ from neod.control.verb import Right
 MOST_BRACKETS: Final = 64
 """Opening brackets in one request, nested or not; ours have two. json recurses per level."""
 
+FIELDS: Final = {"method": str, "parameters": dict, "oneway": bool, "more": bool, "upgrade": bool}
+"""Of a call, with their types."""
+
 log = structlog.get_logger("neod.control")
 
 
-def parse(frame: bytes) -> VarlinkMethodCall:
-    """Return the call in *frame*.
+def envelope(frame: bytes) -> dict[str, Any]:
+    """Return the fields of the call in *frame*; what is null is left out, here and among the parameters.
 
     Raises:
         Dropped: it holds something else.
@@ -36,12 +40,44 @@ def parse(frame: bytes) -> VarlinkMethodCall:
     if frame.count(b"[") + frame.count(b"{") > MOST_BRACKETS:
         raise Dropped("nested too deeply")
     try:
-        call = VarlinkMethodCall.fromjson(json.loads(frame.decode("utf-8")))
-    except (ValueError, TypeError, RecursionError) as exc:
+        fields = json.loads(frame.decode("utf-8"))
+    except (ValueError, RecursionError) as exc:
         raise Dropped(f"not a call: {str(exc)[:200]}") from exc
-    if call.upgrade:
-        raise Dropped("there is nothing to upgrade to")
-    return call
+    if not isinstance(fields, dict):
+        raise Dropped("not a call: no object")
+    given = _not_null(fields)
+    if isinstance(given.get("parameters"), dict):
+        given["parameters"] = _not_null(given["parameters"])
+    return given
+
+
+def _not_null(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def parse(fields: dict[str, Any]) -> VarlinkMethodCall:
+    """Return the call that *fields* make; fields that Varlink does not know are ignored.
+
+    Raises:
+        VarlinkErrorReply: a field is unsound, or there can be no such method.
+    """
+    for name, kind in FIELDS.items():
+        if not isinstance(fields.get(name, kind()), kind):
+            raise InvalidParameter(parameter=name)
+    if not fields.get("method"):
+        raise InvalidParameter(parameter="method")
+    for name, unsound in (("upgrade", True), ("more", fields.get("oneway"))):  # there is nothing to upgrade to
+        if unsound and fields.get(name):
+            raise InvalidParameter(parameter=name)
+    interface, _, method = fields["method"].rpartition(".")
+    try:
+        validate_interface(interface)
+    except ValueError:
+        raise InterfaceNotFound(interface=interface) from None
+    try:
+        return VarlinkMethodCall.fromjson(fields)
+    except ValueError:
+        raise MethodNotFound(method=method) from None
 
 
 class ClientConnection:
@@ -60,30 +96,31 @@ class ClientConnection:
             while (frame := await self._stream.receive()) is not None:
                 async with self._turn:
                     await asyncio.sleep(0)  # one call in a turn of the loop, of all clients together
-                await self._answer(parse(frame))
+                await self._answer(envelope(frame))
         except Dropped as exc:
             log.debug("control client dropped", uid=self._peer.uid, pid=self._peer.pid, why=str(exc))
         finally:
             self._stream.abort()
 
-    async def _answer(self, call: VarlinkMethodCall) -> None:
+    async def _answer(self, fields: dict[str, Any]) -> None:
+        oneway = fields.get("oneway") is True
         try:
-            async with aclosing(self._replies(call)) as replies:
+            async with aclosing(self._replies(parse(fields))) as replies:
                 async for reply in replies:
-                    await self._send(call, reply)
+                    await self._send(reply, oneway)
         except Dropped:
             raise
         except VarlinkErrorReply as exc:
-            await self._send(call, exc.tojson())
+            await self._send(exc.tojson(), oneway)
         except ControlError as exc:
-            await self._send(call, _refusal(exc))
+            await self._send(_refusal(exc), oneway)
         except Exception:  # the top of this client's task: whatever went wrong in one call, others go on
             error = InternalError(uuid.uuid4().hex[:8])
-            log.exception("control call failed", method=call.method, reference=error.reference)
-            await self._send(call, _refusal(error))
+            log.exception("control call failed", method=fields["method"], reference=error.reference)
+            await self._send(_refusal(error), oneway)
 
-    async def _send(self, call: VarlinkMethodCall, reply: dict[str, Any]) -> None:
-        if not call.oneway:
+    async def _send(self, reply: dict[str, Any], oneway: bool) -> None:
+        if not oneway:
             await self._stream.send(encode(reply))
 
     async def _replies(self, call: VarlinkMethodCall) -> AsyncGenerator[dict[str, Any], None]:
@@ -119,9 +156,13 @@ class ClientConnection:
 
 def _arguments(signature: VarlinkMethodSignature, call: VarlinkMethodCall) -> dict[str, Any]:
     try:
-        return dict(signature.parameter_type.fromjson(call.parameters))
+        arguments = dict(signature.parameter_type.fromjson(call.parameters))
     except ConversionError as exc:
         raise InvalidParameter(parameter=str(exc.location[0]) if exc.location else "parameters") from exc
+    for name, value in call.parameters.items():
+        if isinstance(value, bool) and not isinstance(arguments.get(name), bool):  # to Python, true is a number
+            raise InvalidParameter(parameter=name)
+    return arguments
 
 
 def _refusal(error: ControlError) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from neod.control.feed import Feed
 from neod.control.peer import Peer
 from neod.control.server import AlreadyServed, ControlServer
 from neod.control.stream import ClientLimits
-from neod.control.varlink import VarlinkAdapter
+from neod.control.varlink import NAME, VarlinkAdapter
+from neod.control.varlink import VERBS as VERBS_OF_WIRE
 from neod.control.verb import Right
 from neod.control.verbs.events import EventRecord
 from neod.control.verbs.status import StatusReply
@@ -153,6 +154,98 @@ async def test_private_names_are_no_methods(control, tmp_path):
     async with serving(control, tmp_path):
         with pytest.raises(client_module.Foreign, match="MethodNotFound"):
             await call(tmp_path, "Name")
+
+
+# ---------------------------------------------------------------- the call itself
+
+
+async def said(directory, *frames):
+    """Send *frames* and a last call that is fine; return the replies up to its own."""
+    reader, writer = await asyncio.open_unix_connection(directory / "neod.sock")
+    writer.write(b"".join(json.dumps(frame).encode() + b"\0" for frame in (*frames, {"method": f"{NAME}.Leases"})))
+    replies = []
+    while {"parameters": {"leases": []}} not in replies:
+        replies.append(json.loads((await asyncio.wait_for(reader.readuntil(b"\0"), 10))[:-1]))
+    writer.close()
+    return replies[:-1]
+
+
+def refused(name, value):
+    key = {"InterfaceNotFound": "interface", "MethodNotFound": "method"}.get(name, "parameter")
+    return {"error": f"org.varlink.service.{name}", "parameters": {key: value}}
+
+
+STATUS_CALL = {"method": f"{NAME}.Status"}
+UNSOUND_CALLS = {
+    "no method": ({}, "InvalidParameter", "method"),
+    "method null": ({"method": None}, "InvalidParameter", "method"),
+    "method a number": ({"method": 7}, "InvalidParameter", "method"),
+    "parameters a list": (STATUS_CALL | {"parameters": []}, "InvalidParameter", "parameters"),
+    "parameters a text": (STATUS_CALL | {"parameters": ""}, "InvalidParameter", "parameters"),
+    "more a number": (STATUS_CALL | {"more": 1}, "InvalidParameter", "more"),
+    "oneway a text": (STATUS_CALL | {"oneway": "true"}, "InvalidParameter", "oneway"),
+    "upgrade a list": (STATUS_CALL | {"upgrade": []}, "InvalidParameter", "upgrade"),
+    "upgrade": (STATUS_CALL | {"upgrade": True}, "InvalidParameter", "upgrade"),
+    "a NUL in a text": (STATUS_CALL | {"parameters": {"object": "a\0"}}, "InvalidParameter", "object"),
+    "an unqualified method": ({"method": "Status"}, "InterfaceNotFound", ""),
+    "an odd interface": ({"method": "..Status"}, "InterfaceNotFound", "."),
+    "an unknown interface": ({"method": "org.neo.Control9.Status"}, "InterfaceNotFound", "org.neo.Control9"),
+    "an unknown method": ({"method": f"{NAME}.Prophesy"}, "MethodNotFound", "Prophesy"),
+    "a method in lower case": ({"method": f"{NAME}.status"}, "MethodNotFound", "status"),
+    "a method of Python": ({"method": f"{NAME}.__init__"}, "MethodNotFound", "__init__"),
+    "a NUL in a method": ({"method": f"{NAME}.Status\0"}, "MethodNotFound", "Status\0"),
+}
+
+
+@pytest.mark.parametrize(("call_", "error", "place"), UNSOUND_CALLS.values(), ids=UNSOUND_CALLS)
+async def test_an_unsound_call_is_answered_by_name_and_the_connection_stays(control, tmp_path, call_, error, place):
+    async with serving(control, tmp_path):
+        assert await said(tmp_path, call_) == [refused(error, place)]
+    assert [name for name, *_ in control.calls] == ["leases"]
+
+
+@pytest.mark.parametrize("call_", [each for each, *_ in UNSOUND_CALLS.values() if "oneway" not in each])
+async def test_who_wants_no_answer_gets_none_to_an_unsound_call_either(control, tmp_path, call_):
+    async with serving(control, tmp_path):
+        assert await said(tmp_path, call_ | {"oneway": True}) == []
+
+
+async def test_no_answer_and_more_than_one_contradict_each_other(control, tmp_path):
+    async with serving(control, tmp_path):
+        assert await said(tmp_path, {"method": f"{NAME}.Status", "oneway": True, "more": True}) == []
+    assert [name for name, *_ in control.calls] == ["leases"]
+
+
+@pytest.mark.parametrize("verb", VERBS_OF_WIRE.values(), ids=VERBS_OF_WIRE)
+async def test_null_is_as_not_there_in_every_call(control, tmp_path, verb):
+    required = [parameter.name for parameter in verb.parameters if parameter.required]
+    nulls = {"oneway": None, "more": True if verb.streams else None, "upgrade": None, "anything": None}
+    without = {"method": f"{NAME}.{verb.name}", "parameters": None} | nulls
+    with_nulls = without | {"parameters": {parameter.name: None for parameter in verb.parameters}}
+    async with serving(control, tmp_path):
+        one, other = await said(tmp_path, without), await said(tmp_path, with_nulls)
+    assert one == other
+    if required:
+        assert one == [refused("InvalidParameter", required[0])]
+    else:
+        assert [call[0] for call in control.calls] == [verb.method, "leases"] * 2
+
+
+@pytest.mark.parametrize("verb", VERBS_OF_WIRE.values(), ids=VERBS_OF_WIRE)
+async def test_a_parameter_of_another_type_is_refused_by_name(control, tmp_path, verb):
+    fine = {"which": "desired", "object": "neo1"}
+    given = {parameter.name: fine[parameter.name] for parameter in verb.parameters if parameter.required}
+    of_no_type = {float: True, float | None: True, bool: 1}
+    wrong = [
+        (parameter.name, value)
+        for parameter in verb.parameters
+        for value in ([], {"a": 1}, of_no_type.get(parameter.type, 7))
+    ]
+    flags = {"method": f"{NAME}.{verb.name}", "more": verb.streams}
+    calls = [flags | {"parameters": given | {name: value}} for name, value in wrong]
+    async with serving(control, tmp_path):
+        replies = await said(tmp_path, *calls)
+    assert replies == [refused("InvalidParameter", name) for name, _ in wrong]
 
 
 # ---------------------------------------------------------------- events

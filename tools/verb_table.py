@@ -13,8 +13,9 @@ TOP = f"""# The control socket, verb by verb
 
 Made by `make docs` from the declarations in `src/neod/control/verbs`; `varlinkctl introspect /run/neo/neod.sock` shows
 the replies field by field. The interface is `{NAME}`. Who has which right: [operate.md](operate.md), "Access control".
-What is null is as what is not there. An unsound call is answered by `org.varlink.service.InvalidParameter` with the name of the
-field or parameter, and the connection stays; there is nothing to `upgrade` to. What is no JSON object is answered by hanging up.
+What is null is as what is not there. An unsound call is answered by `org.varlink.service.InvalidParameter` with the
+name of the field or parameter, and the connection stays; there is nothing to `upgrade` to. What is no JSON object is
+answered by hanging up.
 
 | verb | right | reply | errors | `neodctl` | is |
 | --- | --- | --- | --- | --- | --- |"""

@@ -55,11 +55,16 @@ def second_address(lab: Multipath) -> None:
 
 def announce(lab: Multipath, manager: str, words: str = '"signal"') -> None:
     """Start a server that announces both of its addresses."""
-    uplinks = f"[uplinks.eth0]\ntable = 77\nmptcp = []\n[uplinks.eth1]\ntable = 78\nmptcp = [{words}]\n"
-    lab.far.write_config(f'{uplinks}ipv4 = "{SECOND}/24"\ngateway = "{SECOND_GATEWAY}"\n'
-                         f'[mptcp]\npath_manager = "{manager}"\n')  # fmt: skip
+    lab.far.write_config(announcing(manager, words))
     lab.far.start_neod()
     lab.far.wait(30)
+
+
+def announcing(manager: str, words: str = '"signal"') -> str:
+    """Return the file of a server whose second address has these flags."""
+    uplinks = f"[uplinks.eth0]\ntable = 77\nmptcp = []\n[uplinks.eth1]\ntable = 78\nmptcp = [{words}]\n"
+    static = f'ipv4 = "{SECOND}/24"\ngateway = "{SECOND_GATEWAY}"\n'
+    return f'{uplinks}{static}[mptcp]\npath_manager = "{manager}"\n'
 
 
 @MANAGERS

@@ -7,7 +7,7 @@ from typing import Final
 
 from neod.netlink import mptcp_pm as pm
 from neod.netlink.attributes import Ip
-from neod.netlink.sock_diag import ConnectionSeen
+from neod.netlink.sock_diag import FLOW_BACKUP_LOC, ConnectionSeen
 
 RST_PROHIBITED: Final = 3
 """MPTCP_RST_EPROHIBIT: the peer wants no such subflow. Source: RFC 8684, section 3.6."""
@@ -34,6 +34,7 @@ class Subflow:
     remote_port: int
     local_id: int = 0
     remote_id: int = 0
+    mapped: bool = field(default=False, compare=False)  # IPv4 on an IPv6 socket: the kernel finds it by that form only
 
     @property
     def pair(self) -> Pair:
@@ -78,6 +79,7 @@ class MptcpConnection:
         default_factory=set
     )  # ids that the kernel refused: it remembers them for another address
     pending: dict[Pair, float] = field(default_factory=dict)  # asked for, when
+    backups: set[Pair] = field(default_factory=set)  # opened as backup by us, or made one since
     failures: dict[Pair, Failures] = field(default_factory=dict)
     refusals: Failures = ACCEPTED  # by the peer, in a row, whichever the pair
     announce_at: float | None = None  # the next may not leave before; None: none was refused or has just left
@@ -104,8 +106,8 @@ class MptcpConnection:
             self._join(self.first)
         elif event.what == pm.EVENT_ANNOUNCED and event.remote is not None:
             self._announced(event.remote_id, (event.remote, event.remote_port or self.remote_port))
-        elif event.what == pm.EVENT_REMOVED and event.remote_id in self.announced:
-            self.withdrawn.add(self.announced.pop(event.remote_id))
+        elif event.what == pm.EVENT_REMOVED:
+            self._removed(event.remote_id)
         elif event.what in (pm.EVENT_SUB_ESTABLISHED, pm.EVENT_SUB_CLOSED):
             flow = flow_of(event)
             if flow is None:  # the kernel repeats SUB_CLOSED with addresses of zeros (mptcp_net-next 603)
@@ -120,6 +122,12 @@ class MptcpConnection:
         self.announced = {n: known for n, known in self.announced.items() if n >= 0 or known != end}
         self.announced[number] = end
         self.withdrawn.discard(end)
+
+    def _removed(self, number: int) -> None:
+        """Forget what the peer announced as *number*; 0 is the address that the connection began with."""
+        end = self.first.end if number == 0 else self.announced.pop(number, None)
+        if end is not None and end not in self.announced.values():
+            self.withdrawn.add(end)
 
     def _must_be_announced(self, end: tuple[Ip, int]) -> None:
         """Note an address of the peer that a subflow of ours goes to: it was announced before we listened.
@@ -138,6 +146,7 @@ class MptcpConnection:
 
     def _leave(self, flow: Subflow, event: pm.Event, now: float) -> None:
         was_there = self.flows.pop(flow.quad, None) is not None
+        self.backups.discard(flow.pair)
         asked = self.pending.pop(flow.pair, None) is not None
         if was_there or asked:
             before = self.failures.get(flow.pair)
@@ -171,6 +180,10 @@ class MptcpConnection:
         for pair in [pair for pair, asked in self.pending.items() if now >= asked + GIVEN_UP_S]:
             self.failed(pair, now)
 
+    def note_backup(self, pair: Pair, backup: bool) -> None:
+        """Note as what the peer was told that a subflow is."""
+        (self.backups.add if backup else self.backups.discard)(pair)
+
     def announced_to_peer(self, ip: Ip, number: int) -> None:
         """Note that an address of ours was announced."""
         self.announced_by_us[ip] = self.ids[ip] = number
@@ -192,9 +205,13 @@ class MptcpConnection:
     def update(self, seen: ConnectionSeen) -> None:
         """Take over the subflows that the sockets show; what was asked for and is not there yet stays asked for."""
         self.flows = {}
+        self.backups &= self.pending.keys()
         for one in seen.flows:
-            self._join(Subflow(one.local, one.local_port, one.remote, one.remote_port, one.local_id, one.remote_id))
-            self._must_be_announced((one.remote, one.remote_port))
+            ends = one.local, one.local_port, one.remote, one.remote_port
+            flow = Subflow(*ends, one.local_id, one.remote_id, one.mapped)
+            self._join(flow)
+            self.note_backup(flow.pair, bool(one.flags & FLOW_BACKUP_LOC))
+            self._must_be_announced(flow.end)
         self.established = self.established or bool(self.flows)
 
 
@@ -207,14 +224,15 @@ def flow_of(event: pm.Event) -> Subflow | None:
     """Return the subflow an event is about; None where the kernel no longer knows."""
     if event.local is None or event.remote is None or not event.remote_port or int(event.remote) == 0:
         return None
-    return Subflow(event.local, event.local_port, event.remote, event.remote_port, event.local_id, event.remote_id)
+    ends = event.local, event.local_port, event.remote, event.remote_port
+    return Subflow(*ends, event.local_id, event.remote_id, event.mapped)
 
 
 def from_event(event: pm.Event) -> MptcpConnection | None:
     """Return a new connection; None if the event does not say between whom."""
     if event.local is None or event.remote is None:
         return None
-    first = Subflow(event.local, event.local_port, event.remote, event.remote_port)
+    first = Subflow(event.local, event.local_port, event.remote, event.remote_port, mapped=event.mapped)
     return MptcpConnection(event.token, event.server, first)
 
 

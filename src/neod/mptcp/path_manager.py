@@ -18,6 +18,7 @@ from neod.mptcp.policy import (
     CreateSubflow,
     DestroySubflow,
     Policy,
+    SetPriority,
     Step,
     WithdrawAddress,
     concerns,
@@ -228,6 +229,7 @@ class PathManager:
         for connection, step in batch:
             if isinstance(step, CreateSubflow):  # before the answer: the event may be quicker
                 connection.pending[step.pair] = now
+                connection.note_backup(step.pair, step.backup)
                 self._count(connection)
                 connection.ids[step.pair[0]] = step.local_id
         answers = await self._commands.send([request(connection.token, step) for connection, step in batch])
@@ -247,6 +249,8 @@ class PathManager:
             self._announced(connection, step, error, now)
         elif isinstance(step, WithdrawAddress):
             connection.announced_by_us.pop(step.ip, None)
+        elif isinstance(step, SetPriority):
+            connection.note_backup(step.flow.pair, step.backup)  # a refusal would be one again: the subflow has gone
         else:
             connection.flows.pop(step.flow.quad, None)
             self.counters.destroyed += 1
@@ -287,10 +291,13 @@ def request(token: int, step: Step) -> tuple[int, bytes]:
             said = pm.Endpoint(local, local_id, flags, index)
             return pm.CMD_SUBFLOW_CREATE, pm.subflow_create(token, said, pm.Endpoint(remote, port=port))
         case DestroySubflow(flow):
-            here = pm.Endpoint(flow.local, flow.local_id, port=flow.local_port)
-            return pm.CMD_SUBFLOW_DESTROY, pm.subflow_destroy(
-                token, here, pm.Endpoint(flow.remote, port=flow.remote_port)
-            )
+            here = pm.Endpoint(flow.local, flow.local_id, port=flow.local_port, mapped=flow.mapped)
+            there = pm.Endpoint(flow.remote, port=flow.remote_port, mapped=flow.mapped)
+            return pm.CMD_SUBFLOW_DESTROY, pm.subflow_destroy(token, here, there)
+        case SetPriority(flow, backup):
+            here = pm.Endpoint(flow.local, flow.local_id, pm.FLAGS["backup"] * backup, port=flow.local_port)
+            there = pm.Endpoint(flow.remote, port=flow.remote_port)
+            return pm.CMD_SET_FLAGS, pm.set_flags(token, here, there)
         case AnnounceAddress(ip, number, index, backup):
             flags = pm.FLAGS["signal"] | (pm.FLAGS["backup"] if backup else 0)
             return pm.CMD_ANNOUNCE, pm.announce(token, pm.Endpoint(ip, number, flags, index))

@@ -61,7 +61,15 @@ class WithdrawAddress:
     id: int
 
 
-Step = CreateSubflow | DestroySubflow | AnnounceAddress | WithdrawAddress
+@dataclass(frozen=True, slots=True)
+class SetPriority:
+    """Tell the peer that a subflow is a backup one from now on, or no longer (MP_PRIO)."""
+
+    flow: Subflow
+    backup: bool
+
+
+Step = CreateSubflow | DestroySubflow | AnnounceAddress | WithdrawAddress | SetPriority
 
 
 def concerns(connection: MptcpConnection, policy: Policy) -> bool:
@@ -88,27 +96,36 @@ def steps(connection: MptcpConnection, policy: Policy, now: float, room: int) ->
     found: list[Step] = [] if connection.server else list(_creations(connection, policy, now, room))
     if connection.server:
         found += _announcements(connection, policy, now)
-    return [*found, *_departures(connection, policy)]
+    return [*found, *_priorities(connection, policy), *_departures(connection, policy)]
 
 
 def targets(connection: MptcpConnection, paths: Sequence[LocalPath]) -> list[tuple[LocalPath, Ip, int]]:
     """Return what should be connected: every path to the peer's first address, and what it announced besides.
 
     An announced address gets one subflow, the paths in turn, or one of every
-    path that says ``fullmesh``: as the kernel's manager does it.
+    path that says ``fullmesh``: as the kernel's manager does it. What is open
+    or asked for stays the one when turns change, because others were withdrawn.
     """
     usable = [p for p in paths if "subflow" in p.flags and p.ip.version == connection.remote.version]
     usable = usable or [LocalPath(connection.local, ("subflow",))]  # of a family without paths: what it began with
-    found = [] if connection.deny_join_id0 else [(p, connection.remote, connection.remote_port) for p in usable]
-    announced = [a for _, a in sorted(connection.announced.items()) if a[0].version == connection.remote.version]
-    announced = [(ip, port) for ip, port in announced if (ip, port) != connection.first.end]
-    if connection.deny_join_id0 and announced:  # all paths have to be spread over what was announced
-        found = [(p, *announced[i % len(announced)]) for i, p in enumerate(usable)]
+    announced = announced_ends(connection)
+    have = [*(flow.pair for flow in connection.flows.values()), *connection.pending]
+    denied = connection.deny_join_id0 or connection.first.end in connection.withdrawn
+    found = [] if denied else [(p, connection.remote, connection.remote_port) for p in usable]
+    if denied and announced:  # all paths have to be spread over what was announced
+        ends = [[end for end in announced if (p.ip, *end) in have] for p in usable]
+        found = [(p, *(ends[i] or announced[i % len(announced) :])[0]) for i, p in enumerate(usable)]
+    meshed = [p for p in usable if "fullmesh" in p.flags]
     for number, (ip, port) in enumerate(announced):
-        meshed = [p for p in usable if "fullmesh" in p.flags]
-        turn = [usable[number % len(usable)]] if usable and not connection.deny_join_id0 else []
-        found += [(p, ip, port) for p in (meshed or turn)]
+        turn = [p for p in usable if (p.ip, ip, port) in have] or usable[number % len(usable) :]
+        found += [(p, ip, port) for p in meshed or (() if denied else turn[:1])]
     return list({(p.ip, ip, port): (p, ip, port) for p, ip, port in found}.values())
+
+
+def announced_ends(connection: MptcpConnection) -> list[tuple[Ip, int]]:
+    """Return what the peer announced beside the address that it began with, each once: it may have several ids."""
+    ends = dict.fromkeys(end for _, end in sorted(connection.announced.items()))
+    return [end for end in ends if end[0].version == connection.remote.version and end != connection.first.end]
 
 
 def _creations(connection: MptcpConnection, policy: Policy, now: float, room: int) -> Iterator[CreateSubflow]:
@@ -154,16 +171,36 @@ def free_id(ip: Ip, ids: Mapping[Ip, int], connection: MptcpConnection, paths: S
 
 def _departures(connection: MptcpConnection, policy: Policy) -> Iterator[Step]:
     """Yield the subflows whose address is gone, no longer a path, or withdrawn by the peer; never the last one."""
-    kept: Collection[Ip] = {path.ip for path in policy.paths}
+    kept: Collection[Ip] = {path.ip for path in policy.paths if "subflow" in path.flags}
     flows = connection.flows.values()
     going = [flow for flow in flows if flow.local not in policy.here]
     if not connection.server:
         here = [flow for flow in flows if flow.local in policy.here]
         going += [flow for flow in here if _no_path(flow, kept, policy) or flow.end in connection.withdrawn]
+        going += [flow for flow in _doubled(connection, policy) if flow not in going]
     for flow in going if len(going) < len(flows) else ():
         yield DestroySubflow(flow)
     if policy.max_subflows and not going:
         yield from releases(connection, policy, len(flows) - policy.max_subflows)
+
+
+def _doubled(connection: MptcpConnection, policy: Policy) -> Iterator[Subflow]:
+    """Yield what is too much at an announced address, as when a path no longer says ``fullmesh``."""
+    announced = announced_ends(connection)
+    flows = [flow for flow in connection.flows.values() if flow.end in announced] if announced else []
+    if len(flows) > len({flow.end for flow in flows}):
+        wanted = {(path.ip, ip, port) for path, ip, port in targets(connection, policy.paths)}
+        served = {flow.end for flow in flows if flow.pair in wanted}
+        yield from (flow for flow in flows if flow.end in served and flow.pair not in wanted)
+
+
+def _priorities(connection: MptcpConnection, policy: Policy) -> Iterator[SetPriority]:
+    """Yield the subflows of paths that have become backup ones, or are no longer, since these were opened."""
+    backup = {path.ip: "backup" in path.flags for path in policy.paths}
+    for flow in connection.flows.values():
+        told = flow.pair in connection.backups
+        if backup.get(flow.local, told) != told:
+            yield SetPriority(flow, not told)
 
 
 def _no_path(flow: Subflow, kept: Collection[Ip], policy: Policy) -> bool:

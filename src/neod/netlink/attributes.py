@@ -25,6 +25,8 @@ _ATTR: Final = Struct("=HH")
 _ATTR_U32: Final = Struct("=HHI")
 _PAD: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 
+V4_MAPPED: Final = bytes(10) + b"\xff\xff"
+
 Ip = IPv4Address | IPv6Address
 
 
@@ -111,6 +113,19 @@ def ip(data: memoryview) -> Ip:
     """Return the address in *data*: 4 bytes are IPv4, 16 are IPv6."""
     raw = bytes(data)
     return IPv4Address(raw) if len(raw) == 4 else IPv6Address(raw)
+
+
+def is_mapped(data: memoryview) -> bool:
+    """Return whether *data* is an IPv4 address in the form that IPv6 sockets have it (::ffff:0:0/96)."""
+    return len(data) == 16 and data[:12] == V4_MAPPED
+
+
+def socket_ip(data: memoryview) -> Ip:
+    """Return the address of one end of a socket; one of IPv4 on an IPv6 socket is the IPv4 address that it is.
+
+    Only for ends of connections: a route to ::ffff:0:0/96 is one of IPv6.
+    """
+    return IPv4Address(bytes(data[12:])) if is_mapped(data) else ip(data)
 
 
 def mac_text(data: memoryview) -> str:

@@ -10,19 +10,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from neod.netlink.attributes import (
+    AF_INET,
+    AF_INET6,
     BE16,
     NLA_F_NESTED,
     U8,
     U16,
+    V4_MAPPED,
     Ip,
     attr,
     attr_u32,
     attrs,
-    family_of,
     inner,
     ip,
+    is_mapped,
     nest,
     number,
+    socket_ip,
 )
 
 FAMILY: Final = "mptcp_pm"
@@ -64,13 +68,15 @@ class Endpoint:
     flags: int = 0
     index: int = 0  # of its device; 0: none
     port: int = 0
+    mapped: bool = False  # to be written as IPv6 sockets have IPv4 addresses
 
 
 def address(type_: int, endpoint: Endpoint, *, full: bool) -> bytes:
     """Return *endpoint* as a nested attribute; without *full* only what identifies it."""
-    v4 = endpoint.ip.version == 4
-    parts = [attr(ADDR_FAMILY, U16.pack(family_of(endpoint.ip.version)))]
-    parts.append(attr(ADDR_ADDR4 if v4 else ADDR_ADDR6, endpoint.ip.packed))
+    packed = V4_MAPPED + endpoint.ip.packed if endpoint.mapped else endpoint.ip.packed
+    v4 = len(packed) == 4
+    parts = [attr(ADDR_FAMILY, U16.pack(AF_INET if v4 else AF_INET6))]
+    parts.append(attr(ADDR_ADDR4 if v4 else ADDR_ADDR6, packed))
     if endpoint.id:
         parts.append(attr(ADDR_ID, bytes((endpoint.id,))))
     if endpoint.port:
@@ -85,10 +91,10 @@ def address(type_: int, endpoint: Endpoint, *, full: bool) -> bytes:
 def endpoint_of(payload: memoryview) -> Endpoint | None:
     """Return the endpoint that an answer to GET_ADDR describes."""
     found = inner(attrs(payload), ATTR_ADDR)
-    address, id_ = _ip_of(found, ADDR_ADDR4, ADDR_ADDR6), number(found, ADDR_ID, U8, -1)
-    if address is None or id_ < 0:
+    raw, id_ = _raw_ip(found, ADDR_ADDR4, ADDR_ADDR6), number(found, ADDR_ID, U8, -1)
+    if raw is None or id_ < 0:
         return None
-    return Endpoint(address, id_, number(found, ADDR_FLAGS), number(found, ADDR_IF_IDX), number(found, ADDR_PORT, U16))
+    return Endpoint(ip(raw), id_, number(found, ADDR_FLAGS), number(found, ADDR_IF_IDX), number(found, ADDR_PORT, U16))
 
 
 def limits(subflows: int, add_addr_accepted: int) -> bytes:
@@ -114,6 +120,10 @@ def subflow_create(token: int, local: Endpoint, remote: Endpoint) -> bytes:
 
 subflow_destroy = subflow_create
 """The same attributes; both ports have to be there."""
+
+
+set_flags = subflow_create
+"""The same attributes: makes subflows between these addresses, whatever their ports, backup ones or not (MP_PRIO)."""
 
 
 def announce(token: int, local: Endpoint) -> bytes:
@@ -144,11 +154,17 @@ class Event:
     server: bool = False
     deny_join_id0: bool = False  # nobody is to connect to the peer's first address again
     backup: bool = False
+    mapped: bool = False  # IPv4 on an IPv6 socket: what a server has that listens on ::
 
 
-def _ip_of(found: dict[int, memoryview], v4: int, v6: int) -> Ip | None:
+def _raw_ip(found: dict[int, memoryview], v4: int, v6: int) -> memoryview | None:
     raw = found.get(v4, found.get(v6))
-    return ip(raw) if raw is not None and len(raw) in (4, 16) else None
+    return raw if raw is not None and len(raw) in (4, 16) else None
+
+
+def _end_of(found: dict[int, memoryview], v4: int, v6: int) -> Ip | None:
+    raw = _raw_ip(found, v4, v6)
+    return None if raw is None else socket_ip(raw)
 
 
 def event_of(command: int, payload: memoryview) -> Event | None:
@@ -160,8 +176,8 @@ def event_of(command: int, payload: memoryview) -> Event | None:
     return Event(
         command,
         number(found, EV_TOKEN),
-        _ip_of(found, EV_SADDR4, EV_SADDR6),
-        _ip_of(found, EV_DADDR4, EV_DADDR6),
+        _end_of(found, EV_SADDR4, EV_SADDR6),
+        _end_of(found, EV_DADDR4, EV_DADDR6),
         number(found, EV_SPORT, BE16),
         number(found, EV_DPORT, BE16),
         number(found, EV_LOC_ID, U8),
@@ -172,6 +188,7 @@ def event_of(command: int, payload: memoryview) -> Event | None:
         bool(number(found, EV_SERVER_SIDE, U8) or flags & SERVER_SIDE),
         bool(flags & DENY_JOIN_ID0),
         bool(number(found, EV_BACKUP, U8)),
+        is_mapped(found.get(EV_SADDR6, memoryview(b""))),
     )
 
 

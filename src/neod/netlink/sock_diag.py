@@ -9,11 +9,24 @@ Source: linux/inet_diag.h, linux/mptcp.h, struct tcp_info of linux/tcp.h.
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import Final
 
-from neod.netlink.attributes import AF_INET, AF_INET6, U8, U32, U64, Ip, attr_u32, attrs, inner, number, string
+from neod.netlink.attributes import (
+    AF_INET,
+    AF_INET6,
+    U8,
+    U32,
+    U64,
+    Ip,
+    attr_u32,
+    attrs,
+    inner,
+    is_mapped,
+    number,
+    socket_ip,
+    string,
+)
 from neod.netlink.message import Object
 
 SOCK_DIAG_BY_FAMILY: Final = 20
@@ -22,7 +35,7 @@ INET_DIAG_REQ_PROTOCOL: Final = 3
 INET_DIAG_INFO, INET_DIAG_ULP_INFO = 2, 19
 INET_DIAG_SKV6ONLY: Final = 11
 TCP_LISTEN, UNCONNECTED = 10, 7
-INODE_AT: Final = 68  # in inet_diag_msg
+SOURCE_AT, TARGET_AT, INODE_AT = 8, 24, 68  # in inet_diag_msg
 INET_ULP_INFO_NAME, INET_ULP_INFO_MPTCP = 1, 3
 MPTCP_SUBFLOW_ATTR_TOKEN_LOC, MPTCP_SUBFLOW_ATTR_FLAGS = 2, 8
 MPTCP_SUBFLOW_ATTR_ID_REM, MPTCP_SUBFLOW_ATTR_ID_LOC = 9, 10
@@ -68,6 +81,7 @@ class FlowSeen:
     flags: int = 0  # MPTCP_SUBFLOW_FLAG_*
     state: int = 1  # TCP_ESTABLISHED and so on
     tcp: TcpInfo = TcpInfo()
+    mapped: bool = False  # IPv4 on an IPv6 socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +193,7 @@ def flow_of(payload: memoryview) -> FlowSeen | None:
         number(sub, MPTCP_SUBFLOW_ATTR_FLAGS),
         state,
         _tcp_info(found.get(INET_DIAG_INFO, memoryview(b""))),
+        payload[0] == AF_INET6 and is_mapped(payload[SOURCE_AT:TARGET_AT]),
     )
 
 
@@ -200,13 +215,7 @@ def _at(info: memoryview, offset: int, layout: Struct) -> int:
 
 
 def _ends(payload: memoryview) -> tuple[Ip, int, Ip, int, int]:
-    family, state, _, _, sport, dport, src, dst = MESSAGE.unpack_from(payload)
-    return _ip(family, src), sport, _ip(family, dst), dport, state
-
-
-def _ip(family: int, raw: bytes) -> Ip:
-    """Return an address; one of IPv4 on an IPv6 socket is the IPv4 address that it is."""
-    if family == AF_INET:
-        return IPv4Address(raw[:4])
-    mapped = IPv6Address(raw).ipv4_mapped
-    return mapped if mapped is not None else IPv6Address(raw)
+    family, state, _, _, sport, dport, _, _ = MESSAGE.unpack_from(payload)
+    size = 4 if family == AF_INET else 16
+    local, remote = (socket_ip(payload[at : at + size]) for at in (SOURCE_AT, TARGET_AT))
+    return local, sport, remote, dport, state

@@ -1,15 +1,18 @@
 """The path manager against a kernel that is a list of commands."""
 
 import asyncio
+from dataclasses import replace
 from ipaddress import ip_address
 
 from tests.doubles.kernel import FakeClock
 
 from neod.model.errors import KernelError
-from neod.mptcp.path_manager import BATCH, PathManager
-from neod.mptcp.policy import LocalPath, Policy
+from neod.mptcp.connection import Subflow
+from neod.mptcp.path_manager import BATCH, PathManager, request
+from neod.mptcp.policy import DestroySubflow, LocalPath, Policy
 from neod.netlink.mptcp_pm import (
     CMD_ANNOUNCE,
+    CMD_SET_FLAGS,
     CMD_SUBFLOW_CREATE,
     CMD_SUBFLOW_DESTROY,
     EVENT_CLOSED,
@@ -219,3 +222,20 @@ def test_announcements_go_one_at_a_time():
     clock.advance(1)
     run(manager, Event(EVENT_SUB_ESTABLISHED, 1, IPS[0], PEER, 40001, 443, 0, 1))
     assert commands.sent == [CMD_ANNOUNCE] * 2
+
+
+def test_an_ipv4_subflow_on_an_ipv6_socket_is_named_to_the_kernel_as_it_has_it():
+    mapped = bytes(10) + b"\xff\xff" + IPS[1].packed
+    flow = Subflow(IPS[1], 443, PEER, 50000, 2, mapped=True)
+    assert mapped in request(1, DestroySubflow(flow))[1]
+    assert mapped not in request(1, DestroySubflow(replace(flow, mapped=False)))[1]
+
+
+def test_a_changed_flag_is_sent_for_every_open_connection_and_not_again():
+    manager, commands, _ = made(1)
+    run(manager, established(1), established(2))
+    manager.want(policy(1, ("subflow", "backup")), 0)
+    run(manager)
+    assert commands.sent == [CMD_SET_FLAGS, CMD_SET_FLAGS]
+    run(manager, Event(EVENT_SUB_CLOSED, 1))
+    assert commands.sent == [CMD_SET_FLAGS, CMD_SET_FLAGS]

@@ -12,6 +12,7 @@ from neod.mptcp.policy import (
     DestroySubflow,
     LocalPath,
     Policy,
+    SetPriority,
     WithdrawAddress,
     releases,
     steps,
@@ -24,7 +25,7 @@ from neod.netlink.mptcp_pm import (
     EVENT_SUB_ESTABLISHED,
     Event,
 )
-from neod.netlink.sock_diag import ConnectionSeen, FlowSeen
+from neod.netlink.sock_diag import FLOW_BACKUP_LOC, ConnectionSeen, FlowSeen
 
 A, B, C, D = (ip_address(f"10.8.0.{n}") for n in (1, 2, 3, 4))
 NIC = ip_address("10.8.0.5")
@@ -256,3 +257,88 @@ def test_a_connection_of_a_family_without_paths_goes_to_what_is_announced_from_w
     one.on_event(Event(EVENT_ANNOUNCED, 7, None, relay, remote_port=443, remote_id=2), 0.0)
     here = frozenset({local, A, NIC})
     assert pairs(steps(one, policy(A, here=here, ours=here), 0.0, 99)) == [(local, relay)]
+
+
+def announce(one, ip, number, port=443):
+    one.on_event(Event(EVENT_ANNOUNCED, 7, None, ip, remote_port=port, remote_id=number), 0.0)
+
+
+def test_a_target_keeps_its_subflow_when_the_one_announced_before_it_is_withdrawn():
+    one = connection()
+    announce(one, RELAY, 1)
+    announce(one, OTHER_RELAY, 2)
+    joined(one, B)
+    for local, remote in ((A, RELAY), (B, OTHER_RELAY)):
+        joined(one, local, remote, number=2)
+    one.on_event(Event(EVENT_REMOVED, 7, remote_id=1), 1.0)
+    (gone,) = steps(one, policy(A, B), 1.0, 99)
+    assert (gone.flow.local, gone.flow.remote) == (A, RELAY)
+
+
+def test_an_address_with_two_ids_is_one_target_and_stays_while_one_id_does():
+    one = connection()
+    announce(one, RELAY, 1)
+    announce(one, RELAY, 5)
+    assert pairs(steps(one, policy(A, B), 0.0, 99)) == [(B, PEER), (A, RELAY)]
+    joined(one, A, RELAY)
+    joined(one, B)
+    one.on_event(Event(EVENT_REMOVED, 7, remote_id=1), 1.0)
+    assert steps(one, policy(A, B), 1.0, 99) == []
+    one.on_event(Event(EVENT_REMOVED, 7, remote_id=5), 1.0)
+    assert [step.flow.remote for step in steps(one, policy(A, B), 1.0, 99)] == [RELAY]
+
+
+def test_an_address_at_two_ports_is_two_targets():
+    one = connection()
+    announce(one, RELAY, 1)
+    announce(one, RELAY, 2, 8443)
+    found = [step.pair for step in steps(one, policy(A), 0.0, 99)]
+    assert found == [(A, RELAY, 443), (A, RELAY, 8443)]
+
+
+def test_a_peer_that_withdraws_the_address_it_began_with_is_left_there_and_found_where_it_is():
+    one = connection()
+    announce(one, RELAY, 1)
+    joined(one, A, RELAY)
+    one.on_event(Event(EVENT_REMOVED, 7, remote_id=0), 1.0)
+    found = steps(one, policy(A, B), 1.0, 99)
+    assert pairs(found) == [(B, RELAY)]
+    assert [step.flow.remote for step in found if isinstance(step, DestroySubflow)] == [PEER]
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_a_path_that_becomes_a_backup_tells_so_for_what_is_open_and_once(server):
+    one = connection(server=server)
+    joined(one, B)
+    wide = Policy(
+        (LocalPath(A, ("subflow",)), LocalPath(B, ("subflow", "backup"))), frozenset({A, B}), frozenset({A, B})
+    )
+    (step,) = steps(one, wide, 0.0, 99)
+    assert (type(step), step.flow.local, step.backup) == (SetPriority, B, True)
+    one.note_backup(step.flow.pair, step.backup)
+    assert steps(one, wide, 0.0, 99) == []
+    (back,) = steps(one, policy(A, B), 0.0, 99)
+    assert (back.flow.local, back.backup) == (B, False)
+
+
+def test_a_dump_tells_which_subflows_are_backups():
+    flows = (FlowSeen(7, A, 40000, PEER, 443), FlowSeen(7, B, 50000, PEER, 443, 2, flags=FLOW_BACKUP_LOC))
+    one = from_dump(ConnectionSeen(7, A, 40000, PEER, 443, False, 1, flows))
+    assert [step.backup for step in steps(one, policy(A, B), 0.0, 99)] == [False]
+
+
+def test_a_path_that_is_no_longer_meshed_gives_up_what_is_too_much_and_keeps_one_a_target():
+    one = connection()
+    announce(one, RELAY, 1)
+    for number, (local, remote) in enumerate(((B, PEER), (A, RELAY), (B, RELAY)), 1):
+        joined(one, local, remote, number=number)
+    assert steps(one, policy(A, B, flags=("subflow", "fullmesh")), 0.0, 99) == []
+    (gone,) = steps(one, policy(A, B), 0.0, 99)
+    assert (gone.flow.local, gone.flow.remote) == (B, RELAY)
+
+
+def test_a_path_that_is_only_announced_from_now_on_carries_no_subflow_of_a_client():
+    one = connection()
+    joined(one, B)
+    mixed = Policy((LocalPath(A, ("subflow",)), LocalPath(B, ("signal",))), frozenset({A, B}), frozenset({A, B}))
+    assert [step.flow.local for step in steps(one, mixed, 0.0, 99)] == [B]

@@ -125,9 +125,13 @@ def finalize(intents: Intents, context: Context) -> Iterator[object]:
 
 
 def _serving(context: Context) -> Sequence[str]:
-    """Return the namespaces with MPTCP: programs there take subflows even where nothing is announced."""
+    """Return the namespaces with MPTCP: programs there take subflows even where nothing is announced.
+
+    neod's own is one where the file has the table: what was announced there before has to be taken back, too.
+    """
     namespaces = context.sections.get("namespaces") or {}
-    return [name for name, namespace in namespaces.items() if namespace.mptcp]
+    own = [""] if "mptcp" in context.sections else []
+    return [*own, *(name for name, namespace in namespaces.items() if namespace.mptcp)]
 
 
 def _settings(

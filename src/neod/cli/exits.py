@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from neod.control.verbs.plan import ApplyReply, PlanReply
+    from neod.control.verbs.status import StatusReply
 
 FINE: Final = 0
 DIFFERS: Final = 1
@@ -64,6 +65,12 @@ def of_pass(reply: "ApplyReply") -> int:
     if any(outcome.result != "done" for outcome in reply.outcomes):
         return APPLY_FAILED
     return FINE if reply.converged else DIFFERS
+
+
+def of_status(reply: "StatusReply") -> int:
+    """Return the exit status of ``status``: fine is what needs nobody."""
+    fine = reply.converged and reply.file.state == "ok" and not any(row.reason for row in reply.paths)
+    return FINE if fine else DIFFERS
 
 
 def epilog(statuses: Iterable[int]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from neod.cli.exits import FINE, of_status
 from neod.cli.text import Column, Screen, clock, count, cut, span, table, wrap
 from neod.control.verbs.status import Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
 
@@ -75,7 +76,7 @@ def status(reply: StatusReply, screen: Screen) -> Iterator[str]:
 
 def _heading(reply: StatusReply, screen: Screen) -> str:
     overall, colour = _overall(reply)
-    down = sum(1 for row in reply.paths if row.reason)
+    down = sum(1 for row in reply.paths if row.reason or reply.mode == "down")
     paths = count(len(reply.paths), "path")
     paths = f"{len(reply.paths) - down} of {paths} up" if down else paths
     parts = [f"neod {overall}", paths, count(len(reply.drifts), "drift")]
@@ -89,8 +90,7 @@ def _overall(reply: StatusReply) -> tuple[str, str]:
     if reply.mode != "running":
         return reply.mode, "yellow"
     if reply.converged:
-        fine = reply.file.state == "ok" and not any(row.reason for row in reply.paths)
-        return "converged", "green" if fine else "yellow"
+        return "converged", "green" if of_status(reply) == FINE else "yellow"
     if reply.file.state != "ok" and not reply.drifts:
         return reply.file.state, "yellow"
     worst = next((phase for phase in WORST_FIRST if any(d.phase == phase for d in reply.drifts)), "changing")
@@ -103,12 +103,13 @@ def _attention(reply: StatusReply, screen: Screen) -> Iterator[str]:
         until = f"until {clock(reply.until)}" if reply.until else "until neodctl resume"
         yield f"  changes nothing {until}"
     if reply.mode == "down":
-        yield "  everything owned was removed; neodctl resume or reload brings it back"
+        yield "  everything owned was removed; neodctl resume, reload or a restart brings it back"
     if reply.confirm_s is not None:
         yield f"  the last reload is undone in {span(reply.confirm_s)}, unless: neodctl confirm"
     if reply.file.state != "ok":
         loaded = f", read at {clock(reply.file.loaded)}" if reply.file.loaded else ""
-        yield screen.paint(f"  the file has errors; neod goes on with the one before{loaded}:", "red")
+        why = "the last reload was not confirmed" if reply.file.unconfirmed else "the file has errors"
+        yield screen.paint(f"  {why}; neod goes on with the one before{loaded}:", "red")
         for problem in reply.file.problems:
             yield from wrap(problem, screen, 4)
     for warning in reply.file.warnings:

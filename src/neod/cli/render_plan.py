@@ -24,10 +24,20 @@ def plan(reply: PlanReply, screen: Screen) -> Iterator[str]:
         yield f"Nothing to do: the kernel is what {reply.file} says."
         return
     yield cut(f"What a pass would do to the kernel, so that it is what {reply.file} says:", screen.width)
+    yield from _steps(reply, screen)
+
+
+def _steps(reply: PlanReply, screen: Screen) -> Iterator[str]:
     for change in (*reply.changes, *reply.conflicts):
         yield _one_line(change, screen)
     yield from _blocked(reply.blocked, screen)
     yield from wrap(_summary(reply), screen, 0)
+    yield from _until_resume(reply)
+
+
+def _until_resume(reply: PlanReply) -> Iterator[str]:
+    if reply.mode != "running":
+        yield f"neod is {reply.mode}: it does nothing of this until neodctl resume."
 
 
 def diff(reply: PlanReply, screen: Screen) -> Iterator[str]:
@@ -43,11 +53,18 @@ def diff(reply: PlanReply, screen: Screen) -> Iterator[str]:
             yield screen.paint(cut(f"    {line}", screen.width), COLOUR_OF.get(change.op, ""))
     yield from _blocked(reply.blocked, screen)
     yield from wrap(_summary(reply), screen, 0)
+    yield from _until_resume(reply)
 
 
 def reload(reply: ReloadReply, screen: Screen) -> Iterator[str]:
-    """The plan that the file led to, and how long one has to confirm it."""
-    yield from plan(reply.plan, screen)
+    """What the file leads to, which is being done, and how long one has to confirm it."""
+    found = reply.plan
+    yield from _warnings(found, screen)
+    if found.changes or found.blocked or found.conflicts:
+        yield cut(f"{found.file} is in force. What neod does to the kernel for it now:", screen.width)
+        yield from _steps(found, screen)
+    else:
+        yield f"{found.file} is in force. Nothing to do: the kernel is what it says."
     if reply.confirm_s is not None:
         yield f"Undone in {span(reply.confirm_s)}, unless: neodctl confirm"
 
@@ -63,7 +80,11 @@ def apply(reply: ApplyReply, screen: Screen) -> Iterator[str]:
     parts = [count(results["done"], "change"), *(f"{results[r]} {r}" for r in ("failed", "skipped") if results[r])]
     parts += [f"{len(reply.blocked)} blocked"] if reply.blocked else []
     end = "converged" if reply.converged else "not converged"
+    if reply.mode == "down":
+        end = "nothing of neo's is left" if reply.converged else "not all is removed"
     yield f"Pass {reply.number}: {', '.join(parts)} in {reply.duration_ms:.1f} ms; {end}."
+    if reply.mode == "down":
+        yield "neod is down: neodctl resume, reload or a restart brings everything back."
 
 
 def _warnings(reply: PlanReply, screen: Screen) -> Iterator[str]:

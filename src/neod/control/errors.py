@@ -89,11 +89,14 @@ class Overrun(ControlError):
 
 @dataclass(eq=False)
 class Paused(ControlError):
-    """Nothing is changed while neod is paused."""
+    """Nothing is changed while neod is paused, nor after ``down``."""
 
     until: str = ""
+    mode: str = "paused"  # | down
 
     def __str__(self) -> str:
+        if self.mode == "down":
+            return "neod is down: neodctl resume brings everything back"
         return f"paused until {self.until or 'neodctl resume'}"
 
 

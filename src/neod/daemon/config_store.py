@@ -42,6 +42,7 @@ class ConfigStore:
         self.path, self._clock, self._revert = path, clock, revert
         self._good, self._trial = state_dir / "last-good.toml", state_dir / "unconfirmed"
         self.problems: tuple[str, ...] = ()
+        self.unconfirmed = False  # what is wrong with the file on disk is only that nobody confirmed it
         self.current: LoadedConfig | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
@@ -61,14 +62,14 @@ class ConfigStore:
             return LoadedConfig(intents, target.read_bytes(), self._clock.wall())
         except ConfigError as error:
             if path is None:
-                self.problems = error.problems
+                self.problems, self.unconfirmed = error.problems, False
             raise FileInvalid(error.problems) from error
         except OSError as error:
             raise FileInvalid((f"{target}: {error.strerror or error}",)) from error
 
     def use(self, loaded: LoadedConfig) -> None:
         """Make *loaded* the file in force, and the one to fall back to."""
-        self.current, self.problems = loaded, ()
+        self.current, self.problems, self.unconfirmed = loaded, (), False
         self._keep(loaded)
 
     def _keep(self, loaded: LoadedConfig) -> None:
@@ -93,7 +94,7 @@ class ConfigStore:
         self._before, self._rolled_back = self.current, False
         self._deadline = self._clock.boottime() + confirm_s
         write_atomically(self._trial, b"a reload waits for its confirmation\n")
-        self.current, self.problems = loaded, ()
+        self.current, self.problems, self.unconfirmed = loaded, (), False
         self._timer = asyncio.get_running_loop().call_later(confirm_s, self._roll_back)
 
     def confirm(self) -> None:
@@ -113,7 +114,7 @@ class ConfigStore:
         before, self._before = self._before, None
         if before is not None:
             self.current = before
-            self.problems = (f"{self.path}: not confirmed in time, so the file before is in force; reload to use it",)
+            self.problems, self.unconfirmed = (f"{self.path}: not confirmed in time; `neodctl reload` uses it",), True
             self._revert(before.intents)
 
     def _end_trial(self) -> None:
@@ -136,7 +137,8 @@ class ConfigStore:
             intents = collect(child)
             if not self._trial.exists():  # a reload was on trial when the last process ended
                 return LoadedConfig(intents, self.path.read_bytes(), self._clock.wall())
-            error = ConfigError((f"{self.path}: was not confirmed before neod ended; reload to use it",))
+            error = ConfigError((f"{self.path}: not confirmed before neod ended; `neodctl reload` uses it",))
+            self.unconfirmed = True
         except ConfigError as refusal:
             error = refusal
         self.problems = error.problems

@@ -33,6 +33,7 @@ from neod.daemon.views.status import missing, status_reply
 from neod.daemon.views.why import why_reply
 from neod.features.intents import Intents
 from neod.features.nat.compile import marks_in_words
+from neod.model.change import Report
 from neod.model.errors import KernelError
 from neod.observability.metrics_server import MetricsServer
 from neod.reconcile.desired import DesiredState
@@ -71,20 +72,21 @@ class DaemonControl:
     async def plan(self, file: str | None = None) -> PlanReply:
         """Return the plan of a full pass now, or with another file."""
         if file is None:
-            current = self._config.current
-            warnings = await _warnings(current.intents) if current else ()
-            return await self._preview(None, str(self._config.path), warnings)
-        loaded = await self._config.read(Path(file))
-        desired = DesiredState(self._controller.state.kinds)
-        desired.replace(loaded.intents.fragments, self._controller.facts.known)
-        return await self._preview(desired, file, await _warnings(loaded.intents))
+            return await self._preview(self._controller.intents, str(self._config.path), in_force=True)
+        return await self._preview((await self._config.read(Path(file))).intents, file)
 
-    async def _preview(self, desired: DesiredState | None, file: str, warnings: tuple[str, ...]) -> PlanReply:
+    async def _preview(self, intents: Intents, file: str, *, in_force: bool = False) -> PlanReply:
+        """Return the plan towards *intents*; after ``down``, those in force are asked for by nobody."""
+        state = self._controller.state
+        desired = state.desired
+        if not in_force or desired.suspended:
+            desired = DesiredState(state.kinds)
+            desired.replace(intents.fragments, self._controller.facts.known)
         try:
-            plan = await self._controller.reconciler.preview(desired)
+            plan = await self._controller.reconciler.preview(None if desired is state.desired else desired)
         except KernelError as error:
             raise ApplyFailed(f"the kernel could not be read: {error}") from error
-        return plan_reply(self._controller, plan, file, warnings)
+        return plan_reply(self._controller, plan, desired, file, await _warnings(intents))
 
     async def show(self, which: str, kind: str | None = None) -> ShowReply:
         """Return the desired or the observed resources."""
@@ -130,15 +132,17 @@ class DaemonControl:
                 )
         except TimeoutError:
             raise TimedOut(missing(controller)) from None
-        return WaitReply(controller.converged, round(controller.clock.boottime() - begun, 3), ready_paths(controller))
+        return WaitReply(controller.in_sync, round(controller.clock.boottime() - begun, 3), ready_paths(controller))
 
     async def apply(self) -> ApplyReply:
         """Run full passes now and return what came of them."""
-        if self._controller.reconciler.mode == "paused":
-            raise Paused(self._pause_until)
-        return await self._full_passes("neodctl apply")
+        controller = self._controller
+        if controller.reconciler.mode != "running":
+            raise Paused(self._pause_until, controller.reconciler.mode)
+        report = await self._full_passes("neodctl apply")
+        return apply_reply(controller, report, controller.converged)
 
-    async def _full_passes(self, cause: str) -> ApplyReply:
+    async def _full_passes(self, cause: str) -> Report:
         controller, reports = self._controller, []
         for _ in range(APPLY_ROUNDS):
             await controller.queue.full_pass(cause)
@@ -149,7 +153,7 @@ class DaemonControl:
                 break
         for error in controller.reconciler.unreadable:
             raise ApplyFailed(f"the kernel could not be read: {error}")
-        return apply_reply(controller, joined(reports), controller.converged)
+        return joined(reports)
 
     async def reload(self, confirm_s: float | None = None) -> ReloadReply:
         """Read the file again and put it to work."""
@@ -175,13 +179,14 @@ class DaemonControl:
     async def _adopt(self, loaded: LoadedConfig) -> PlanReply:
         """Work from *loaded*; return the plan that leads to."""
         controller, file = self._controller, str(self._config.path)
-        warnings = await _warnings(loaded.intents)
         controller.reconciler.reinstate()
         controller.adopt(loaded.intents, "reload")
         controller.event_log.note("reload", detail=file)
-        plan = plan_reply(controller, await controller.reconciler.preview(), file, warnings)
         controller.queue.hint_everything("reload")
-        return plan
+        try:
+            return await self._preview(loaded.intents, file, in_force=True)
+        except ApplyFailed as error:  # it is in force all the same
+            return PlanReply(file, warnings=(str(error),), mode=controller.reconciler.mode)
 
     async def confirm(self) -> ConfirmReply:
         """Make the last reload permanent."""
@@ -219,7 +224,7 @@ class DaemonControl:
         self._pause_timer, self._pause_until = None, ""
 
     def _mode_reply(self) -> ModeReply:
-        phases = Counter(str(status.phase) for status in self._controller.state.status.out_of_sync.values())
+        phases = Counter(str(status.phase) for status in self._controller.state.status.standing().values())
         return ModeReply(self._controller.reconciler.mode, self._pause_until, dict(phases))
 
     async def down(self) -> ApplyReply:
@@ -227,7 +232,8 @@ class DaemonControl:
         self._cancel_pause()
         self._controller.reconciler.withdraw()
         self._controller.event_log.note("down")
-        return await self._full_passes("neodctl down")
+        report = await self._full_passes("neodctl down")
+        return apply_reply(self._controller, report, not self._controller.state.status.out_of_sync)
 
 
 async def _warnings(intents: Intents) -> tuple[str, ...]:

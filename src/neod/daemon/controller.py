@@ -22,6 +22,7 @@ from neod.model.key import Key, LinkKey
 from neod.model.kind import path_of
 from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey
+from neod.reconcile.desired import DesiredState
 from neod.reconcile.polls import Polls
 from neod.reconcile.ports import Drivers
 from neod.reconcile.queue import HintQueue, Hints
@@ -52,7 +53,7 @@ class Controller:
         self.reconciler = Reconciler(state, drivers, clock, queue, facts)
         self.intents = Intents(())
         self.passed = asyncio.Condition()  # notified after every pass
-        self._polls = Polls(state, drivers, self.reconciler.cpu_s)
+        self._polls = Polls(state, drivers, self.reconciler.looks)
         self._next_resync = 0.0
 
     async def observe_first(self) -> None:
@@ -76,14 +77,16 @@ class Controller:
         self.dhcp.on_pass_done(None, self.state.observed, self.state.desired.specs)
 
     def revert(self, intents: Intents) -> None:
-        """Work from *intents* again: the reload after them was not confirmed."""
+        """Work from *intents* again, or stay down: the reload after that was not confirmed."""
         self.event_log.note("not confirmed", detail="the file before is in force again")
         self.event_log.counters.reloads["unconfirmed"] += 1
         self.adopt(intents, "not confirmed")
+        self.reconciler.go_back()
         self.release()
 
     def hold(self) -> None:
         """Do nothing that cannot be undone, until ``release``."""
+        self.reconciler.hold()
         self.flows.hold()
         self.dhcp.service.returns.hold()
 
@@ -168,8 +171,13 @@ class Controller:
 
     @property
     def converged(self) -> bool:
-        """True if every object is in sync and no part of the file waits for a fact."""
+        """True if every object is in sync, nobody fights over one, and no part of the file waits for a fact."""
         return self.ready and self.state.is_converged()
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the kernel is what the file says now, though somebody may keep undoing it."""
+        return self.ready and self.state.is_in_sync()
 
     @property
     def settled(self) -> bool:
@@ -181,12 +189,15 @@ class Controller:
         """Whether one complete pass is over."""
         return self.reconciler.complete
 
-    def waiting(self, causes: Mapping[str, str] | None = None) -> Mapping[str, tuple[str, ...]]:
+    def waiting(
+        self, causes: Mapping[str, str] | None = None, desired: DesiredState | None = None
+    ) -> Mapping[str, tuple[str, ...]]:
         """Return which facts each incomplete part of the file waits for, by its name, and why they are missing.
 
         *causes*: what else is known of why a link has no lease; it goes before what its client knows.
+        *desired*: what is asked for, where it is not what is in force.
         """
-        found = self.state.desired.waiting()
+        found = (desired or self.state.desired).waiting()
         reasons = {**self.dhcp.service.reasons(), **(causes or {})} if found else {}
         why = {lease_for(link): reason for link, reason in reasons.items()}
         return {

@@ -56,7 +56,7 @@ class EventLog:
         self.last = report
         self.counters.passed(report, drifts)
         wall, now = self._clock.wall(), self._clock.boottime()
-        since = hints.first_at if hints.first_at is not None else now
+        since = hints.first_at if hints.first_at is not None else now - report.duration_s
         many, when = len(report.outcomes) > MANY, iso(wall)
         for outcome in report.outcomes:
             name = str(outcome.change.key)

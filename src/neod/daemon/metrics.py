@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from neod import __version__
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
+from neod.daemon.views.objects import DOWN
 from neod.model.facts import FOREVER, Lease
 from neod.model.status import ObjectPhase
 from neod.observability.exposition import Metric, by, by_two, page, plain
@@ -35,14 +36,15 @@ def _state(controller: Controller) -> Iterator[Metric]:
 
 def resources(controller: Controller) -> Counter[tuple[str, str]]:
     """Return how many objects of each kind are in each phase; an orphan that cannot go counts, too."""
-    specs, out_of_sync = controller.state.desired.specs, controller.state.status.out_of_sync
+    desired, standing = controller.state.desired, controller.state.status.standing()
+    specs, rest = desired.written, DOWN if desired.suspended else str(ObjectPhase.IN_SYNC)
     found: Counter[tuple[str, str]] = Counter()
     for kind, count in Counter(key.kind for key in specs).items():
-        found[kind, str(ObjectPhase.IN_SYNC)] = count
-    for key, status in out_of_sync.items():
+        found[kind, rest] = count
+    for key, status in standing.items():
         found[key.kind, str(status.phase)] += 1
         if key in specs:
-            found[key.kind, str(ObjectPhase.IN_SYNC)] -= 1
+            found[key.kind, rest] -= 1
     return found
 
 

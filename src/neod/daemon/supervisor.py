@@ -142,11 +142,12 @@ class Supervisor:
             self._said_ready = True
             self._notify.ready()
             self._log.info("ready", objects=len(controller.state.desired.specs))
-        out_of_sync = len(controller.state.status.out_of_sync)
+        mode, drifts = controller.reconciler.mode, len(controller.state.status.standing())
         paths = len(controller.intents.of(PathInfo))
-        state = "converged" if controller.converged else f"{out_of_sync} drifts, {len(controller.waiting())} waiting"
-        stale = "; file on disk has errors" if self._config.problems else ""
-        self._notify.status(f"{paths} paths: {state}{stale}")
+        state = "converged" if controller.converged else f"{drifts} drifts, {len(controller.waiting())} waiting"
+        state = state if mode == "running" else "down" if mode == "down" else f"{mode}, {state}"
+        stale = "the file on disk was not confirmed" if self._config.unconfirmed else "the file on disk has errors"
+        self._notify.status(f"{paths} paths: {state}" + (f"; {stale}" if self._config.problems else ""))
 
     async def _reload_on_sighup(self) -> None:
         while True:

@@ -73,9 +73,9 @@ class ArpDriver:
         """Read all that is in the table."""
         return await self.observe(wanted)
 
-    def maybe_changed(self) -> bool:
-        """Whether a sysctl may have; of a table, events tell."""
-        return self._fallback
+    def fingerprint(self) -> object:
+        """Return nothing, for events tell of a table; of sysctls, something new each time."""
+        return object() if self._fallback else None
 
     async def put(self, items: Sequence[tuple[ArpKey, ArpSpec, ArpSpec | None]]) -> Sequence[KernelError | None]:
         """Add every element in one transaction."""

@@ -6,7 +6,6 @@ of what was asked is kept beside the rules, and everything is verified to be who
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import ClassVar, Final, Protocol
 
 from neod.kinds.nat_legacy import TABLES, VERSIONS, LegacyNat
@@ -16,7 +15,7 @@ from neod.model.errors import KernelError
 from neod.model.key import Hashed
 from neod.model.kind import Entry, Kind, Poll, Source
 from neod.model.nat import Ruleset
-from neod.model.ports import LegacyTable, Ports
+from neod.model.ports import Ports
 
 NFTABLES: Final = "nftables"
 IPTABLES: Final = "iptables"
@@ -79,13 +78,11 @@ class NatDriver:
             NFTABLES: NftNat(ports.netfilter),
             IPTABLES: LegacyNat(ports.netfilter),
         }
-        self._legacy: tuple[LegacyTable | None, ...] = ()  # as they were read last
         self.notes: tuple[str, ...] = ()
         """For people: the backend and why, and what stands in the way of forwarded packets."""
 
     async def observe(self, keys: Collection[NatKey]) -> Mapping[NatKey, Seen[NatSpec]]:
         """Read both backends; what is in both, or not whole, has no digest and fits nothing."""
-        self._legacy = self._legacy_now()
         found = {name: digest for name, b in self._backends.items() if (digest := await b.read()) is not None}
         if not found:
             self.notes = ()
@@ -97,15 +94,9 @@ class NatDriver:
         ruleset = Ruleset((), digest if len(found) == 1 else "")
         return {self._key: Seen(NatSpec(ruleset, backend), True)}
 
-    def _legacy_now(self) -> tuple[LegacyTable | None, ...]:
+    def fingerprint(self) -> object:
+        """Return the legacy tables, the very same objects while nothing changed; of nftables, events tell."""
         return tuple(self._port.legacy_read(version, table) for version in VERSIONS for table in TABLES)
-
-    def maybe_changed(self) -> bool:
-        """Whether a legacy table is not the very one that was read: of nftables, events tell."""
-        try:
-            return any(now is not then for now, then in zip_longest(self._legacy_now(), self._legacy))
-        except KernelError:
-            return True  # who reads it says what is wrong
 
     async def observe_all(self, wanted: Collection[NatKey]) -> Mapping[NatKey, Seen[NatSpec]]:
         """Read both backends."""

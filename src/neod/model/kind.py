@@ -245,10 +245,17 @@ class Explains(Protocol):
 
 @runtime_checkable
 class CheapChangeProbe(Protocol):
-    """A driver with a cheap change check, a generation counter for instance."""
+    """A driver with a cheap change check, a generation counter for instance.
 
-    def maybe_changed(self) -> bool:
-        """Whether anything may have changed since the last ``observe``, as far as no event tells."""
+    It remembers nothing: the passes do, so that no other reader takes a change away from them.
+    """
+
+    def fingerprint(self) -> object:
+        """Return what is equal as long as nothing changed that no event tells of; what equals nothing if unknown.
+
+        Raises:
+            KernelError: the kernel cannot be read.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from neod.model.change import Actor, Change
 from neod.model.errors import KernelError
@@ -53,3 +54,8 @@ class ObjectStatus:
     next_at: float | None = None  # CLOCK_BOOTTIME of the next attempt; None: when what it waits for comes
     attempts: int = 0
     actor: Actor | None = None
+    repaired: bool = False  # contested, but at present as it should be
+
+
+ASKED: Final = ObjectStatus(ObjectPhase.CHANGING)
+"""Of what the file or a fact asks for since the last pass: nobody has looked yet."""

@@ -42,14 +42,17 @@ class DesiredState:
         """What should exist now."""
         return {} if self.suspended else self._specs
 
+    @property
+    def written(self) -> Mapping[Key, object]:
+        """What the file asks for, also while suspended."""
+        return MappingProxyType(self._specs)
+
     def of(self, place: Place) -> Collection[Key]:
         """Return what should exist of one kind in one namespace."""
         return () if self.suspended else self._places.get(place, {}).keys()
 
     def of_entry(self, name: str) -> list[Key]:
-        """Return what an entry of the file wants, ``macvlans.neo``, or a fragment of it, ``macvlans.neo/neo3``."""
-        if self.suspended:
-            return []
+        """Return what an entry of the file wants, ``macvlans.neo``, or a fragment of it; also while suspended."""
         units = [wants for unit, wants in self._of_fragment.items() if unit == name or unit.startswith(f"{name}/")]
         return [key for wants in units for key in wants] or [k for k, w in self._wants.items() if w.origin.path == name]
 

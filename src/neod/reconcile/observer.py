@@ -8,7 +8,7 @@ from typing import Any, Final
 from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key, NetnsKey, Place
-from neod.model.kind import Driver
+from neod.model.kind import CheapChangeProbe, Driver
 from neod.model.ports import Clock
 from neod.reconcile.ports import Drivers, FactSource
 from neod.reconcile.queue import HintQueue, Hints
@@ -27,10 +27,23 @@ class Observer:
         self.unreadable: dict[Place, KernelError] = {}  # why places could not be read at the last attempt
         self.changed: set[Key] = set()  # what the last look at single keys found otherwise than before
         self._cpu_s: dict[Place, float] = {}
+        self._fingerprints: dict[Place, object] = {}  # from before the last full read of a pass
 
     def cpu_s(self, place: Place) -> float:
         """Return the processor time that the last full read of a kind took."""
         return self._cpu_s.get(place, 0.0)
+
+    def is_unchanged(self, place: Place) -> bool:
+        """Whether a kind is what the last full read of a pass found, as far as a cheap probe tells.
+
+        What others read, for a plan say, does not count: they repair nothing.
+        """
+        try:
+            driver = self._drivers.driver(place)
+            known = self._fingerprints.get(place, self)
+            return isinstance(driver, CheapChangeProbe) and driver.fingerprint() == known
+        except KernelError:
+            return False  # the pass says what is wrong
 
     async def observe(self, hints: Hints) -> set[Key]:
         """Read what *hints* name; return the keys that the pass decides on."""
@@ -99,11 +112,14 @@ class Observer:
         begun = self._clock.cpu()
         wanted = self._desired.of(place)
         try:
+            driver = self._drivers.driver(place)
+            before = driver.fingerprint() if isinstance(driver, CheapChangeProbe) else None
             seen = await self.read_all(place, wanted)
         except KernelError as error:
             self._cannot_read(place, error)
             return set()
         self.unreadable.pop(place, None)
+        self._fingerprints[place] = before
         self._cpu_s[place] = self._clock.cpu() - begun
         self._observed.replace(place, seen)
         return {*wanted, *seen}

@@ -1,13 +1,12 @@
 """When to look next at what sends no event: as often as is cheap, and never at much at a time. No I/O."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Protocol
 
-from neod.model.errors import KernelError
 from neod.model.facts import FOREVER
 from neod.model.key import Key, Place
-from neod.model.kind import CheapChangeProbe, Poll
+from neod.model.kind import Poll
 from neod.reconcile.ports import Drivers
 from neod.reconcile.queue import Hints
 from neod.reconcile.state import HostState
@@ -18,11 +17,23 @@ SHARE: Final = 0.001
 TOGETHER_S: Final = 0.5
 
 
+class Looks(Protocol):
+    """What passes remember of their last full look at a kind."""
+
+    def cpu_s(self, place: Place) -> float:
+        """Return the processor time that it took."""
+        ...
+
+    def is_unchanged(self, place: Place) -> bool:
+        """Whether a cheap probe says that nothing changed since."""
+        ...
+
+
 class Polls:
     """The next look at every kind without events, in every namespace where objects of it are relevant."""
 
-    def __init__(self, state: HostState, drivers: Drivers, cost_s: Callable[[Place], float]) -> None:
-        self._state, self._drivers, self._cost_s = state, drivers, cost_s
+    def __init__(self, state: HostState, drivers: Drivers, looks: Looks) -> None:
+        self._state, self._drivers, self._looks = state, drivers, looks
         self._at: dict[Place, float] = {}
         self._rounds: dict[Place, deque[Key]] = {}  # what is left to look at until all has been seen once
 
@@ -47,16 +58,9 @@ class Polls:
     def _due_and_changed(self, now: float, ahead_s: float) -> list[Place]:
         """Return the places that are due by then; those whose cheap probe says unchanged count as read."""
         due = [place for place, at in self._at.items() if at <= now + ahead_s]
-        unchanged = {place for place in due if self._is_unchanged(place)}
+        unchanged = {place for place in due if self._looks.is_unchanged(place)}
         self._at |= {place: now + self._pause_s(place) for place in unchanged}
         return [place for place in due if place not in unchanged]
-
-    def _is_unchanged(self, place: Place) -> bool:
-        try:
-            driver = self._drivers.driver(place)
-        except KernelError:
-            return False  # the pass says what is wrong
-        return isinstance(driver, CheapChangeProbe) and not driver.maybe_changed()
 
     def _part(self, place: Place, at_most: int) -> Iterator[Key]:
         """Yield what comes next of all that is desired or ours of a kind."""
@@ -86,7 +90,7 @@ class Polls:
         assert poll is not None
         if poll.cheap:
             return poll.every_s
-        cost_s = self._cost_s(place)
+        cost_s = self._looks.cpu_s(place)
         if poll.at_most is not None:
             cost_s *= min(1.0, poll.at_most / max(1, len(self._state.observed.of(place))))
         return max(poll.every_s, cost_s / SHARE)

@@ -1,12 +1,11 @@
 """One pass: observe, diff, order, apply, record. The only writer to the kernel."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from neod.model.change import Actor, Change, Op, Outcome, Plan, Report, Seen
 from neod.model.errors import KernelError
 from neod.model.key import Key
-from neod.model.kind import CheapChangeProbe
 from neod.model.ports import Clock
 from neod.model.status import DriftKind
 from neod.reconcile.apply import apply
@@ -15,6 +14,7 @@ from neod.reconcile.diff import diff
 from neod.reconcile.observed import Observed
 from neod.reconcile.observer import Observer
 from neod.reconcile.order import OrderContext, order
+from neod.reconcile.polls import Looks
 from neod.reconcile.ports import Drivers, FactSource
 from neod.reconcile.queue import HintQueue, Hints
 from neod.reconcile.state import HostState
@@ -36,6 +36,7 @@ class Reconciler:
         self.writing = True
         self.complete = False  # one look at everything has succeeded
         self.passes = 0
+        self._was_down = False
         self.drifts: dict[str, DriftKind] = {}  # of the last pass: what its repairs repaired, by key text
 
     @property
@@ -43,9 +44,10 @@ class Reconciler:
         """Why kinds could not be read; nothing is decided about those."""
         return self._observer.unreadable.values()
 
-    def cpu_s(self, place: tuple[str, str]) -> float:
-        """Return the processor time that the last full read of a kind took."""
-        return self._observer.cpu_s(place)
+    @property
+    def looks(self) -> Looks:
+        """Return what passes remember of their last look at each kind."""
+        return self._observer
 
     @property
     def mode(self) -> str:
@@ -63,13 +65,22 @@ class Reconciler:
 
     def reinstate(self) -> None:
         """End what ``withdraw`` began."""
-        self._state.desired.reinstate()
+        self._state.reinstate()
+
+    def hold(self) -> None:
+        """Remember the mode, for the case that what comes is undone."""
+        self._was_down = self.mode == "down"
+
+    def go_back(self) -> None:
+        """Be down again, if that was so at ``hold``."""
+        if self._was_down:
+            self.withdraw()
+            self._queue.hint_everything("down again")
 
     def withdraw(self) -> None:
         """Desire nothing from now on, whatever the file says, and write."""
         self.writing = True
-        self._state.status.mark_all_deleted(self._state.desired.specs)
-        self._state.desired.suspend()
+        self._state.withdraw()
 
     async def run(self, hints: Hints) -> Report:
         """Run one pass over what *hints* name and return its report."""
@@ -80,14 +91,19 @@ class Reconciler:
             scope = await self._observer.observe(hints)
             scope |= self._state.retry_refused(self._observer.changed, begun)
             plan = self._plan(scope, begun, insist=bool(hints.waiters))
+            self._state.status.take_in_hand(self._decided(scope, everything=hints.everything))
             doable = plan if self.writing else plan.only(self._prolongs)
             outcomes = await apply(doable, self._drivers.driver, self._state.kinds)
             self._record(scope, plan, outcomes, hints)
+            self._state.status.put_down()
             self.complete = self.complete or (hints.everything and not self._observer.unreadable)
             return Report(self.passes, wall, self._clock.boottime() - begun, hints.cause, plan, outcomes)
 
     async def preview(self, other: DesiredState | None = None) -> Plan:
         """Return the plan of a full pass now, or of one towards *other*; writes nothing, remembers nothing.
+
+        Where the kernel differs from what the passes know, the next one looks there: what is shown is not left
+        to a poll.
 
         Raises:
             KernelError: the kernel cannot be read.
@@ -96,12 +112,21 @@ class Reconciler:
             desired, kind_of = other or self._state.desired, self._state.kind_of
             seen = Observed(kind_of)
             for place in list(self._drivers.places()):
-                driver = self._drivers.driver(place)
-                if isinstance(driver, CheapChangeProbe) and driver.maybe_changed():
-                    self._queue.hint_kind(place, "a change that a plan met")  # reading it makes it old to the probe
                 seen.replace(place, await self._observer.read_all(place, desired.of(place)))
-            changes = diff({*desired.specs, *seen}, desired.specs, seen, kind_of, self._state.observed.made)
-            return order(changes, OrderContext(kind_of, seen.present, desired.dependents_of, desired.specs))
+            changes = list(self._between(desired, seen))
+            self._hint_news(changes if other is None else self._between(self._state.desired, seen))
+            context = OrderContext(kind_of, seen.present, desired.dependents_of, desired.specs)
+            return order([c for c in changes if other is not None or not self._is_guarded(c)], context)
+
+    def _between(self, desired: DesiredState, seen: Observed) -> Iterator[Change]:
+        keys = {*desired.specs, *seen}
+        return diff(keys, desired.specs, seen, self._state.kind_of, self._state.observed.made)
+
+    def _hint_news(self, changes: Iterable[Change]) -> None:
+        """Have a pass look at what differs, and is not known to."""
+        known = self._state.status.out_of_sync
+        if news := [change.key for change in changes if change.key not in known and not self._is_guarded(change)]:
+            self._queue.hint_keys(news, "a difference that a plan met")
 
     def _plan(self, scope: set[Key], now: float, *, insist: bool) -> Plan:
         state = self._state
@@ -110,6 +135,14 @@ class Reconciler:
         due = [c for c in changes if c.op is Op.CONFLICT or state.status.due(c, now, insist=insist)]
         context = OrderContext(state.kind_of, state.present, state.desired.dependents_of, state.desired.specs)
         return order([c for c in due if not self._is_guarded(c)], context)
+
+    def _decided(self, scope: set[Key], *, everything: bool) -> set[Key]:
+        """Return of what was asked for that which a pass over *scope* decides; over all, also what nobody has."""
+        asked, unreadable = self._state.status.asked, self._observer.unreadable
+        found = asked & scope
+        if everything:
+            found |= asked - self._state.desired.specs.keys()
+        return {key for key in found if (key.netns, key.kind) not in unreadable} if unreadable else found
 
     def _is_guarded(self, change: Change) -> bool:
         """Whether an orphan must stay until what is desired of its path is known."""

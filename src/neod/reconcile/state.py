@@ -54,8 +54,14 @@ class HostState:
         return dict.fromkeys([*self.desired.of(place), *owned])
 
     def is_converged(self) -> bool:
-        """Whether every object is in sync and no fragment waits for a fact."""
-        return not self.status.out_of_sync and not self.desired.waiting()
+        """Whether the kernel is what the file says, and nobody fights over it."""
+        return self.is_in_sync() and not self.status.out_of_sync
+
+    def is_in_sync(self) -> bool:
+        """Whether the kernel is what the file says now; somebody may keep undoing it."""
+        if self.desired.suspended or self.desired.waiting() or self.status.unsettled:
+            return False
+        return all(one.repaired for one in self.status.out_of_sync.values())
 
     def retry_refused(self, changed: Collection[Key], now: float, but: Collection[Key] = ()) -> set[Key]:
         """Let what was refused be tried at once if *changed* is, or provides, what it needs or what was in its way."""
@@ -71,6 +77,17 @@ class HostState:
         spec = self.desired.specs.get(key)
         needs = self.needs_of(key, spec) if spec is not None else ()
         return self.status.holder(key) in changed or any(need in changed for need in needs)
+
+    def withdraw(self) -> None:
+        """Desire nothing from now on, whatever the file says."""
+        self.status.mark_all_deleted(self.desired.specs)
+        self.desired.suspend()
+
+    def reinstate(self) -> None:
+        """Desire what the file says again, if nothing was desired."""
+        if self.desired.suspended:
+            self.desired.reinstate()
+            self.note_requested(self.desired.specs)
 
     def note_requested(self, keys: Iterable[Key]) -> None:
         """Note that what is desired of *keys* changed: what comes next is no drift."""

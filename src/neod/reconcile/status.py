@@ -10,7 +10,7 @@ from dataclasses import replace
 from neod.model.change import Actor, Change, Op, Outcome
 from neod.model.errors import KernelError
 from neod.model.key import Key
-from neod.model.status import DriftKind, ObjectPhase, ObjectStatus
+from neod.model.status import ASKED, DriftKind, ObjectPhase, ObjectStatus
 from neod.reconcile.backoff import backoff
 from neod.reconcile.contention import RepairHistory
 
@@ -26,6 +26,8 @@ class StatusTable:
 
     def __init__(self) -> None:
         self.out_of_sync: dict[Key, ObjectStatus] = {}
+        self.asked: set[Key] = set()  # what is desired of these changed, and no pass has planned since
+        self._in_hand: set[Key] = set()  # of those, what the pass that runs decides on
         self._settled: set[Key] = set()  # was in-sync with what is desired now
         self._retired: set[Key] = set()  # no longer desired, by the file or a fact
         self._repairs: dict[Key, RepairHistory] = {}
@@ -34,6 +36,7 @@ class StatusTable:
     def note_requested(self, key: Key, wanted: bool) -> None:
         """Note that the desired state of *key* changed: what comes next is no drift."""
         self._settled.discard(key)
+        self.asked.add(key)
         self.out_of_sync.pop(key, None)
         if wanted:
             self._retired.discard(key)
@@ -44,6 +47,29 @@ class StatusTable:
         """Note that nothing is desired any more."""
         for key in keys:
             self.note_requested(key, False)
+
+    def take_in_hand(self, decided: set[Key]) -> None:
+        """Note what of that which was asked for the pass that runs decides on."""
+        self._in_hand = decided
+        self.asked -= decided
+
+    def put_down(self) -> None:
+        """Note that a pass is over: what it decided on stands in ``out_of_sync``, or is in sync."""
+        self._in_hand = set()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something was asked for that no finished pass has decided on."""
+        return bool(self.asked or self._in_hand)
+
+    def of(self, key: Key) -> ObjectStatus | None:
+        """Return how *key* stands, None if it is in sync."""
+        return ASKED if key in self.asked or key in self._in_hand else self.out_of_sync.get(key)
+
+    def standing(self) -> Mapping[Key, ObjectStatus]:
+        """Return all that is not known to be in sync: what a pass found so, and what none has looked at yet."""
+        asked = self.asked | self._in_hand
+        return {**dict.fromkeys(asked, ASKED), **self.out_of_sync} if asked else self.out_of_sync
 
     def drift_of(self, change: Change) -> DriftKind | None:
         """Return what kind of drift a change repairs; None when the file or a fact asked for it."""
@@ -160,7 +186,7 @@ class StatusTable:
             if history.contested(now):
                 repairs, suspect = len(history.repairs), self._actors.get(change.key, actor)
                 self.out_of_sync[change.key] = ObjectStatus(
-                    ObjectPhase.CONTESTED, change, drift, attempts=repairs, actor=suspect
+                    ObjectPhase.CONTESTED, change, drift, attempts=repairs, actor=suspect, repaired=True
                 )
         if change.op is Op.DELETE:
             self._retired.discard(change.key)
@@ -173,7 +199,7 @@ class StatusTable:
             if self._repairs[key].over(now):
                 del self._repairs[key]
             status = self.out_of_sync.get(key)
-            if status is not None and status.phase is ObjectPhase.CONTESTED and status.next_at is None:
+            if status is not None and status.phase is ObjectPhase.CONTESTED and status.repaired:
                 del self.out_of_sync[key]
         self._actors = {key: actor for key, actor in self._actors.items() if key in self._repairs}
 

@@ -8,11 +8,12 @@ import pytest
 from tests.unit.cli import cli_samples as samples
 
 from neod.cli import render, render_facts, render_plan
+from neod.cli.exits import DIFFERS, of_status
 from neod.cli.text import Screen, page, screen_of
 from neod.control.codec import decode, encode
 from neod.control.verbs.events import EventsReply
 from neod.control.verbs.mode import ModeReply, WaitReply
-from neod.control.verbs.plan import ConfirmReply
+from neod.control.verbs.plan import ConfirmReply, ReloadReply
 
 GOLDEN = Path(__file__).parent / "golden"
 EIGHTY = Screen(80)
@@ -85,12 +86,34 @@ def test_an_event_fits_one_line_where_the_terminal_is_wide():
         pytest.param({"converged": False, "drifts": (samples.BLOCKED,)}, "blocked", id="blocked"),
         pytest.param({"converged": False, "drifts": (samples.BLOCKED, samples.CONFLICT)}, "conflict", id="the worst"),
         pytest.param({"converged": False}, "changing", id="before the first pass"),
-        pytest.param({"mode": "down"}, "down", id="down"),
     ],
 )
 def test_the_heading_says_the_worst_in_one_word(changes, word):
     first = page(render.status, replace(samples.CONVERGED, **changes), EIGHTY).splitlines()[0]
     assert first.startswith(f"● neod {word} · 9 paths")
+
+
+def test_after_down_no_path_is_up():
+    down = replace(samples.CONVERGED, mode="down", converged=False)
+    assert page(render.status, down, EIGHTY).startswith("● neod down · 0 of 9 paths up")
+    assert of_status(down) == DIFFERS
+
+
+def test_what_nobody_confirmed_is_no_error_of_the_file():
+    file = replace(samples.CONVERGED.file, state="stale", problems=("not confirmed in time",), unconfirmed=True)
+    text = page(render.status, replace(samples.CONVERGED, converged=False, file=file), EIGHTY)
+    assert "the last reload was not confirmed; neod goes on with the one before" in text
+    assert "has errors" not in text
+
+
+@pytest.mark.parametrize(
+    "view", [render_plan.plan, render_plan.diff, lambda r, s: render_plan.reload(ReloadReply(r), s)]
+)
+@pytest.mark.parametrize("mode", ["paused", "down"])
+def test_what_is_not_done_before_resume_says_so(view, mode):
+    said = f"neod is {mode}: it does nothing of this until neodctl resume."
+    assert said in page(view, replace(samples.PLAN, mode=mode), EIGHTY)
+    assert said not in page(view, samples.PLAN, EIGHTY)
 
 
 @pytest.mark.parametrize(

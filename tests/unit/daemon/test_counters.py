@@ -37,7 +37,7 @@ def test_passes_add_up_and_the_last_one_stands():
 
 def test_each_object_is_in_one_phase_and_an_orphan_in_trouble_counts():
     out_of_sync = {TWO: ObjectStatus(ObjectPhase.BLOCKED), THREE: ObjectStatus(ObjectPhase.FAILED)}
-    table = SimpleNamespace(out_of_sync=out_of_sync)
-    desired = SimpleNamespace(specs={ONE: 1, TWO: 2})
+    table = SimpleNamespace(standing=lambda: out_of_sync)
+    desired = SimpleNamespace(written={ONE: 1, TWO: 2}, suspended=False)
     controller = SimpleNamespace(state=SimpleNamespace(desired=desired, status=table))
     assert resources(controller) == {("link", "in-sync"): 1, ("link", "blocked"): 1, ("link", "failed"): 1}

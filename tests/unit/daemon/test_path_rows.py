@@ -20,7 +20,7 @@ def test_a_link_inside_a_namespace_that_has_the_name_of_an_uplink_is_not_the_upl
         LinkKey("proxy", "eth0"): LinkSpec("veth", "eth0"),
     }
     state = SimpleNamespace(
-        desired=SimpleNamespace(specs={**inside, own: AddressSpec()}), kind_of=lambda key: KINDS[key.kind]
+        desired=SimpleNamespace(written={**inside, own: AddressSpec()}), kind_of=lambda key: KINDS[key.kind]
     )
     controller = SimpleNamespace(state=state, intents=SimpleNamespace(of=lambda _: (path,)))
     assert path_keys(controller) == {"eth0": [own]}

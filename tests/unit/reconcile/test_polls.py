@@ -18,7 +18,7 @@ class Seen:
 
     keys: list[SysctlKey]
     cost_s: float = 0.0
-    peeking: object = None
+    unchanged: bool = False
     poll: Poll | None = None
 
     @property
@@ -28,14 +28,17 @@ class Seen:
     def places(self):
         return iter([PLACE])
 
-    def driver(self, place):
-        return self.peeking
-
     def is_relevant(self, place):
         return bool(self.keys)
 
     def relevant_keys(self, place):
         return self.keys
+
+    def cpu_s(self, place):
+        return self.cost_s
+
+    def is_unchanged(self, place):
+        return self.unchanged
 
     @property
     def observed(self):
@@ -44,7 +47,7 @@ class Seen:
 
 def polls_of(count, poll, cost_s=0.0):
     seen = Seen([SysctlKey("", f"net/ipv4/conf/if{n}/rp_filter") for n in range(count)], cost_s, poll=poll)
-    return Polls(seen, seen, lambda place: seen.cost_s), seen
+    return Polls(seen, seen, seen), seen
 
 
 def looks(polls, seconds):
@@ -102,8 +105,7 @@ def test_a_full_look_counts_as_a_look():
 
 def test_what_can_tell_that_nothing_changed_costs_no_pass():
     polls, seen = polls_of(3, Poll(0.5, cheap=True))
-    seen.peeking = SimpleNamespace(maybe_changed=lambda: maybe_changed)
-    maybe_changed = False
+    seen.unchanged = True
     assert not any(hints for _, hints in looks(polls, 5.0))
-    maybe_changed = True
+    seen.unchanged = False
     assert {hints.kinds == {PLACE} for _, hints in looks(polls, 5.0)} == {True}

@@ -4,20 +4,15 @@ from argparse import ArgumentParser
 from typing import Final
 
 from neod.cli.command import verb_command
-from neod.cli.exits import DIFFERS, FINE
+from neod.cli.exits import DIFFERS, of_status
 from neod.cli.render import status as view
-from neod.control.verbs.status import StatusReply, StatusVerbs
+from neod.control.verbs.status import StatusVerbs
 
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("object", nargs="?", metavar="OBJECT", help="a path (neo3) or an object (rule:…)")
 
 
-def _status(reply: StatusReply) -> int:
-    fine = reply.converged and reply.file.state == "ok" and not any(row.reason for row in reply.paths)
-    return FINE if fine else DIFFERS
-
-
 ABOUT: Final = "Show the paths, forwards and namespaces, and every drift with its reason and next attempt."
 
-COMMAND: Final = verb_command(StatusVerbs.status, view, ABOUT, _arguments, _status, (DIFFERS,))
+COMMAND: Final = verb_command(StatusVerbs.status, view, ABOUT, _arguments, of_status, (DIFFERS,))

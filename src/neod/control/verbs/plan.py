@@ -39,6 +39,7 @@ class PlanReply:
     blocked: tuple[BlockedRow, ...] = ()
     conflicts: tuple[ChangeRow, ...] = ()
     warnings: tuple[str, ...] = ()
+    mode: str = "running"  # of neod: paused or down, it does nothing of this until ``resume``
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,13 @@ class OutcomeRow:
 class ApplyReply:
     """One full pass that was waited for; also the answer of ``down``."""
 
-    converged: bool  # the kernel is now what was asked for
+    converged: bool  # the kernel is now what was asked for; after ``down``: nothing owned is left
     number: int
     duration_ms: float
     outcomes: tuple[OutcomeRow, ...] = ()
     blocked: tuple[BlockedRow, ...] = ()
     conflicts: tuple[ChangeRow, ...] = ()
+    mode: str = "running"  # of neod | down
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class PlanVerbs(Protocol):
     async def diff(self) -> PlanReply:
         """What separates the kernel from the file.
 
-        The kernel is read now; in plan order. Writes nothing.
+        The kernel is read now; in plan order. Writes nothing. What nobody knew of before, the next pass looks at.
+        In mode ``down``, all that the file asks for.
         """
         ...
 
@@ -94,8 +97,8 @@ class PlanVerbs(Protocol):
     async def plan(self, file: Path | None = None) -> PlanReply:
         """What a pass would do, with the file in use or another one. Changes nothing.
 
-        The very plan that the next pass would run. A *file* is read with the
-        daemon's rights, and quoted from: that needs the right to write.
+        The very plan that the next pass would run; paused or down, the first one after ``resume``. A *file* is read
+        with the daemon's rights, and quoted from: that needs the right to write.
         """
         ...
 
@@ -103,7 +106,7 @@ class PlanVerbs(Protocol):
     async def apply(self) -> ApplyReply:
         """One full pass, now.
 
-        After any that is running. Failed changes are part of the reply;
+        After any that is running. Failed changes are part of the reply; ``Paused`` in mode ``paused`` or ``down``;
         ``ApplyFailed`` is for a pass that could not run (the kernel could not be read).
         """
         ...
@@ -129,6 +132,7 @@ class PlanVerbs(Protocol):
         """Remove everything owned.
 
         And nothing else, and stay that way (mode ``down``) until ``resume``,
-        ``reload`` or a restart. Foreign objects, and leases on disk, stay.
+        ``reload`` or a restart. Foreign objects, and leases on disk, stay. Until then nothing is converged:
+        ``status``, ``diff`` and ``wait`` compare with the file.
         """
         ...

@@ -17,6 +17,7 @@ class FileState:
     loaded: str = ""  # when the one in use was read
     problems: tuple[str, ...] = ()  # of a stale file, one line each: file:line:column: key: …
     warnings: tuple[str, ...] = ()  # of the one in use, one line each
+    unconfirmed: bool = False  # a stale one has no error: nobody confirmed its reload
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class PathRow:
     rule_priority: int | None  # None: no rule yet
     mptcp: tuple[str, ...]  # flags of its endpoint
     mptcp_id: int | None  # endpoint id in the kernel
-    state: str  # a phase: the worst among its objects; down: all are in sync, and a condition is false
+    state: str  # a phase: the worst among its objects; down: all are in sync, and a condition is false, or mode down
     detail: str = ""  # why not in-sync, human-readable
     mptcp_state: str = ""  # endpoint | neod (neod is the path manager) | waiting (for a slot) | empty: not there yet
     reason: str = ""  # of the first condition that is false
@@ -115,13 +116,13 @@ class ObjectRow:
 class StatusReply:
     """The state of everything, from the last pass; answered while a pass runs."""
 
-    converged: bool  # no drift, and nothing waits for a fact
+    converged: bool  # the kernel is what the file says: no drift, and nothing waits for a fact; never in mode down
     mode: str  # running | paused | down
     version: str
     pid: int
     since: str  # when this process started
     file: FileState
-    counts: Mapping[str, int]  # desired objects by phase, "in-sync" among them
+    counts: Mapping[str, int]  # objects that the file asks for by phase, "in-sync" among them; "down" in that mode
     until: str = ""  # end of a pause; empty: until ``resume``
     confirm_s: float | None = None  # a reload waits this long for ``confirm``, then is undone
     notes: tuple[str, ...] = ()  # backends and limits, human-readable: "nat: nftables"

@@ -4,6 +4,7 @@ from neod.control.verbs.objects import LeaseRow, LeasesReply
 from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
 from neod.daemon.views import causes
+from neod.daemon.views.objects import if_down
 from neod.dhcp.runner import LeaseStatus
 from neod.model.facts import FOREVER
 
@@ -17,7 +18,7 @@ def leases_reply(controller: Controller) -> LeasesReply:
 
 def lease_row(controller: Controller, status: LeaseStatus, cause: str) -> LeaseRow:
     now, lease = controller.clock.boottime(), status.lease
-    reason = cause or status.last_error
+    reason = if_down(controller) or cause or status.last_error
     if lease is None:
         return LeaseRow(status.link, status.state, status.parent, status.mac, detail=reason)
 

@@ -30,12 +30,12 @@ def keys_of(controller: Controller, name: str) -> list[Key]:
         NoSuchObject: it means nothing here.
     """
     state = controller.state
-    known = {str(key): key for key in (*state.desired.specs, *state.status.out_of_sync, *state.observed)}
+    known = {str(key): key for key in (*state.desired.written, *state.status.out_of_sync, *state.observed)}
     if name in known:
         return [known[name]]
     if belonging := _belonging(controller, name):
         return belonging
-    specs = state.desired.specs.items()
+    specs = state.desired.written.items()
     if on_it := [key for key, spec in specs if path_of(KINDS[key.kind], key, spec, {}) == name]:
         return on_it
     if f"link:{name}" in known:

@@ -9,8 +9,9 @@ from neod.daemon.describe import flat
 from neod.daemon.views import causes
 from neod.kinds import KINDS
 from neod.model.key import Key
-from neod.model.status import ObjectPhase, ObjectStatus
+from neod.model.status import ASKED, ObjectPhase, ObjectStatus
 
+DOWN = "down"
 REASONS = {
     ObjectPhase.FAILED: "the kernel refuses it",
     ObjectPhase.CONTESTED: "somebody keeps undoing it; repairs slow down",
@@ -30,8 +31,8 @@ def drift_row(controller: Controller, key: Key, status: ObjectStatus, of_nic: Ca
     """Return one object that is not in sync as people read it; *of_nic* tells what is wrong with a NIC."""
     now = controller.clock.boottime()
     next_s = None if status.next_at is None else round(max(0.0, status.next_at - now), 1)
-    shown = controller.state.status.out_of_sync  # what is shown of these is in a row of their own
-    reason = _meaning(status) or causes.of_needs(of_nic, (need for need in status.waits_for if need not in shown))
+    shown = controller.state.status.of  # what is shown of these is in a row of their own
+    reason = _meaning(status) or causes.of_needs(of_nic, (need for need in status.waits_for if not shown(need)))
     if status.phase is ObjectPhase.CONTESTED:
         reason = f"repaired {status.attempts} times within a minute; repairs slow down"
     return Drift(
@@ -49,8 +50,10 @@ def drift_row(controller: Controller, key: Key, status: ObjectStatus, of_nic: Ca
 
 def phase_of(controller: Controller, key: Key) -> str:
     """Return the phase of one key; an object that only others need is in-sync when it is there."""
-    if status := controller.state.status.out_of_sync.get(key):
+    if status := controller.state.status.of(key):
         return str(status.phase)
+    if controller.state.desired.suspended and key in controller.state.desired.written:
+        return DOWN
     return str(ObjectPhase.IN_SYNC if controller.state.observed.present(key) else ObjectPhase.BLOCKED)
 
 
@@ -76,15 +79,22 @@ def why_not_in_sync(status: ObjectStatus) -> str:
 def _meaning(status: ObjectStatus) -> str:
     if status.error is not None and status.error.obstacle:
         return status.error.obstacle.text
+    if status is ASKED:
+        return "asked for just now"
     if status.phase is ObjectPhase.CONFLICT and status.change is not None:
         return KINDS[status.change.key.kind].conflict(status.change.before)
     return REASONS.get(status.phase, "")
 
 
+def if_down(controller: Controller) -> str:
+    """Return what there is to say of anything after ``neodctl down``; empty else."""
+    return "neod is down: neodctl resume brings it back" if controller.state.desired.suspended else ""
+
+
 def show_reply(controller: Controller, which: str, kind: str | None) -> ShowReply:
     """Return the desired or the observed resources, of one kind or of all."""
     if which == "desired":
-        found = [resource(controller, key, spec) for key, spec in controller.state.desired.specs.items()]
+        found = [resource(controller, key, spec) for key, spec in controller.state.desired.written.items()]
     else:
         seen = controller.state.observed
         found = [resource(controller, key, seen[key].spec, seen[key].owned) for key in seen]

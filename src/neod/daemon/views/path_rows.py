@@ -7,7 +7,7 @@ from neod.control.verbs.status import ConditionRow, PathRow
 from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
 from neod.daemon.views import causes
-from neod.daemon.views.objects import why_not_in_sync
+from neod.daemon.views.objects import DOWN, if_down, why_not_in_sync
 from neod.features.parts import PathInfo, paths_by_table
 from neod.model.facts import FOREVER, Lease
 from neod.model.key import Key
@@ -18,14 +18,12 @@ from neod.model.want import FactKey
 LESS_THAN_THE_NIC: Final = (ObjectPhase.BLOCKED, ObjectPhase.IN_SYNC)
 """The states that say less than what is known of the NIC; so does an errno alone."""
 
-DOWN = "down"
-
 
 def path_keys(controller: Controller) -> dict[str, list[Key]]:
-    """Return the desired keys of every path: its link, addresses, table, rules and sysctls."""
+    """Return what the file asks for of every path: its link, addresses, table, rules and sysctls."""
     tables = paths_by_table(controller.intents)
     found: dict[str, list[Key]] = {path.name: [] for path in controller.intents.of(PathInfo)}
-    for key, spec in controller.state.desired.specs.items():
+    for key, spec in controller.state.desired.written.items():
         name = path_of(controller.state.kind_of(key), key, spec, tables)
         if name in found:
             found[name].append(key)
@@ -67,8 +65,8 @@ def waits_by_path(controller: Controller) -> dict[str, tuple[str, ...]]:
 
 def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tuple[str, ...], cause: str) -> PathRow:
     """Return one row of the path table; its state is the worst among its objects. *cause*: what is known of its NIC."""
-    out_of_sync = controller.state.status.out_of_sync
-    worst = min((out_of_sync[key] for key in keys if key in out_of_sync), key=lambda t: SEVERITY[t.phase], default=None)
+    standing = filter(None, map(controller.state.status.of, keys))
+    worst = min(standing, key=lambda t: SEVERITY[t.phase], default=None)
     state, detail = str(ObjectPhase.IN_SYNC), controller.dhcp.trouble(path.name)
     if worst:
         state, detail = str(worst.phase), why_not_in_sync(worst)
@@ -76,8 +74,8 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
         state, detail = str(ObjectPhase.BLOCKED), "waits for " + ", ".join(waits)
     if cause and (state in LESS_THAN_THE_NIC or (worst is not None and worst.error and not worst.error.obstacle)):
         detail = cause
-    if controller.state.desired.suspended:
-        state, detail = DOWN, "neodctl resume brings it back"
+    if down := if_down(controller):
+        state, detail = DOWN, down
     lease = controller.facts.known.get(FactKey("lease", path.name))
     columns = columns_of(controller, keys)
     address = columns.get("address", "")
@@ -131,7 +129,7 @@ def is_up(controller: Controller) -> bool:
     """Whether everything is in sync and, where the file has paths, no condition of at least one is false."""
     paths = controller.intents.of(PathInfo)
     down = sum(map(len, reasons_down(controller).values()))
-    return controller.converged and (not paths or down < len(paths))
+    return controller.in_sync and (not paths or down < len(paths))
 
 
 def path_rows(controller: Controller, name: str | None = None, keys: Collection[Key] = ()) -> tuple[PathRow, ...]:

@@ -7,6 +7,7 @@ from neod.daemon.controller import Controller
 from neod.daemon.describe import differing, sides
 from neod.daemon.views.objects import origin_of
 from neod.model.change import Change, Op, Outcome, Plan, Report
+from neod.reconcile.desired import DesiredState
 
 
 def change_row(controller: Controller, change: Change) -> ChangeRow:
@@ -25,15 +26,18 @@ def blocked_rows(controller: Controller, plan: Plan) -> tuple[BlockedRow, ...]:
     )
 
 
-def plan_reply(controller: Controller, plan: Plan, file: str, warnings: tuple[str, ...]) -> PlanReply:
-    """Return *plan* as a reply; fragments that wait for a fact count as blocked."""
-    waiting = tuple(BlockedRow(unit, texts) for unit, texts in controller.waiting().items())
+def plan_reply(
+    controller: Controller, plan: Plan, desired: DesiredState, file: str, warnings: tuple[str, ...]
+) -> PlanReply:
+    """Return *plan*, which leads to *desired*, as a reply; fragments that wait for a fact count as blocked."""
+    waiting = tuple(BlockedRow(unit, texts) for unit, texts in controller.waiting(desired=desired).items())
     return PlanReply(
         file,
         tuple(change_row(controller, change) for change in plan.changes),
         (*blocked_rows(controller, plan), *waiting),
         tuple(change_row(controller, change) for change in plan.conflicts),
         warnings,
+        controller.reconciler.mode,
     )
 
 
@@ -53,6 +57,7 @@ def apply_reply(controller: Controller, report: Report, converged: bool) -> Appl
         tuple(outcome_row(outcome) for outcome in report.outcomes),
         blocked_rows(controller, report.plan),
         tuple(change_row(controller, change) for change in report.plan.conflicts),
+        controller.reconciler.mode,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 from neod.control.verbs.status import ForwardRow, NamespaceRow
 from neod.daemon.controller import Controller
+from neod.daemon.views.objects import DOWN, if_down
 from neod.features.forwards.compile import ForwardInfo
 from neod.features.namespaces.compile import NamespaceInfo
 from neod.model.key import Key, NetnsKey
@@ -38,7 +39,7 @@ def namespace_keys(controller: Controller, name: str, links: Iterable[str]) -> l
     outside = set(links)
     return [
         key
-        for key, spec in controller.state.desired.specs.items()
+        for key, spec in controller.state.desired.written.items()
         if name == key.netns or key == NetnsKey("", name) or (not key.netns and _serves(controller, key, spec, outside))
     ]
 
@@ -51,14 +52,13 @@ def _serves(controller: Controller, key: Key, spec: object, links: Collection[st
 
 def translation_keys(controller: Controller) -> list[Key]:
     """Return what forwards depend on as a whole."""
-    return [key for key in controller.state.desired.specs if controller.state.kind_of(key).translates]
+    return [key for key in controller.state.desired.written if controller.state.kind_of(key).translates]
 
 
 def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
-    if controller.state.desired.suspended:
-        return "down", "neodctl resume brings it back"
-    out_of_sync = controller.state.status.out_of_sync
-    found = [(key, out_of_sync[key]) for key in keys if key in out_of_sync]
+    if down := if_down(controller):
+        return DOWN, down
+    found = [(key, status) for key in keys if (status := controller.state.status.of(key))]
     if not found:
         return str(ObjectPhase.IN_SYNC), ""
     key, status = min(found, key=lambda one: (SEVERITY[one[1].phase], str(one[0])))

@@ -11,7 +11,7 @@ from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
 from neod.daemon.views import causes, roles
 from neod.daemon.views.names import keys_of
-from neod.daemon.views.objects import drift_row, object_rows
+from neod.daemon.views.objects import DOWN, drift_row, object_rows
 from neod.daemon.views.path_rows import path_in, path_rows, reasons_down
 from neod.features.parts import PathInfo
 from neod.model.change import Report
@@ -59,7 +59,8 @@ def file_state(config: ConfigStore, more: tuple[str, ...]) -> FileState:
     current = config.current
     loaded = iso(current.wall) if current else ""
     warnings = (*(current.intents.warnings if current else ()), *more)
-    return FileState(str(config.path), "stale" if config.problems else "ok", loaded, config.problems, warnings)
+    state = "stale" if config.problems else "ok"
+    return FileState(str(config.path), state, loaded, config.problems, warnings, config.unconfirmed)
 
 
 def notes(controller: Controller, config: ConfigStore, metrics: MetricsServer) -> tuple[str, ...]:
@@ -87,6 +88,8 @@ def missing(controller: Controller) -> tuple[str, ...]:
     """Return what keeps the host from being converged, the first 20 things."""
     if not controller.ready:
         return ()
+    if controller.state.desired.suspended:
+        return ("neodctl resume (neod is down)",)
     texts = [text for waits in controller.waiting(causes.of_leases(controller)).values() for text in waits]
     texts += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons_down(controller).items()]
     return (*texts, *map(_in_words, _out_of_sync(controller, causes.of_nics(controller))))[:20]
@@ -104,7 +107,7 @@ def pass_summary(report: Report) -> PassSummary:
 
 
 def _out_of_sync(controller: Controller, of_nic: Callable[[str], str]) -> list[Drift]:
-    found = controller.state.status.out_of_sync.items()
+    found = controller.state.status.standing().items()
     return [
         drift_row(controller, key, status, of_nic)
         for key, status in sorted(found, key=lambda kt: (SEVERITY[kt[1].phase], str(kt[0])))
@@ -125,9 +128,9 @@ def drifts(controller: Controller) -> list[Drift]:
 
 def counts(controller: Controller) -> dict[str, int]:
     """Return how many desired objects are in each phase."""
-    specs, out_of_sync = controller.state.desired.specs, controller.state.status.out_of_sync
-    found = Counter(str(status.phase) for key, status in out_of_sync.items() if key in specs)
-    found[str(ObjectPhase.IN_SYNC)] = len(specs) - found.total()
+    desired, standing = controller.state.desired, controller.state.status.standing()
+    found = Counter(str(status.phase) for key, status in standing.items() if key in desired.written)
+    found[DOWN if desired.suspended else str(ObjectPhase.IN_SYNC)] = len(desired.written) - found.total()
     return dict(found)
 
 

@@ -8,7 +8,7 @@ from neod.daemon.describe import flat
 from neod.daemon.views import causes
 from neod.daemon.views.leases import lease_in_words
 from neod.daemon.views.names import keys_of
-from neod.daemon.views.objects import drift_row, phase_of
+from neod.daemon.views.objects import drift_row, if_down, phase_of
 from neod.daemon.views.path_rows import condition_rows
 from neod.features.parts import paths_by_table
 from neod.model.key import Key
@@ -23,21 +23,21 @@ def why_reply(controller: Controller, config: ConfigStore, name: str) -> WhyRepl
     """
     state, now = controller.state, controller.clock.boottime()
     key = _leading(controller, name)
-    want, seen, status = state.desired.wants.get(key), state.observed.get(key), state.status.out_of_sync.get(key)
+    want, seen, status = state.desired.wants.get(key), state.observed.get(key), state.status.of(key)
     spec = want.spec if want else seen.spec if seen else None
     needs = state.needs_of(key, spec) if spec is not None else ()
-    line = want.origin.line if want else 0
+    line, down = (want.origin.line, if_down(controller)) if want else (0, "")
     path = path_of(state.kind_of(key), key, spec, paths_by_table(controller.intents))
     return WhyReply(
         object=str(key),
         phase=phase_of(controller, key) if want or status else "foreign",
-        reason=_reason(want is not None, seen is not None and seen.owned),
+        reason="; ".join(filter(None, (_reason(want is not None, seen is not None and seen.owned), down))),
         file=str(config.path) if want else "",
         table=want.origin.path if want else "",
         line=line,
         text=config.line(line),
         lease=lease_in_words(controller, path, want.lease) if want else "",
-        desired=flat(state.desired.specs[key], now) if key in state.desired.specs else None,
+        desired=flat(state.desired.written[key], now) if key in state.desired.written else None,
         observed=flat(seen.spec, now) if seen else None,
         owned=seen.owned if seen else True,
         needs=tuple(NeedRow(str(need), phase_of(controller, need)) for need in needs),
@@ -53,7 +53,7 @@ def _leading(controller: Controller, name: str) -> Key:
     if not keys:
         raise NoSuchObject(name)
     leading = next((key for key in keys if controller.state.kind_of(key).leads_path), keys[0])
-    return next((key for key in keys if key in controller.state.status.out_of_sync), leading)
+    return next((key for key in keys if controller.state.status.of(key)), leading)
 
 
 def _reason(wanted: bool, owned: bool) -> str:

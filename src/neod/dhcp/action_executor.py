@@ -5,13 +5,14 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import Final
 
-from neod.dhcp import conflict_check, fsm, local_addresses
+from neod.dhcp import conflict_check, fsm
 from neod.dhcp.address_guard import AddressGuard
 from neod.dhcp.frame import BROADCAST_IP, BROADCAST_MAC, Arp, udp_frame
 from neod.dhcp.lease_from_ack import terms_of
 from neod.dhcp.lease_writer import LeaseWriter
 from neod.dhcp.packet import ACK, DECLINE, DISCOVER, NAK, OFFER, REQUEST, Reply, encode
 from neod.dhcp.rate_limited_log import RateLimitedLog
+from neod.dhcp.rawsocket import Packets
 from neod.dhcp.segment import Client, Segment
 from neod.dhcp.state import Action, Announce, AskGateway, Phase, Probe, Publish, Recheck, Send, Shorten, Step, Withdraw
 from neod.dhcp.store import StoredLease
@@ -35,11 +36,11 @@ class ActionExecutor:
         clock: Clock,
         rng: Random,
         writer: LeaseWriter,
+        packets: Packets,
         log: RateLimitedLog,
         counters: dict[str, int],
         rearm: Callable[[], None],
         report: Report,
-        elsewhere: Callable[[int, str], str] = local_addresses.elsewhere,
     ) -> None:
         self.segments: dict[str, Segment] = {}
         self.guards: dict[str, AddressGuard] = {}
@@ -47,7 +48,7 @@ class ActionExecutor:
         self._clock, self._rng, self._writer = clock, rng, writer
         self._log, self._counters = log, counters
         self._rearm = rearm  # what follows a turn: the loop's timer
-        self.report, self._elsewhere = report, elsewhere
+        self.report, self._packets = report, packets
         self._holders: dict[int, Client] = {}  # who of ours has an address, or is after it
 
     def step(self, client: Client, step: Step) -> None:
@@ -145,7 +146,7 @@ class ActionExecutor:
         if holder is not client:
             self._log.limited("dhcp.duplicate_offer", link=client.link, ip=IPv4Address(ip), holder=holder.link)
             return fsm.duplicate_offer(client.state, ip, holder.link, now)
-        where = self._elsewhere(ip, client.link)
+        where = self._packets.elsewhere(ip, client.link)
         return conflict_check.taken_here(client.state, reply, where, now, self._rng) if where else None
 
     def unusable(self, client: Client, sender: str, why: str) -> None:
@@ -200,7 +201,7 @@ class ActionExecutor:
         """Return what hears and sends the ARP of *parent*."""
         guard = self.guards.get(parent)
         if guard is None:
-            guard = self.guards[parent] = AddressGuard(parent, self._clock, self._rng, self)
+            guard = self.guards[parent] = AddressGuard(parent, self._packets, self._clock, self._rng, self)
         return guard
 
     def turn(self, parent: str) -> None:

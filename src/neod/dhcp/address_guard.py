@@ -15,6 +15,7 @@ from neod.dhcp.claimants import Claimants
 from neod.dhcp.clones import Clones
 from neod.dhcp.conflict_check import LATE_S
 from neod.dhcp.frame import Arp, arp_announcement, arp_probe, arp_request, parse_arp
+from neod.dhcp.rawsocket import Packets
 from neod.model.facts import FOREVER
 from neod.model.ports import Clock
 
@@ -82,11 +83,11 @@ class Guarded:
 class AddressGuard:
     """The addresses of ours behind one parent."""
 
-    def __init__(self, parent: str, clock: Clock, rng: Random, listener: GuardListener) -> None:
+    def __init__(self, parent: str, packets: Packets, clock: Clock, rng: Random, listener: GuardListener) -> None:
         self.parent = parent
         self.claimants, self._clones = Claimants(rng), Clones()
         self._clock, self._listener = clock, listener
-        self._arp = ArpListener(parent, self._take, lambda: listener.turn(parent))
+        self._arp = ArpListener(parent, packets, self._take, lambda: listener.turn(parent))
         self._guarded: dict[int, Guarded] = {}
         self._links: dict[bytes, str] = {}  # by MAC; what is guarded no more stays until the next check
         self._shown: dict[str, str] = {}  # by link: who else has an address of it

@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Final
 
-from neod.dhcp import rawsocket
-from neod.dhcp.rawsocket import ARP_FILTER, DRAIN, PacketSocket, arp_about
+from neod.dhcp.rawsocket import ARP_FILTER, DRAIN, Packets, PacketSocket, arp_about
 
 LINGER_S: Final = 3.0  # how long everything is heard after a question
 
@@ -17,8 +16,8 @@ LINGER_S: Final = 3.0  # how long everything is heard after a question
 class ArpListener:
     """Sends and hears ARP on the link that has the parent's name; without a socket nothing is heard or sent."""
 
-    def __init__(self, parent: str, take: Callable[[bytes], None], turn: Callable[[], None]) -> None:
-        self._parent, self._take, self._turn = parent, take, turn
+    def __init__(self, parent: str, packets: Packets, take: Callable[[bytes], None], turn: Callable[[], None]) -> None:
+        self._parent, self._packets, self._take, self._turn = parent, packets, take, turn
         self._socket: PacketSocket | None = None
         self._wide_until = 0.0
         self._filtered: frozenset[int] | None = None  # what the kernel lets through; None: everything
@@ -50,7 +49,7 @@ class ArpListener:
     def check(self, guarded: Collection[int], now: float) -> None:
         """Hear what names *guarded* on the link that has the parent's name now; nothing, if that is empty."""
         sock = self._socket
-        if sock is not None and not rawsocket.is_on(sock, self._parent):
+        if sock is not None and not self._packets.is_on(sock, self._parent):
             self.close()
         if now < self._wide_until:
             return
@@ -70,7 +69,7 @@ class ArpListener:
         self._socket = None
 
     def _open(self) -> None:
-        self._socket, self._filtered = rawsocket.open_arp(self._parent), None
+        self._socket, self._filtered = self._packets.open_arp(self._parent), None
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._on_arp)
 
     def _widen(self) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping, Set
 from contextlib import closing, suppress
 from random import Random
 
-from neod.dhcp import rawsocket
 from neod.dhcp.frame import BROADCAST_MAC, udp_frame
 from neod.dhcp.lease_writer import LeaseWriter
 from neod.dhcp.packet import RELEASE, Request, encode
 from neod.dhcp.rate_limited_log import RateLimitedLog
+from neod.dhcp.rawsocket import Packets
 from neod.dhcp.segment import Segment
 from neod.dhcp.store import StoredLease
 from neod.model.ports import Clock
@@ -23,9 +23,16 @@ class LeaseReturns:
     """Sends RELEASE for what is given up, at once or when ``let_go`` is called after ``hold``."""
 
     def __init__(
-        self, writer: LeaseWriter, segments: Mapping[str, Segment], clock: Clock, rng: Random, log: RateLimitedLog
+        self,
+        writer: LeaseWriter,
+        segments: Mapping[str, Segment],
+        packets: Packets,
+        clock: Clock,
+        rng: Random,
+        log: RateLimitedLog,
     ) -> None:
-        self._writer, self._segments, self._clock, self._rng, self._log = writer, segments, clock, rng, log
+        self._writer, self._segments, self._packets = writer, segments, packets
+        self._clock, self._rng, self._log = clock, rng, log
         self._waits = False
         self._aside: set[str] = set()  # given up, but only on trial
 
@@ -69,7 +76,7 @@ class LeaseReturns:
             for frame in frames:
                 segment.sockets.send(frame)
             return
-        with suppress(OSError), closing(rawsocket.open_dhcp(parent)) as sock:
+        with suppress(OSError), closing(self._packets.open_dhcp(parent)) as sock:
             for frame in frames:
                 sock.send(frame)
 

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from neod.dhcp import rawsocket
 from neod.dhcp.rate_limited_log import RateLimitedLog
-from neod.dhcp.rawsocket import DRAIN, PacketSocket
+from neod.dhcp.rawsocket import DRAIN, Packets, PacketSocket
 from neod.model.facts import FOREVER
 
 REOPEN_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -29,9 +28,12 @@ class Receiver:
 class ParentSockets:
     """Sends and receives frames on the link that has the parent's name."""
 
-    def __init__(self, parent: str, receiver: Receiver, counters: dict[str, int], log: RateLimitedLog) -> None:
+    def __init__(
+        self, parent: str, receiver: Receiver, packets: Packets, counters: dict[str, int], log: RateLimitedLog
+    ) -> None:
         self.problem = ""
-        self._parent, self._receiver, self._counters, self._log = parent, receiver, counters, log
+        self._parent, self._receiver, self._packets = parent, receiver, packets
+        self._counters, self._log = counters, log
         self._dhcp: PacketSocket | None = None
         self._reopen_at, self._failures = 0.0, 0
 
@@ -50,7 +52,7 @@ class ParentSockets:
     def check(self, now: float) -> None:
         """Have the socket open on the link that has the parent's name now; keep it if the link was only renamed."""
         if self._dhcp is not None:
-            if rawsocket.is_on(self._dhcp, self._parent):
+            if self._packets.is_on(self._dhcp, self._parent):
                 self._counters["dropped"] += self._dhcp.dropped()
                 return
             self._fail("the link is gone", now)
@@ -70,7 +72,7 @@ class ParentSockets:
 
     def _open(self, now: float) -> None:
         try:
-            self._dhcp = rawsocket.open_dhcp(self._parent)
+            self._dhcp = self._packets.open_dhcp(self._parent)
         except OSError as exc:
             self._fail(_words(exc), now)
             return

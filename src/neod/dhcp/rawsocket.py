@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from neod.dhcp import local_addresses
+
 _ETH_P_IP, _ETH_P_ARP = 0x0800, 0x0806
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
@@ -141,14 +143,55 @@ class PacketSocket:
         return int(drops)
 
 
-def open_dhcp(link: str) -> PacketSocket:
-    """Open the socket that carries the DHCP of every client on *link*."""
-    return PacketSocket(link, _ETH_P_IP, DHCP_FILTER)
+class Packets:
+    """The sockets of this host's links: what the DHCP client needs of the outside, and all of it."""
 
+    def open_dhcp(self, link: str) -> PacketSocket:
+        """Open the socket that carries the DHCP of every client on *link*.
 
-def open_arp(link: str) -> PacketSocket:
-    """Open the socket that hears who claims addresses on *link*."""
-    return PacketSocket(link, _ETH_P_ARP, ARP_FILTER)
+        Raises:
+            OSError: there is no such link, no permission, or no descriptor left.
+        """
+        return PacketSocket(link, _ETH_P_IP, DHCP_FILTER)
+
+    def open_arp(self, link: str) -> PacketSocket:
+        """Open the socket that hears who claims addresses on *link*.
+
+        Raises:
+            OSError: there is no such link, no permission, or no descriptor left.
+        """
+        return PacketSocket(link, _ETH_P_ARP, ARP_FILTER)
+
+    def open_port_68(self) -> socket.socket:
+        """Occupy UDP port 68 without receiving.
+
+        Raises:
+            OSError: another program has the port for itself (EADDRINUSE).
+        """
+        return open_port_68()
+
+    def index_of(self, link: str) -> int:
+        """Return the index of *link*, 0 if there is none."""
+        try:
+            return socket.if_nametoindex(link)
+        except OSError:
+            return 0
+
+    def name_of(self, index: int) -> str:
+        """Return the name of the link with *index*, empty if there is none."""
+        try:
+            return socket.if_indextoname(index)
+        except OSError:
+            return ""
+
+    def elsewhere(self, ip: int, link: str) -> str:
+        """Return what of this host, beside *link*, has *ip*; empty if nothing has."""
+        return local_addresses.elsewhere(ip, link)
+
+    def is_on(self, sock: PacketSocket, link: str) -> bool:
+        """Whether *sock* is on what *link* names now, or its own link was only renamed."""
+        index = self.index_of(link)
+        return index == sock.index or (not index and bool(self.name_of(sock.index)))
 
 
 def open_port_68() -> socket.socket:
@@ -171,8 +214,8 @@ def open_port_68() -> socket.socket:
 class Port68:
     """UDP port 68, occupied while there are clients, so that answers provoke no ICMP "port unreachable"."""
 
-    def __init__(self) -> None:
-        self.problem = ""
+    def __init__(self, packets: Packets) -> None:
+        self.problem, self._packets = "", packets
         self._socket: socket.socket | None = None
 
     def hold(self) -> None:
@@ -180,7 +223,7 @@ class Port68:
         if self._socket is not None:
             return
         try:
-            self._socket = open_port_68()
+            self._socket = self._packets.open_port_68()
         except OSError as exc:
             self.problem = f"UDP port 68: {exc.strerror or exc}"
         else:
@@ -191,28 +234,6 @@ class Port68:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-
-
-def is_on(sock: PacketSocket, link: str) -> bool:
-    """Whether *sock* is on what *link* names now, or its own link was only renamed."""
-    index = index_of(link)
-    return index == sock.index or (not index and bool(name_of(sock.index)))
-
-
-def index_of(link: str) -> int:
-    """Return the index of *link*, 0 if there is none."""
-    try:
-        return socket.if_nametoindex(link)
-    except OSError:
-        return 0
-
-
-def name_of(index: int) -> str:
-    """Return the name of the link with *index*, empty if there is none."""
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return ""
 
 
 def _attach(sock: socket.socket, program: tuple[tuple[int, int, int, int], ...]) -> None:

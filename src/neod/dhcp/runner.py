@@ -10,12 +10,13 @@ from ipaddress import IPv4Address
 from random import Random, SystemRandom
 from typing import Final
 
-from neod.dhcp import fsm, rawsocket
+from neod.dhcp import fsm
 from neod.dhcp.action_executor import ActionExecutor, Report
 from neod.dhcp.lease_returns import LeaseReturns
 from neod.dhcp.lease_writer import LeaseDisk, LeaseWriter
 from neod.dhcp.loop_timer import LoopTimer
 from neod.dhcp.rate_limited_log import Log, RateLimitedLog
+from neod.dhcp.rawsocket import Packets, Port68
 from neod.dhcp.segment import COUNTERS, Client, Segment
 from neod.dhcp.state import State
 from neod.model.facts import FOREVER, DhcpClient, Lease
@@ -54,6 +55,7 @@ class DhcpService:
         disk: LeaseDisk,
         publish: Callable[[str, Lease | None], None],
         *,
+        packets: Packets | None = None,
         rng: Random | None = None,
         log: Log | None = None,
         report: Report = lambda what, link, detail: None,
@@ -61,16 +63,19 @@ class DhcpService:
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self._clock = clock
         self._rng = rng or SystemRandom()  # an xid that can be guessed can be answered by anybody
+        self._packets = packets or Packets()
         self._log = RateLimitedLog(log, clock)
         self._writer = LeaseWriter(disk, clock, publish)
         self._clients: dict[str, Client] = {}
         self._down: set[str] = set()  # parents without carrier
-        self._executor = ActionExecutor(clock, self._rng, self._writer, self._log, self.counters, self._rearm, report)
+        self._executor = ActionExecutor(
+            clock, self._rng, self._writer, self._packets, self._log, self.counters, self._rearm, report
+        )
         self._segments = self._executor.segments
-        self.returns = LeaseReturns(self._writer, self._segments, clock, self._rng, self._log)
+        self.returns = LeaseReturns(self._writer, self._segments, self._packets, clock, self._rng, self._log)
         self._timer = LoopTimer(clock, self._wake)
         self._tick_at = 0.0
-        self._port_68 = rawsocket.Port68()
+        self._port_68 = Port68(self._packets)
         self._told: frozenset[tuple[str, str]] = frozenset()  # parents, and reasons why a lease does not come
 
     # ── what the daemon asks ──────────────────────────────────────────────────────────────────
@@ -259,7 +264,7 @@ class DhcpService:
     def _segment(self, parent: str) -> Segment:
         segment = self._segments.get(parent)
         if segment is None:
-            segment = self._segments[parent] = Segment(parent, self._executor, self.counters, self._log)
+            segment = self._segments[parent] = Segment(parent, self._executor, self._packets, self.counters, self._log)
         return segment
 
     def _close_unused(self) -> None:

@@ -9,6 +9,7 @@ from neod.dhcp.frame import CHADDR_AFTER_IP, XID_TO_CHADDR, dhcp_at
 from neod.dhcp.packet import NAK, Malformed, Reply, decode
 from neod.dhcp.parent_sockets import ParentSockets, Receiver
 from neod.dhcp.rate_limited_log import RateLimitedLog
+from neod.dhcp.rawsocket import Packets
 from neod.dhcp.state import State
 from neod.model.facts import FOREVER, Lease
 
@@ -78,13 +79,15 @@ class CarrierDamping:
 class Segment:
     """The clients behind one parent."""
 
-    def __init__(self, parent: str, listener: Listener, counters: dict[str, int], log: RateLimitedLog) -> None:
+    def __init__(
+        self, parent: str, listener: Listener, packets: Packets, counters: dict[str, int], log: RateLimitedLog
+    ) -> None:
         self.parent = parent
         self.clients: dict[bytes, Client] = {}
         self.queue: deque[Client] = deque()  # whose timer is due and who needs a place
         self.exchanges: ConcurrencyLimit[Client] = ConcurrencyLimit()
         self.carrier = CarrierDamping()
-        self.sockets = ParentSockets(parent, Receiver(self._take, self._turn), counters, log)
+        self.sockets = ParentSockets(parent, Receiver(self._take, self._turn), packets, counters, log)
         self._listener, self._counters, self._log = listener, counters, log
         self._servers: set[int] = set()
 

@@ -35,7 +35,7 @@ class Clock(SystemClock):
         return super().boottime() + self.ahead_s
 
 
-class Wire:
+class Wire(rawsocket.Packets):
     """Both ends of a parent: hands out what stands for packet sockets, and is the network behind."""
 
     def __init__(self):
@@ -55,6 +55,18 @@ class Wire:
         near, self._far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         return End(near, self)
+
+    def open_arp(self, link):
+        raise OSError(1, "none here")
+
+    def open_port_68(self):
+        raise OSError(98, "in use")
+
+    def index_of(self, link):
+        return 0 if self.gone else self.index
+
+    def name_of(self, index):
+        return "up0" if not self.gone and index == self.index else ""
 
     def take(self, frame):
         if frame[12:14] != b"\x08\x00":
@@ -111,14 +123,8 @@ class End:
 
 
 @pytest.fixture
-def wire(monkeypatch):
-    wire = Wire()
-    monkeypatch.setattr(rawsocket, "open_dhcp", wire.open_dhcp)
-    monkeypatch.setattr(rawsocket, "open_arp", lambda link: (_ for _ in ()).throw(OSError(1, "none here")))
-    monkeypatch.setattr(rawsocket, "open_port_68", lambda: (_ for _ in ()).throw(OSError(98, "in use")))
-    monkeypatch.setattr(rawsocket, "index_of", lambda link: 0 if wire.gone else wire.index)
-    monkeypatch.setattr(rawsocket, "name_of", lambda index: "up0" if not wire.gone and index == wire.index else "")
-    return wire
+def wire():
+    return Wire()
 
 
 class Host:
@@ -133,7 +139,7 @@ class Host:
     def make(self):
         store = LeaseStore(self.directory, self.clock)
         log = lambda event, fields: self.logged.append((event, fields))  # noqa: E731
-        return DhcpService(self.clock, store, self.publish, rng=Random(1), log=log)
+        return DhcpService(self.clock, store, self.publish, packets=self.wire, rng=Random(1), log=log)
 
     def on_disk(self):
         """Return what a process would find that starts now."""
@@ -559,8 +565,8 @@ async def test_a_refused_lease_is_on_disk_with_its_new_end(host, wire):
         await host.until(lambda: host.on_disk()["m1"].lease.expires_at <= soonest)
 
 
-async def test_a_parent_that_is_not_there_is_named_with_the_reason(host, monkeypatch):
-    monkeypatch.setattr(rawsocket, "open_dhcp", lambda link: rawsocket.PacketSocket(link, 0x0800, ()))
+async def test_a_parent_that_is_not_there_is_named_with_the_reason(host, wire):
+    wire.open_dhcp = lambda link: rawsocket.PacketSocket(link, 0x0800, ())
     host.want(1)
     async with host.running():
         await host.until(lambda: "cannot listen on up0: there is no such link" in host.service.degraded)

@@ -5,7 +5,8 @@ BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 LAB     := ip=iproute2 nsenter=util-linux dnsmasq=dnsmasq-base ping=iputils-ping ps=procps
 TOOLS   := $(LAB) kea-dhcp4=kea-dhcp4-server nft=nftables iptables-legacy=iptables tc=iproute2 socat=socat \
-           haproxy=haproxy curl=curl ss-server=shadowsocks-libev mptcpize=mptcpize tcpdump=tcpdump conntrack=conntrack gcc=gcc python3-config=python3-dev
+           haproxy=haproxy curl=curl ss-server=shadowsocks-libev mptcpize=mptcpize tcpdump=tcpdump conntrack=conntrack gcc=gcc python3-config=python3-dev \
+           zsh=zsh fish=fish mandoc=mandoc groff=groff
 # What boots a Debian of its own. Where these cannot be had, those tests are skipped and say so.
 BOOT    := mmdebstrap=mmdebstrap systemd-nspawn=systemd-container qemu-system-x86_64=qemu-system-x86 \
            qemu-img=qemu-utils cpio=cpio xz=xz-utils mke2fs=e2fsprogs

@@ -17,7 +17,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final
 
-from neod.cli.main import parser_of
+from neod.cli.parser import front, parser_of
 from neod.cli.registry import command_of, names, summary
 from neod.config.load import json_schema
 from neod.daemon.main import parser as neod_parser
@@ -34,6 +34,7 @@ FILES: Final = (
     ("/run/neo-lock", "which network namespaces a neod keeps: one each, whatever its directories"),
     ("/var/lib/neo", "leases, the last good file, and what sysctls were before"),
 )
+COMMON: Final = " [-h] [--json] [--runtime-dir DIR] [--version]"
 SIGNALS: Final = (
     ("SIGHUP", "Read the file again. A file with any error changes nothing."),
     ("SIGTERM, SIGINT", "End; the network stays, unless the file says on_stop = \"remove\"."),
@@ -74,7 +75,7 @@ def foot(but: str) -> Iterator[str]:
 def terms(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     """Yield every argument and option of a parser, with its help."""
     for action in parser._actions:  # argparse has no public way to ask what it parses
-        if isinstance(action, argparse._SubParsersAction) or action.help == argparse.SUPPRESS:
+        if action.help == argparse.SUPPRESS:
             continue
         shown = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
         value = "" if action.nargs == 0 else f" {shown}"
@@ -131,20 +132,20 @@ def said_by(main: Callable[[list[str]], int]) -> str:
 
 def neodctl() -> Iterator[str]:
     """Yield neodctl(1)."""
-    parser = parser_of(names())
     yield from head("neodctl", 1, "ask and direct neod")
-    yield from (".SH SYNOPSIS", "neodctl [\\-\\-json] [\\-\\-runtime\\-dir DIR] COMMAND [ARGUMENT ...]", ".SH OPTIONS")
-    for term, text in terms(parser):
+    yield from (".SH SYNOPSIS", escaped(synopsis(front())), ".SH OPTIONS")
+    common = [(term, text) for term, text in terms(front()) if term.startswith("-")]
+    for term, text in common:
         yield from entry(term, text)
+    yield ".PP"
+    yield escaped("Options may stand before and after the command and its arguments.")
     yield ".SH COMMANDS"
-    common = {term for term, _ in terms(parser)}
-    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     for name in names():
-        sub = commands.choices[name]
-        yield f".SS {escaped(synopsis(sub).replace(' [-h] [--json] [--runtime-dir DIR]', ''))}"
+        sub = parser_of(name)
+        yield f".SS {escaped(synopsis(sub).replace(COMMON, ''))}"
         yield escaped(cleandoc(command_of(name).run.__doc__ or summary(name)))
         for term, text in terms(sub):
-            if term not in common:
+            if (term, text) not in common:
                 yield from entry(term, text)
         yield from (".PP", ".nf", escaped((sub.epilog or "").rstrip()), ".fi")
     yield from foot("neodctl(1)")

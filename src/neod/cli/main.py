@@ -1,75 +1,27 @@
 """``neodctl``: parse, run one command, exit with a status that means something."""
 
-import argparse
 import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from inspect import cleandoc
-from typing import Final, NoReturn
 
 from neod.cli.command import Invocation
-from neod.cli.exits import BROKEN_PIPE, INTERNAL, STATUS_OF_ERROR, epilog
-from neod.cli.registry import command_of, names, summary
+from neod.cli.exits import BROKEN_PIPE, FINE, INTERNAL, STATUS_OF_ERROR
+from neod.cli.parser import arguments
+from neod.cli.registry import command_of
 from neod.cli.text import clean, screen_of
 from neod.control.errors import ControlError
 
-RUNTIME_DIR: Final = "/run/neo"
-
-
-class _Version(argparse.Action):
-    """Print versions; the package's metadata is looked up only here."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        print(f"neodctl {_version()}")
-        parser.exit(0)
-
-
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help as wide as the terminal. Left alone, argparse imports shutil and three compressors to find out."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=min(screen_of(sys.stdout, os.environ).width, 100) - 2)
-
 
 def _version() -> str:
+    """Return the version; the package's metadata is looked up only here."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version("neod")
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def parser_of(chosen: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser, with the arguments of those commands that are in *chosen*; the others stay unread."""
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, formatter_class=_Help)
-    common.add_argument("--json", action="store_true", help="print the reply as JSON")
-    common.add_argument("--runtime-dir", metavar="DIR", help=f"of the daemon (default {RUNTIME_DIR})")
-    parser = argparse.ArgumentParser(
-        prog="neodctl", description="Ask and direct neod.", parents=[common], allow_abbrev=False, formatter_class=_Help
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, prog="neodctl")
-    for name in names():
-        if name not in chosen:
-            commands.add_parser(name, help=summary(name), add_help=False, formatter_class=_Help)
-            continue
-        command = command_of(name)
-        sub = commands.add_parser(
-            name,
-            help=summary(name),
-            parents=[common],
-            allow_abbrev=False,
-            description=cleandoc(command.run.__doc__ or ""),
-            epilog=epilog(command.exits),
-            formatter_class=_Help,
-        )
-        if command.arguments:
-            command.arguments(sub)
-        sub.set_defaults(run=command.run)
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,9 +47,12 @@ def _run(given: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without "→" gets "?"
-    args = parser_of(given).parse_args(given, argparse.Namespace(json=False, runtime_dir=RUNTIME_DIR))
+    args = arguments(given)
+    if args.version:
+        print(f"neodctl {_version()}")
+        return FINE
     try:
-        status = int(args.run(Invocation(args, screen_of(sys.stdout, os.environ), sys.stdout)))
+        status = int(command_of(args.command).run(Invocation(args, screen_of(sys.stdout, os.environ), sys.stdout)))
     except ControlError as exc:
         status = _refused(exc, args.json)
     sys.stdout.flush()

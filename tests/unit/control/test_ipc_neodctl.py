@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
 
 import pytest
@@ -194,6 +195,81 @@ async def test_a_bad_file_is_one_line_a_problem(control, tmp_path, capsys):
     async with serving(control, tmp_path):
         assert await neodctl(tmp_path, "reload") == 78
     assert capsys.readouterr().err == ("neodctl: neo.toml:1:1: a: \\x1b[2J\nneodctl: neo.toml:2:1: b: unknown key\n")
+
+
+# ---------------------------------------------------------------- options in any place, and mistakes
+
+FITTING = {"show": ("desired", "link"), "why": ("neo1",), "import": ("ifupdown", "/nowhere"), "completion": ("bash",)}
+OPTIONAL = {"status": ("neo1",), "plan": ("/nowhere.toml",), "validate": ("/nowhere.toml",), "help": ("wait",)}
+
+
+@pytest.mark.parametrize("name", names())
+async def test_options_may_stand_anywhere(control, tmp_path, name, capsys):
+    """Before and after the command, between its arguments and after them; each time the same comes of it."""
+    words, said = (name, *FITTING.get(name, ()), *OPTIONAL.get(name, ())), set()
+    async with serving(control, tmp_path):
+        for place in range(len(words) + 1):
+            given = [*words[:place], "--json", f"--runtime-dir={tmp_path}", *words[place:]]
+            status = await asyncio.to_thread(main, given)
+            said.add((status, capsys.readouterr()))
+    ((status, (out, _)),) = said
+    assert status in (0, 78)
+    json.loads(out or "{}")  # events without an event are no line
+
+
+@pytest.mark.parametrize("name", names())
+async def test_a_word_too_many_and_an_option_too_many_are_usage(control, tmp_path, name, capsys):
+    words = (name, *FITTING.get(name, ()), *OPTIONAL.get(name, ()))
+    for more, said in (("one-more", "one-more is one argument too many"), ("--jsn", "--jsn: no such option; did you")):
+        assert await neodctl(tmp_path, *words, more) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.splitlines()[1]) == ("", f"Try: neodctl {name} --help")
+        assert err.startswith(f"neodctl {name}: {said}")
+
+
+async def test_what_follows_two_dashes_is_no_option(control, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    async with serving(control, tmp_path):
+        assert await neodctl(tmp_path, "plan", "--json", "--", "--help") == 0
+    assert control.calls == [("plan", str(tmp_path / "--help"))]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("statsu",), "neodctl: statsu: no such command; did you mean status?\nTry: neodctl --help\n"),
+        (("--jsn", "status"), "neodctl: --jsn: no such option; did you mean --json?\nTry: neodctl --help\n"),
+        (("--runtime-dir",), "neodctl: --runtime-dir takes a value\nTry: neodctl --help\n"),
+        (("status", "--json=yes"), "neodctl status: --json: takes no value\nTry: neodctl status --help\n"),
+        (("show",), "neodctl show: desired or observed is missing\nTry: neodctl show --help\n"),
+        (("show", "dseired"), "neodctl show: dseired is none of desired, observed; did you mean desired?\n"),
+        (("why",), "neodctl why: OBJECT is missing\n"),
+        (("wait", "--timeout"), "neodctl wait: --timeout takes a value\n"),
+        (("wait", "--timeout", "1"), ""),
+        (("status", "--x\x1b[2J"), "neodctl status: --x\\x1b[2J: no such option\n"),
+    ],
+)
+async def test_a_mistake_is_one_line_and_the_next_step(control, tmp_path, words, said, capsys):
+    async with serving(control, tmp_path):
+        with suppress(SystemExit):
+            await asyncio.to_thread(main, [*words, *([f"--runtime-dir={tmp_path}"] if not said else [])])
+    assert capsys.readouterr().err.startswith(said)
+
+
+async def test_without_a_command_all_are_listed(capsys):
+    with pytest.raises(SystemExit) as end:
+        main([])
+    out, err = capsys.readouterr()
+    assert (end.value.code, out) == (2, "")
+    assert all(f"\n    {name}" in err for name in names())
+
+
+async def test_help_of_a_command_is_what_its_option_says(tmp_path, capsys):
+    for name in names():
+        assert await neodctl(tmp_path, "help", name) == 0
+        said = capsys.readouterr().out
+        assert await neodctl(tmp_path, name, "-h") == 0
+        assert capsys.readouterr().out == said
 
 
 # ---------------------------------------------------------------- no daemon

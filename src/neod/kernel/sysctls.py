@@ -3,16 +3,23 @@
 import errno
 import json
 import os
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from neod.kernel.errors import from_os_error, refused, within_netns
+from neod.kernel.errors import from_os_error, kernel_call, refused, within_netns
 from neod.kernel.files import write_atomically
 from neod.model.errors import KernelError
+from neod.netlink.libc import open_beneath
 
-ROOT: Final = "/proc/sys/"
+ROOT: Final = "/proc/sys/net"
+"""Nothing outside of it is read or written, whatever a path says: a name in one may come from the file, a lease, or
+the kernel."""
+
+BELOW: Final = "net/"
+OUTSIDE: Final = (errno.EXDEV, errno.ELOOP)
+NOT_HERE: Final = (errno.ENOENT, errno.ENOTDIR, *OUTSIDE)
 
 SWITCHES: Final = ("/forwarding", "/force_forwarding")
 """Kept apart in the file: 0.1.0, which switches on for the host, does not know of them, and would put them back after
@@ -23,6 +30,38 @@ def lifetime_of_sysctls() -> str:
     """Return a name for this boot and this namespace: with either, sysctls have their initial values."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}/{os.stat('/proc/thread-self/ns/net').st_ino}"  # noqa: PTH116
+
+
+@contextmanager
+def _root() -> Iterator[int]:
+    """Open the directory anew for each use: what is in it is that of the namespace of whoever opens it."""
+    with kernel_call(f"open {ROOT}"):
+        fd = os.open(ROOT, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _open(root: int, path: str, flags: int) -> int:
+    if not path.startswith(BELOW):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    return open_beneath(root, path.removeprefix(BELOW), flags)
+
+
+def _read(root: int, path: str) -> str | None:
+    try:
+        fd = _open(root, path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in NOT_HERE:
+            return None
+        raise from_os_error(f"read {path}", error) from error
+    try:
+        return " ".join(os.read(fd, 4096).decode("ascii", "replace").split())
+    except OSError as error:
+        raise from_os_error(f"read {path}", error) from error
+    finally:
+        os.close(fd)
 
 
 class ProcSysctls:
@@ -37,7 +76,7 @@ class ProcSysctls:
         try:
             stored = json.loads(self._store.read_bytes())
             found = {**stored["originals"], **stored.get("switches", {})}
-            originals = {str(k): str(v) for k, v in found.items()}
+            originals = {str(k): str(v) for k, v in found.items() if str(k).startswith(BELOW)}
             return originals if stored["lifetime"] == self._lifetime else {}
         except FileNotFoundError:
             return {}
@@ -48,36 +87,25 @@ class ProcSysctls:
             return {}
 
     def read(self, paths: Collection[str]) -> Mapping[str, str]:
-        values = ((path, self._read(path)) for path in paths)
-        return {path: value for path, value in values if value is not None}
-
-    @staticmethod
-    def _read(path: str) -> str | None:
-        try:
-            fd = os.open(ROOT + path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                return None
-            raise from_os_error(f"read {path}", error) from error
-        try:
-            return " ".join(os.read(fd, 4096).decode("ascii", "replace").split())
-        except OSError as error:
-            raise from_os_error(f"read {path}", error) from error
-        finally:
-            os.close(fd)
+        with _root() as root:
+            values = ((path, _read(root, path)) for path in paths)
+            return {path: value for path, value in values if value is not None}
 
     def write(self, path: str, value: str) -> None:
-        try:
-            fd = os.open(ROOT + path, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise from_os_error(f"write {path}", error) from error
-        try:
-            os.write(fd, value.encode() + b"\n")
-            self.writes += 1
-        except OSError as error:
-            raise from_os_error(f"write {path} = {value}", error) from error
-        finally:
-            os.close(fd)
+        with _root() as root:
+            try:
+                fd = _open(root, path, os.O_WRONLY)
+            except OSError as error:
+                if error.errno in OUTSIDE:
+                    raise refused(f"write {path}", error.errno, f"it is not below {ROOT}") from error
+                raise from_os_error(f"write {path}", error) from error
+            try:
+                os.write(fd, value.encode() + b"\n")
+                self.writes += 1
+            except OSError as error:
+                raise from_os_error(f"write {path} = {value}", error) from error
+            finally:
+                os.close(fd)
 
     def change(self, values: Mapping[str, str]) -> Mapping[str, KernelError | None]:
         try:

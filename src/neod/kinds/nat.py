@@ -4,6 +4,7 @@ Two backends can hold it, nftables and the legacy tables of iptables. Neither gi
 of what was asked is kept beside the rules, and everything is verified to be whole against that.
 """
 
+import errno
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Protocol
@@ -14,7 +15,8 @@ from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed
 from neod.model.kind import Entry, Kind, Poll, Source
-from neod.model.nat import Ruleset
+from neod.model.names import IN_QUOTES
+from neod.model.nat import Ruleset, interfaces_of
 from neod.model.ports import Ports
 
 NFTABLES: Final = "nftables"
@@ -68,6 +70,13 @@ class Backend(Protocol):
     async def obstacles(self) -> tuple[str, ...]: ...
 
 
+def _check_names(ruleset: Ruleset) -> None:
+    """Refuse what ``nft`` or ``iptables`` would take for more than the name of one interface, whoever let it in."""
+    for name in {name for rule in ruleset.rules for name in interfaces_of(rule)}:
+        if not IN_QUOTES.fullmatch(name):
+            raise KernelError("nat", errno.EINVAL, f"'{name.encode('unicode_escape').decode()}' names no interface")
+
+
 class NatDriver:
     """The translation of one namespace, on whichever backend."""
 
@@ -108,6 +117,7 @@ class NatDriver:
 
     async def _put(self, spec: NatSpec, have: NatSpec | None) -> KernelError | None:
         try:
+            _check_names(spec.ruleset)
             name = spec.backend if spec.backend != AUTO else have.backend if have else self._preferred()[0]
             await self._backends[name].replace(spec.ruleset)
             for other, backend in self._backends.items():

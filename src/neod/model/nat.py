@@ -106,6 +106,17 @@ class Guard:
 NatRule = Dnat | SnatTo | SnatFrom | AnswerBy | Guard
 
 
+def interfaces_of(rule: NatRule) -> tuple[str, ...]:
+    """Return the interfaces that a rule names."""
+    match rule:
+        case SnatTo():
+            return ()
+        case Guard():
+            return (*rule.entries, *rule.exits, *rule.inside)
+        case _:
+            return (rule.interface,) if rule.interface else ()
+
+
 def version_of(rule: NatRule) -> int:
     """Return the IP version of a rule; 0 stands for both."""
     match rule:

@@ -1,14 +1,16 @@
 """Translation on paper: what is written for which rules, and when what is read counts as whole."""
 
+import asyncio
 import random
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from unittest.mock import MagicMock
 
 import pytest
 
 from neod.kinds import nat_legacy, nat_nft
-from neod.kinds.nat import NatKey, NatKind, NatSpec
-from neod.model.nat import Dnat, Guard, Ruleset, SnatFrom, SnatTo
+from neod.kinds.nat import NatDriver, NatKey, NatKind, NatSpec
+from neod.model.nat import AnswerBy, Dnat, Guard, Ruleset, SnatFrom, SnatTo
 from neod.model.ports import LegacyChain, LegacyRule
 
 KEY, KIND = NatKey(""), NatKind()
@@ -207,3 +209,26 @@ def test_what_drops_comes_after_what_accepts_translated_connections_and_before_w
 def test_rules_that_only_drop_carry_the_mark_too():
     ruleset = normal((Guard(6, inside=("neo-proxy",)),)).ruleset
     assert nat_legacy.digest_in(as_read(ruleset, 6)) == (ruleset.digest, "6")
+
+
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+@pytest.mark.parametrize("name", ['a"; flush ruleset; "', "a*", "a+", "a b", "a\nb", "../a", "é", "a" * 16, "a\\"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda name: Dnat("tcp", 443, 443, TO, interface=name),
+        lambda name: SnatFrom(ip_network("10.254.0.0/30"), name),
+        lambda name: AnswerBy(name, 0x100000, 0xF00000),
+        lambda name: Guard(4, ("eth0",), (name,), ()),
+        lambda name: Guard(6, (), (), (name,)),
+    ],
+    ids=["dnat", "snat", "answers", "guard", "inside"],
+)
+def test_no_name_that_is_more_than_one_interface_reaches_a_tool(backend, name, rule):
+    ports = MagicMock(netns="")
+    spec = NatSpec(Ruleset((rule(name),)), backend)
+    (refusal,) = asyncio.run(NatDriver(ports).put([(KEY, spec, None)]))
+    assert refusal is not None
+    assert "names no interface" in str(refusal)
+    assert str(refusal).isprintable()
+    assert not ports.netfilter.method_calls

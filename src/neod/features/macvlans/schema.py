@@ -13,7 +13,6 @@ from neod.features.parts import Candidate, ExplicitSysctl, OwnAddress, PathInfo,
 from neod.features.path import IPV6_LEAST_MTU, PathFragment
 from neod.features.table import Table
 from neod.features.validation.checks import (
-    LINK_NAME_BYTES,
     MOST_INTERFACES,
     gateway_problem,
     gateway_remark,
@@ -23,6 +22,7 @@ from neod.features.validation.context import Context
 from neod.features.validation.fields import GroupName
 from neod.features.validation.text import Path, did_you_mean, path_text
 from neod.model.facts import DhcpClient, ProbePolicy
+from neod.model.names import LINK_NAME_BYTES
 from neod.model.want import Fragment, Origin
 
 MANY: Final = 250

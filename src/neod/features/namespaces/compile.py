@@ -16,13 +16,13 @@ from neod.kinds.rule import RuleKey, RuleSpec
 from neod.kinds.sysctl import SysctlKey, SysctlSpec
 from neod.model.facts import Followed, Lease
 from neod.model.marks import EXIT_PRIORITY, LOCAL_PRIORITY
+from neod.model.names import LINK_NAME_BYTES
 from neod.model.nat import Ip, Net, SnatFrom
 from neod.model.want import FactKey, Facts, Fragment, Origin, Want
 
 INSIDE: Final = "eth0"
 RELAYS: Final = "relays"
 OUTSIDE: Final = "neo-"
-LINK_NAME_BYTES: Final = 15
 EVERYWHERE: Final[dict[int, Net]] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
 ON_LINK: Final = AddressSpec(prefix_route=True)
 ALONE: Final = AddressSpec()

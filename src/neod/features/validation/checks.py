@@ -11,12 +11,9 @@ from typing import Final, TypeVar
 
 from neod.features.validation.text import any_of, did_you_mean, show
 from neod.model.marks import RESERVED_TABLES
+from neod.model.names import LINK_NAME_BYTES, is_link_name
 
 T = TypeVar("T")
-
-LINK_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-LINK_NAME_BYTES: Final = 15
-"""IFNAMSIZ without its NUL. Source: include/uapi/linux/if.h."""
 
 NOT_LINKS: Final = {"all": "a group of sysctls", "default": "a group of sysctls", "lo": "the loopback"}
 MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
@@ -208,7 +205,7 @@ def link_name(value: object) -> str:
         raise InvalidValue(
             f"{show(name)} has {size} bytes", f"the kernel takes at most {LINK_NAME_BYTES} for an interface"
         )
-    if not LINK_NAME.fullmatch(name):
+    if not is_link_name(name):
         raise InvalidValue(
             f"{show(name)} is not a name for an interface",
             "letters, digits, '_', '.' and '-' make one; the first is no '.' or '-'",

@@ -7,7 +7,7 @@ from ipaddress import IPv4Interface
 from typing import Final
 
 from neod.cli.ifupdown import Line
-from neod.features.validation import checks
+from neod.features.validation import addresses, checks
 from neod.features.validation.checks import InvalidValue
 
 MODES: Final = ("private", "vepa", "bridge")
@@ -25,12 +25,14 @@ def _mode(text: str) -> str:
 
 
 def _ipv4(text: str) -> str | IPv4Interface:
-    return text if text == "dhcp" else checks.host_address(text)
+    """Return ``dhcp`` or an address, which ``ip`` and ``ifconfig`` also take with a mask."""
+    ip, _, prefix = text.partition("/")
+    return text if text == "dhcp" else addresses.host_address(with_prefix(ip, prefix, False) if "." in prefix else text)
 
 
 CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
     "parent": checks.link_name, "mac": checks.mac, "mtu": _mtu, "mode": _mode, "ipv4": _ipv4,
-    "gateway": checks.address, "moved": str,
+    "gateway": addresses.address, "moved": str,
 }  # fmt: skip
 
 
@@ -143,7 +145,7 @@ def with_prefix(address: str, mask: str, is_inet: bool) -> str:
     Source: archcommon.c of ifupdown, compute_v4_mask.
     """
     if ":" in address:
-        checks.host_address(address)
+        addresses.host_address(address)
     ip, slash, prefix = address.partition("/")
     prefix = prefix if slash else mask
     first = int(ip.partition(".")[0]) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", ip) else -1
@@ -153,7 +155,7 @@ def with_prefix(address: str, mask: str, is_inet: bool) -> str:
         return (
             str(IPv4Interface(f"{ip}/{prefix}"))
             if prefix and not _is_hostmask(prefix)
-            else str(checks.host_address(ip))
+            else str(addresses.host_address(ip))
         )
     except ValueError as error:
         if isinstance(error, InvalidValue):

@@ -16,7 +16,7 @@ from neod.cli.ifupdown_hooks import HookRule
 from neod.cli.ifupdown_ledger import DOWN, UP, Ledger, without_alias
 from neod.cli.ifupdown_path import Path, Told
 from neod.cli.text import clean, cut
-from neod.features.validation import checks
+from neod.features.validation import addresses, checks
 from neod.features.validation.checks import InvalidValue
 
 TABLE_STEP: Final = 1000
@@ -88,7 +88,7 @@ def _problem(path: Path, macvlans: Mapping[str, Path], templates: Collection[str
         case IPv4Interface(), None:
             return "a static address without a gateway is no path"
         case IPv4Interface() as address, IPv4Address() as gateway:
-            invalid = checks.gateway_problem(address, gateway)
+            invalid = addresses.gateway_problem(address, gateway)
             return invalid.problem if invalid else ""
     return ""
 

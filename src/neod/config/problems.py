@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
-from neod.features.validation.text import Path, did_you_mean, show, toml
+from neod.features.validation.text import Path, did_you_mean, path_text, show, toml
 
 MOST_ERRORS: Final = 1000
 KEY: Final = "[key]"  # pydantic's mark: the name of an entry is invalid, not its value
@@ -21,10 +21,10 @@ def note(errors: Iterable[ErrorDetails], model: type[BaseModel], context: Contex
     for error in islice(errors, MOST_ERRORS):
         path: Path = tuple(part for part in error["loc"] if part != KEY)
         at_key = error["type"] in ("missing", "extra_forbidden") or KEY in error["loc"]
-        invalid = cast("InvalidValue | None", error.get("ctx", {}).get("error"))
-        if isinstance(invalid, InvalidValue) and invalid.index is not None:
-            path = (*path, invalid.index)
-        context.problem(path, *_texts(error, path, invalid, model), at_key=at_key)
+        invalid = error.get("ctx", {}).get("error")
+        for one in invalid.each() if isinstance(invalid, InvalidValue) else (None,):
+            where = path if one is None or one.index is None else (*path, one.index)
+            context.problem(where, *_texts(error, where, one, model), at_key=at_key)
 
 
 def _texts(error: ErrorDetails, path: Path, invalid: InvalidValue | None, model: type[BaseModel]) -> tuple[str, str]:
@@ -43,7 +43,7 @@ def _texts(error: ErrorDetails, path: Path, invalid: InvalidValue | None, model:
 
 
 def _table_example(path: Path) -> str:
-    named = ".".join(str(part) for part in path)
+    named = path_text(path)
     return f"write [{named}]" if len(path) > 1 else f"write e.g. [{named}] and its keys below"
 
 

@@ -8,40 +8,41 @@ from neod.features.forwards.compile import ForwardInfo, forward_rules
 from neod.features.intents import Intents
 from neod.features.parts import NatPart, OwnAddress
 from neod.features.table import Table
-from neod.features.validation import network
+from neod.features.validation import network, patterns
 from neod.features.validation.context import Context
 from neod.features.validation.fields import GroupName, LinkName, Section, Truth, Validator, one_of, toml_key
+from neod.features.validation.patterns import list_of, text_like
 from neod.features.validation.text import Path, natural_sort_key, show
 from neod.model.nat import Dnat, Ip, ports_text
 
-PORTS_SCHEMA: Final = {
-    "type": "array",
-    "minItems": 1,
-    "items": {
-        "anyOf": [
-            {"type": "integer", "minimum": 1, "maximum": network.LAST_PORT},
-            {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$"},
-        ]
-    },
-}
+PORT: Final = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": network.LAST_PORT}, text_like(patterns.PORTS)]}
+PORTS: Final = {"anyOf": [*PORT["anyOf"], list_of(PORT, 1, uniqueItems=True)]}
 
 
 class Forward(Section):
     """Ports that are handed on."""
 
     protocol: str = toml_key("tcp", one_of("tcp", "udp"), "tcp").says("The protocol of the ports.")
-    ports: tuple[tuple[int, int], ...] = toml_key(..., Validator(network.ports, PORTS_SCHEMA), [443, "8000-8010"]).says(
+    ports: tuple[tuple[int, int], ...] = toml_key(..., Validator(network.ports, PORTS), [443, "8000-8010"]).says(
         "Ports and ranges of ports of this host."
     )
     interface: str = toml_key("", LinkName, "eth0").says("The interface that packets must come in by. Absent: any.")
     to: tuple[Ip, int | None] = toml_key(
-        ..., Validator(network.target, {"type": "string"}), "198.51.100.10", "198.51.100.10:8443", "[2001:db8::10]:443"
+        ...,
+        Validator(network.target, text_like(patterns.TARGET)),
+        "198.51.100.10",
+        "198.51.100.10:8443",
+        "[2001:db8::10]:443",
     ).says(
         "Where they go: an address, of either family, and a port if it is to be another one. All ports go to that one "
         "then."
     )
     snat: Ip | str = toml_key(
-        "masquerade", Validator(network.source, {"type": "string"}), "masquerade", "192.0.2.1", validate_default=True
+        "masquerade",
+        Validator(network.source, text_like("masquerade", "none", patterns.IP)),
+        "masquerade",
+        "192.0.2.1",
+        validate_default=True,
     ).says(
         "The source that the packets get, so that the answers come back. masquerade: the address of the interface they "
         "leave by. Or an address of this host. none: theirs stays, and the other host must send its answers through "

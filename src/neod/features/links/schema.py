@@ -10,10 +10,10 @@ from neod.features.intents import Intents
 from neod.features.links.compile import MIIMON_MS, LinkFragment
 from neod.features.parts import PathInfo, without_ipv6
 from neod.features.table import Table
+from neod.features.validation import patterns
 from neod.features.validation.checks import InvalidValue, each, first_twice, link_name
 from neod.features.validation.context import Context
 from neod.features.validation.fields import (
-    LINK_PATTERN,
     LinkName,
     MacOrAuto,
     Section,
@@ -23,6 +23,7 @@ from neod.features.validation.fields import (
     one_of,
     toml_key,
 )
+from neod.features.validation.patterns import list_of, text_like
 from neod.features.validation.text import Path, any_of, path_text, show
 
 KINDS: Final = ("vlan", "bond", "bridge", "dummy")
@@ -49,7 +50,7 @@ def _ports(value: object) -> tuple[str, ...]:
     return found
 
 
-PORTS_SCHEMA: Final = {"type": "array", "items": {"type": "string", "pattern": LINK_PATTERN}, "uniqueItems": True}
+PORTS_SCHEMA: Final = list_of(text_like(patterns.LINK), uniqueItems=True)
 
 
 VLAN_SCHEMA: Final[JsonDict] = {

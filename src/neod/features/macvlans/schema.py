@@ -12,10 +12,9 @@ from neod.features.macvlans.sections import Group, Override
 from neod.features.parts import Candidate, ExplicitSysctl, OwnAddress, PathInfo, without_ipv6
 from neod.features.path import IPV6_LEAST_MTU, PathFragment
 from neod.features.table import Table
+from neod.features.validation.addresses import gateway_problem, gateway_remark
 from neod.features.validation.checks import (
     MOST_INTERFACES,
-    gateway_problem,
-    gateway_remark,
     table_wrong,
 )
 from neod.features.validation.context import Context

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
 
-from neod.features.validation import checks
+from neod.features.validation import addresses, checks
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.fields import (
     CIDR_SCHEMA,
@@ -24,6 +24,7 @@ from neod.features.validation.fields import (
     probe_key,
     toml_key,
 )
+from neod.features.validation.patterns import list_of
 
 
 def _ipv4(value: object) -> tuple[IPv4Interface, ...]:
@@ -33,13 +34,16 @@ def _ipv4(value: object) -> tuple[IPv4Interface, ...]:
     if value == []:
         raise InvalidValue("an empty list has no addresses", 'write "dhcp", or one address for each interface')
     try:
-        return checks.each(checks.host_address, value) if isinstance(value, list) else (checks.host_address(value),)
+        return (
+            checks.each(addresses.host_address, value) if isinstance(value, list) else (addresses.host_address(value),)
+        )
     except InvalidValue as invalid:
-        hint = invalid.hint or 'write "dhcp", or a list like ["10.8.0.5/16"] with an address for each interface'
-        raise InvalidValue(invalid.problem, hint, invalid.index) from None
+        raise invalid.or_else(
+            'write "dhcp", or a list like ["10.8.0.5/16"] with an address for each interface'
+        ) from None
 
 
-Ipv4: Final = Validator(_ipv4, {"anyOf": [{"const": "dhcp"}, CIDR_SCHEMA, {"type": "array", "items": CIDR_SCHEMA}]})
+Ipv4: Final = Validator(_ipv4, {"anyOf": [{"const": "dhcp"}, CIDR_SCHEMA, list_of(CIDR_SCHEMA, 1)]})
 
 
 class Shared(Section):

@@ -1,20 +1,25 @@
 """``[mptcp]``: who makes the subflows of MPTCP connections, and how many."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from neod.features.intents import Intents
 from neod.features.mptcp.compile import MOST_SUBFLOWS, EndpointsFragment, MptcpFragment, PathManagement, best_first
 from neod.features.parts import Candidate, ExplicitSysctl
 from neod.features.table import Table
-from neod.features.validation import checks
+from neod.features.validation import checks, patterns
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
 from neod.features.validation.fields import Section, Validator, integer, one_of, text, toml_key
+from neod.features.validation.network import network
+from neod.features.validation.patterns import list_of, text_like
 from neod.features.validation.text import show
 from neod.model.want import Origin
 from neod.netlink.mptcp_pm import MOST_ENDPOINTS
+
+SCHEDULER: Final = "[A-Za-z0-9][A-Za-z0-9_-]{0,14}"
 
 MOST_ADDRESSES: Final = 250
 """Of one connection: address ids have 8 bits."""
@@ -33,20 +38,11 @@ def _limit(value: object) -> int:
 def _networks(value: object) -> tuple[IPv4Network | IPv6Network, ...]:
     if not isinstance(value, list | tuple):
         raise InvalidValue(f"{show(value)} is not a list in brackets", 'write e.g. exclude = ["192.0.2.0/24"]')
-    return checks.each(_network, value)
-
-
-def _network(value: object) -> IPv4Network | IPv6Network:
-    given = checks.text(value)
-    try:
-        return ip_network(given)
-    except ValueError as error:
-        hint = ip_network(given, strict=False) if "has host bits" in str(error) else "192.0.2.0/24"
-        raise InvalidValue(f"{show(given)} is not a network", f'write e.g. "{hint}"') from None
+    return checks.each(network, value)
 
 
 def _scheduler(value: str) -> str:
-    if not value.replace("_", "").replace("-", "").isalnum() or len(value) > 15:
+    if not re.fullmatch(SCHEDULER, value):
         raise InvalidValue(f"{show(value)} is not the name of a scheduler", 'write e.g. "default"')
     return value
 
@@ -71,11 +67,11 @@ class Mptcp(Section):
         "How many addresses that a server announces are used, with the kernel's path manager. auto: as many as the "
         "kernel allows where there are subflow endpoints, else none."
     )
-    scheduler: str = toml_key("", text(_scheduler, pattern="^[A-Za-z0-9_-]{1,15}$"), "default").says(
+    scheduler: str = toml_key("", text(_scheduler, pattern=f"^{SCHEDULER}$"), "default").says(
         "The packet scheduler. Absent: the kernel's choice is left alone."
     )
     exclude: tuple[IPv4Network | IPv6Network, ...] = toml_key(
-        (), Validator(_networks, {"type": "array", "items": {"type": "string"}}), ["192.0.2.0/24", "2001:db8::/32"]
+        (), Validator(_networks, list_of(text_like(patterns.NETWORK))), ["192.0.2.0/24", "2001:db8::/32"]
     ).says("Peers whose connections neod leaves alone as the path manager.")
     max_subflows: int | None = toml_key(None, integer(1, MOST_ADDRESSES), 24).says(
         "The most subflows of one connection, its first among them, with neod as the path manager. Absent: one for "

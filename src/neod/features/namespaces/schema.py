@@ -28,19 +28,20 @@ from neod.features.parts import (
     without_ipv6,
 )
 from neod.features.table import Table
-from neod.features.validation import network
+from neod.features.validation import network, patterns
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
 from neod.features.validation.fields import LinkName, Mptcp, Section, Truth, Validator, one_of, toml_key
-from neod.features.validation.sysctl import proc_path, proc_value
+from neod.features.validation.patterns import list_of, text_like
+from neod.features.validation.sysctl import SYSCTLS, proc_path, proc_value
 from neod.features.validation.text import Path, natural_sort_key, path_text
 from neod.model.nat import Dnat, Ip, NatRule, Net, SnatFrom, ports_text
 from neod.model.want import Origin
 
-NAME_PATTERN: Final = f"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{network.NAMESPACE_CHARACTERS - 1}}}$"
-NamespaceName = Annotated[str, Validator(network.namespace_name, {"type": "string", "pattern": NAME_PATTERN})]
-ONE_OR_LIST: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 2}]}
-LIST: Final = {"type": "array", "items": {"type": "string"}}
+NamespaceName = Annotated[str, Validator(network.namespace_name, text_like(network.NAMESPACE_PATTERN))]
+NETWORK: Final = text_like(patterns.NETWORK)
+NETWORKS: Final = {"anyOf": [NETWORK, list_of(NETWORK, maxItems=2)]}
+PAIR_NETWORKS: Final = {"anyOf": [NETWORK, list_of(NETWORK, 1, maxItems=2)]}
 
 
 class Namespace(Section):
@@ -48,24 +49,24 @@ class Namespace(Section):
 
     uplink: str = toml_key(..., LinkName, "eth0").says("The interface to the Internet, in neod's own namespace.")
     subnet: tuple[Net, ...] = toml_key(
-        ..., Validator(network.pair_networks, ONE_OR_LIST), "10.254.0.0/30", ["10.254.0.0/30", "fd00:254::/126"]
+        ..., Validator(network.pair_networks, PAIR_NETWORKS), "10.254.0.0/30", ["10.254.0.0/30", "fd00:254::/126"]
     ).says(
         "The network of the veth pair: its first address is outside, the second inside. A list of two for both "
         "families."
     )
     expose: tuple[tuple[str, int, int], ...] = toml_key(
-        (), Validator(network.exposed, LIST), ["tcp/443", "udp/8000-8010"]
+        (), Validator(network.exposed, list_of(text_like(f"(tcp|udp)/{patterns.PORTS}"))), ["tcp/443", "udp/8000-8010"]
     ).says("Ports of the uplink's addresses that lead into the namespace.")
     masquerade: bool = toml_key(True, Truth, True).says(
         "Whether what comes from inside leaves with the uplink's address."
     )
-    relay_addresses: tuple[Ip, ...] = toml_key((), Validator(network.ips, LIST), ["203.0.113.11", "203.0.113.12"]).says(
-        "The public addresses of relays. They are local inside, so that MPTCP can announce them."
-    )
+    relay_addresses: tuple[Ip, ...] = toml_key(
+        (), Validator(network.ips, list_of(text_like(patterns.IP), uniqueItems=True)), ["203.0.113.11", "203.0.113.12"]
+    ).says("The public addresses of relays. They are local inside, so that MPTCP can announce them.")
     relay_link: str = toml_key("dummy", one_of("dummy", "bridge"), "dummy").says(
         "What holds the relays' addresses: a dummy, or a bridge without ports, for kernels without the dummy driver."
     )
-    relay_snat: tuple[Net, ...] = toml_key((), Validator(network.networks, ONE_OR_LIST), "10.254.1.0/24").says(
+    relay_snat: tuple[Net, ...] = toml_key((), Validator(network.networks, NETWORKS), "10.254.1.0/24").says(
         "Packets from the i-th relay address enter the namespace from the i-th address of this network. The kernel "
         "refuses packets whose source is an address of its own. A list of two for both families."
     )
@@ -78,6 +79,7 @@ class Namespace(Section):
             default_factory=dict,
             description="Sysctls below net inside the namespace, each in quotes.",
             examples=[{"net.ipv4.tcp_congestion_control": "bbr"}],
+            json_schema_extra={"patternProperties": SYSCTLS},
         ),
     ]
 

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from typing import Annotated, Final
 
 from neod.features.races.compile import RaceRequest
-from neod.features.races.sections import RACE_NAME, Race, RaceEndpoint, is_address, race_name
+from neod.features.races.sections import RACE_NAME, Race, RaceEndpoint, race_name
 from neod.features.table import Table
-from neod.features.validation import checks
+from neod.features.validation import addresses, checks
 from neod.features.validation.context import Context
 from neod.features.validation.fields import Validator
+from neod.features.validation.patterns import text_like
 from neod.features.validation.text import Path, natural_sort_key, path_text
 
-RaceName = Annotated[str, Validator(race_name, {"type": "string", "pattern": f"^{RACE_NAME.pattern}$"})]
+RaceName = Annotated[str, Validator(race_name, text_like(RACE_NAME))]
 
 
 def contribute(section: dict[str, Race], context: Context) -> Iterator[RaceRequest]:
@@ -32,7 +33,7 @@ def _check(race: Race, place: Path, context: Context) -> None:
             context.problem((*place, "upstreams", index), f"{upstream} is where the race itself listens", hint)
     families = {":" in source for source in race.sources or ()}
     for index, upstream in enumerate(race.upstreams):
-        if families and is_address(upstream.host) and (":" in upstream.host) not in families:
+        if families and addresses.is_ip(upstream.host) and (":" in upstream.host) not in families:
             context.warn((*place, "upstreams", index), f"no source has the address family of {upstream}")
 
 

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
-from neod.features.validation import checks
+from neod.features.validation import addresses, checks, patterns
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.fields import Section, Truth, Validator, duration_s, integer, text, toml_key
+from neod.features.validation.patterns import list_of, text_like
 from neod.features.validation.text import show
 
-RACE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+RACE_NAME: Final = "(?!connect$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}"
 HOST_NAME: Final = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
 ENDPOINT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%A-Za-z_-]+)\]|([^\[\]:]+)):([0-9]{1,5})")
-ENDPOINT_SCHEMA: Final = {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+):[0-9]{1,5}$"}
-NETNS: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
+NETNS: Final = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}"
 DAY_S: Final = 86400.0
 MOST_UPSTREAMS: Final = 64
 MOST_SOURCES: Final = 4000
@@ -41,10 +41,10 @@ class RaceEndpoint(NamedTuple):
 def race_name(value: object) -> str:
     """Return the name of a race, as the command line and metrics give it."""
     name = checks.text(value)
-    if not RACE_NAME.fullmatch(name):
-        raise InvalidValue(f"{show(name)} is not a name for a race", "letters, digits, '_', '.' and '-' make one")
     if name == "connect":
         raise InvalidValue("connect is a command of neo-race", "give the race another name")
+    if not re.fullmatch(RACE_NAME, name):
+        raise InvalidValue(f"{show(name)} is not a name for a race", "letters, digits, '_', '.' and '-' make one")
     return name
 
 
@@ -54,20 +54,7 @@ def endpoint(value: object) -> RaceEndpoint:
     match = ENDPOINT.fullmatch(given)
     if match is None:
         raise InvalidValue(f"{show(given)} is not ADDRESS:PORT")
-    try:
-        host = str(ip_address(match[1] or match[2]))
-    except ValueError:
-        raise InvalidValue(f"{show(match[1] or match[2])} is not an IP address") from None
-    return RaceEndpoint(host, _port(match[3], 0))
-
-
-def is_address(host: str) -> bool:
-    """Whether *host* is an address, and no name."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return RaceEndpoint(str(addresses.parsed_ip(match[1] or match[2])), _port(match[3], 0))
 
 
 def upstream(value: object) -> RaceEndpoint:
@@ -82,7 +69,9 @@ def upstream(value: object) -> RaceEndpoint:
         found: IPv4Address | IPv6Address = ip_address(host)
     except ValueError:
         if match[1] or re.fullmatch(r"[0-9.]+", host) or not HOST_NAME.fullmatch(host):
-            raise InvalidValue(f"{show(host)} is neither an IP address nor the name of a host") from None
+            meant = addresses.plain_ip(host)
+            hint = f'write "{meant}:{port}"' if addresses.is_ip(meant) else ""
+            raise InvalidValue(f"{show(host)} is neither an IP address nor the name of a host", hint) from None
         return RaceEndpoint(host.lower(), port)
     if found.is_unspecified or found.is_multicast:
         raise InvalidValue(f"nothing can be connected to {found}", "write the address of a host")
@@ -127,19 +116,14 @@ def sources(value: object) -> tuple[str, ...] | None:
 
 
 def _source(value: object) -> str:
-    given = checks.text(value)
-    try:
-        found = ip_address(given)
-    except ValueError:
-        hint = "write it without the prefix length" if "/" in given else ""
-        raise InvalidValue(f"{show(given)} is not an IP address", hint) from None
+    found = addresses.parsed_ip(checks.text(value))
     if found.is_unspecified or found.is_multicast:
         raise InvalidValue(f"no connection can start from {found}", 'write "none" to let the kernel choose')
     return str(found)
 
 
 def _netns(name: str) -> str:
-    if not NETNS.fullmatch(name):
+    if not re.fullmatch(NETNS, name):
         raise InvalidValue(f"{show(name)} is not the name of a network namespace", "name one that `ip netns` lists")
     return name
 
@@ -161,16 +145,22 @@ def _off_or_s(low: float, high: float) -> Validator:
     return Validator(off_or_s(low, high), duration_s(low, high).schema)
 
 
-Upstreams: Final = Validator(upstreams, {"type": "array", "items": ENDPOINT_SCHEMA, "minItems": 1})
+Upstreams: Final = Validator(upstreams, list_of(text_like(patterns.UPSTREAM), 1, maxItems=MOST_UPSTREAMS))
 Sources: Final = Validator(
-    sources, {"anyOf": [{"enum": ["auto", "none"]}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    sources,
+    {
+        "anyOf": [
+            {"enum": ["auto", "none"]},
+            list_of(text_like(f"{patterns.IP}{patterns.ZONE}"), 1, maxItems=MOST_SOURCES),
+        ]
+    },
 )
 
 
 class RaceEnds(Section):
     """Where connections come in, and where they may go."""
 
-    listen: RaceEndpoint = toml_key(..., Validator(endpoint, ENDPOINT_SCHEMA), "127.0.0.1:4430").says(
+    listen: RaceEndpoint = toml_key(..., Validator(endpoint, text_like(patterns.RACE_LISTEN)), "127.0.0.1:4430").says(
         "Address and port where connections come in."
     )
     upstreams: tuple[RaceEndpoint, ...] = toml_key(..., Upstreams, ["198.51.100.10:443", "203.0.113.11:443"]).says(
@@ -196,10 +186,12 @@ class Race(RaceEnds):
     max_attempts: int = toml_key(16, integer(1, 256), 16).says(
         "How many connections one race may have under way at the same time."
     )
-    netns: str = toml_key("", text(_netns), "proxy").says(
+    netns: str = toml_key("", text(_netns, pattern=f"^{NETNS}$"), "proxy").says(
         "Network namespace to connect from. Needs CAP_SYS_ADMIN, which neo-race.service does not have."
     )
-    listen_netns: str = toml_key("", text(_netns), "proxy").says("Network namespace to listen in. Needs CAP_SYS_ADMIN.")
+    listen_netns: str = toml_key("", text(_netns, pattern=f"^{NETNS}$"), "proxy").says(
+        "Network namespace to listen in. Needs CAP_SYS_ADMIN."
+    )
     first_byte_timeout: float | str = toml_key("60s", _off_or_s(0.1, DAY_S), "60s").says(
         "How long a connection may last without a byte from either side. 0s: indefinitely."
     )

@@ -8,8 +8,9 @@ from neod.features.parts import Candidate, OwnAddress, PathInfo
 from neod.features.path import PathFragment
 from neod.features.table import Table
 from neod.features.uplinks.compile import FollowFragment
-from neod.features.validation import checks
-from neod.features.validation.checks import InvalidValue, gateway_problem, gateway_remark
+from neod.features.validation import addresses
+from neod.features.validation.addresses import gateway_problem, gateway_remark
+from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
 from neod.features.validation.fields import (
     CIDR_SCHEMA,
@@ -32,10 +33,9 @@ def _ipv4(value: object) -> IPv4Interface | str:
     if value in ("follow", "dhcp"):
         return str(value)
     try:
-        return checks.host_address(value)
+        return addresses.host_address(value)
     except InvalidValue as invalid:
-        hint = invalid.hint or 'write "follow", "dhcp" or an address like "10.8.0.5/16"'
-        raise InvalidValue(invalid.problem, hint) from None
+        raise invalid.or_else('write "follow", "dhcp" or an address like "10.8.0.5/16"') from None
 
 
 Ipv4: Final = Validator(_ipv4, {"anyOf": [{"enum": ["follow", "dhcp"]}, CIDR_SCHEMA]})

@@ -6,7 +6,6 @@ the key does not say it, what would be right.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
 from typing import Final, TypeVar
 
 from neod.features.validation.text import any_of, did_you_mean, show
@@ -37,7 +36,7 @@ SECONDS: Final = {
 }
 """Units of systemd.time(7), without months and years. No unit means seconds there, and so here."""
 
-SPAN: Final = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([a-zµμ]*)")
+SPAN: Final = re.compile(r" *([0-9]{1,9}(?:\.[0-9]{1,9})?) *([a-zµμ]*)")
 
 
 class InvalidValue(ValueError):
@@ -47,6 +46,28 @@ class InvalidValue(ValueError):
         super().__init__(problem)
         self.problem, self.hint = problem, hint
         self.index = index  # of the invalid element, where the value is a list
+
+    def each(self) -> "Sequence[InvalidValue]":
+        """Return every fault of the value: a list can have many."""
+        return (self,)
+
+    def or_else(self, hint: str) -> "InvalidValue":
+        """Return the same with *hint* where there is none."""
+        return self if self.hint else InvalidValue(self.problem, hint, self.index)
+
+
+class InvalidElements(InvalidValue):
+    """A list with invalid elements; what the first is stands for all where one is enough."""
+
+    def __init__(self, found: "Sequence[InvalidValue]") -> None:
+        super().__init__(found[0].problem, found[0].hint, found[0].index)
+        self.found = found
+
+    def each(self) -> "Sequence[InvalidValue]":
+        return self.found
+
+    def or_else(self, hint: str) -> "InvalidValue":
+        return InvalidElements([one.or_else(hint) for one in self.found])
 
 
 TRUTH_IN_THE_ENVIRONMENT: Final = {
@@ -149,14 +170,17 @@ def each(check: Callable[[object], T], items: Sequence[object]) -> tuple[T, ...]
     """Return every item checked.
 
     Raises:
-        InvalidValue: with the index of the item that is.
+        InvalidElements: with every item that is invalid.
     """
     found: list[T] = []
+    wrong: list[InvalidValue] = []
     for index, item in enumerate(items):
         try:
             found.append(check(item))
         except InvalidValue as invalid:
-            raise InvalidValue(invalid.problem, invalid.hint, index) from None
+            wrong.append(InvalidValue(invalid.problem, invalid.hint, index))
+    if wrong:
+        raise InvalidElements(wrong)
     return tuple(found)
 
 
@@ -193,7 +217,7 @@ def seconds_of(span: str) -> float:
                 f"'{match[2]}' in {show(span)} is not a unit of time", "the units are us, ms, s, min, h, d, w"
             )
         total, pos = total + float(match[1]) * SECONDS[match[2]], match.end()
-    if pos == 0 or span[pos:].strip():
+    if pos == 0 or span[pos:].strip(" "):
         raise InvalidValue(f"{show(span)} is not a duration")
     return total
 
@@ -229,7 +253,7 @@ def mac(value: object) -> str:
     """Return a MAC that an interface can have, in lower case with colons."""
     address = text(value).lower()
     if not MAC.fullmatch(address):
-        digits = re.sub(r"[-.: ]", "", address)
+        digits = re.sub(r"[-.: ]|^0x", "", _padded(address))
         plain = re.fullmatch(r"[0-9a-f]{12}", digits)
         hint = f'write "{":".join(re.findall("..", digits))}"' if plain else ""
         raise InvalidValue(f"{show(value)} is not a MAC{' as ip writes it' if plain else ''}", hint)
@@ -242,6 +266,12 @@ def mac(value: object) -> str:
             f'the first byte must be even, e.g. "02{address[2:]}"',
         )
     return address
+
+
+def _padded(address: str) -> str:
+    """Return six numbers with colons or dashes, as some programs shorten them, with two digits each."""
+    parts = re.split("[-:]", address)
+    return "".join(part.zfill(2) for part in parts) if len(parts) == 6 else address
 
 
 def mac_or_auto(value: object) -> str:
@@ -262,78 +292,6 @@ def macs(value: object) -> tuple[str, ...]:
     return each(mac, value)
 
 
-def address(value: object) -> IPv4Address:
-    """Return one IPv4 address, without a prefix length."""
-    given = text(value)
-    try:
-        found = ip_address(given)
-    except ValueError:
-        hint = "write it without the prefix length" if "/" in given else ""
-        raise InvalidValue(f"{show(given)} is not an IPv4 address", hint) from None
-    if not isinstance(found, IPv4Address):
-        raise InvalidValue(f"{show(given)} is an IPv6 address, and this key is about IPv4")
-    return found
-
-
-def host_address(value: object) -> IPv4Interface:
-    """Return an address with its prefix length that one host of that network can have."""
-    given = text(value)
-    if ":" in given:
-        raise InvalidValue(f"{show(given)} is not an IPv4 address, and this key is about IPv4")
-    if "/" not in given:
-        address(given)
-        raise InvalidValue(f"{show(given)} has no prefix length", f'write it behind the address, e.g. "{given}/24"')
-    try:
-        found = IPv4Interface(given)
-    except ValueError:
-        raise InvalidValue(f"{show(given)} is not an address in CIDR form") from None
-    if problem := not_a_host(found.ip, found.network):
-        raise InvalidValue(f"{show(given)} {problem}", "write the address of one host")
-    return found
-
-
-def not_a_host(ip: IPv4Address, network: IPv4Network) -> str:
-    """Return why no host of *network* can have *ip*; empty if one can. RFC 3021 gives /31 two hosts."""
-    if network.prefixlen == 0:
-        return "has prefix length 0, which is every address there is"
-    if ip.is_multicast or ip.is_loopback or ip.is_unspecified or ip.is_reserved:
-        return "is a multicast, loopback or reserved address"
-    if network.prefixlen < 31 and ip == network.network_address:
-        return "is the address of the network itself"
-    if network.prefixlen < 31 and ip == network.broadcast_address:
-        return "is the broadcast address of its network"
-    return ""
-
-
-def gateway_problem(interface: IPv4Interface, gateway: IPv4Address | None) -> InvalidValue | None:
-    """Return why *interface* cannot reach the Internet through *gateway*; None if it can.
-
-    One outside of the subnet is reached directly on the link, as hosters set it up: see ``gateway_remark``.
-    """
-    network = interface.network
-    if gateway is None:
-        guess = network.network_address + 1 if network.prefixlen < 31 else network.network_address
-        return InvalidValue("a static address needs a gateway", f'write e.g. gateway = "{guess}"')
-    if gateway == interface.ip:
-        return InvalidValue(f"the gateway {gateway} is the address itself", "write the address of the router")
-    if problem := not_a_host(gateway, network):
-        return InvalidValue(f"the gateway {gateway} {problem}", _inside(network))
-    return None
-
-
-def gateway_remark(interface: IPv4Interface, gateway: IPv4Address | None) -> str:
-    """Return what is unusual about a gateway; empty if nothing is. With /32 every gateway is outside."""
-    if gateway is None or interface.network.prefixlen == 32 or gateway in interface.network:
-        return ""
-    return f"the gateway {gateway} is outside of {interface.network}: it has to answer ARP on the link itself"
-
-
-def _inside(network: IPv4Network) -> str:
-    if network.prefixlen > 30:
-        return "write the address of the router"
-    return f"write an address from {network.network_address + 1} to {network.broadcast_address - 1}"
-
-
 def numbers(value: object) -> tuple[int, ...]:
     """Return the numbers of ``1-5,9``, in rising order."""
     given = text(value) if not isinstance(value, int) else None
@@ -341,7 +299,7 @@ def numbers(value: object) -> tuple[int, ...]:
         raise InvalidValue(f"{show(value)} is not a text in quotes", f'write e.g. ids = "{show(value)}"')
     found: list[int] = []
     for part in given.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,5})\s*(?:-\s*([0-9]{1,5})\s*)?", part)
+        match = re.fullmatch(" *([0-9]{1,5}) *(?:- *([0-9]{1,5}) *)?", part)
         if match is None:
             raise InvalidValue(f"{show(part.strip())} in {show(given)} is not a number or a range")
         first, last = int(match[1]), int(match[2] or match[1])
@@ -353,18 +311,3 @@ def numbers(value: object) -> tuple[int, ...]:
     if twice := first_twice(map(str, found)):
         raise InvalidValue(f"{twice} stands in {show(given)} twice")
     return tuple(sorted(found))
-
-
-def listen(value: object) -> str:
-    """Return ``ADDRESS:PORT``, an IPv6 address in brackets."""
-    given = text(value)
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", given)
-    if match is None:
-        raise InvalidValue(f"{show(given)} is not ADDRESS:PORT", 'write e.g. "127.0.0.1:9110" or "[::1]:9110"')
-    try:
-        found = ip_address(match[1] or match[2])
-    except ValueError:
-        raise InvalidValue(f"{show(match[1] or match[2])} is not an IP address") from None
-    if int(match[3]) > 65535:
-        raise InvalidValue(f"port {match[3]} is larger than 65535")
-    return f"[{found}]:{match[3]}" if found.version == 6 else f"{found}:{match[3]}"

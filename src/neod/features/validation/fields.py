@@ -7,13 +7,9 @@ from typing import Any, Final, NamedTuple, get_origin
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from neod.features.validation import checks
+from neod.features.validation import addresses, checks, patterns
+from neod.features.validation.patterns import list_of, text_like
 from neod.model.facts import ProbePolicy
-
-DURATION_PATTERN: Final = r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zµμ]*\s*)+$"
-LINK_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$"
-GROUP_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,13}$"
-MAC_PATTERN: Final = "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$"
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def one_of(*words: str) -> Validator:
 
 def duration_s(low: float, high: float) -> Validator:
     """A duration as systemd writes it; seconds to the program."""
-    return Validator(checks.duration_s(low, high), {"type": "string", "pattern": DURATION_PATTERN})
+    return Validator(checks.duration_s(low, high), text_like(patterns.DURATION))
 
 
 def text(check: Callable[[str], object], **schema: object) -> Validator:
@@ -97,22 +93,18 @@ def probe_key() -> Any:
     )
 
 
-CIDR_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){3}/[0-9]{1,2}$"}
-FLAGS_SCHEMA: Final = {
-    "type": "array",
-    "items": {"type": "string", "enum": list(checks.MPTCP_FLAGS)},
-    "uniqueItems": True,
-}
+CIDR_SCHEMA: Final = text_like(patterns.CIDR)
 
-LinkName = Validator(checks.link_name, {"type": "string", "pattern": LINK_PATTERN})
-GroupName = Validator(checks.group_name, {"type": "string", "pattern": GROUP_PATTERN})
-Address = Validator(checks.address, {"type": "string", "format": "ipv4"})
+LinkName = Validator(checks.link_name, text_like(patterns.LINK))
+GroupName = Validator(checks.group_name, text_like(patterns.LINK_GROUP))
+Address = Validator(addresses.address, text_like(patterns.IPV4))
 TableNumber = Validator(
     checks.table, {"type": "integer", "minimum": 1, "maximum": checks.LAST_TABLE, "not": {"enum": [253, 254, 255]}}
 )
-Macs = Validator(checks.macs, {"type": "array", "items": {"type": "string", "pattern": MAC_PATTERN}, "minItems": 1})
-MacOrAuto = Validator(checks.mac_or_auto, {"anyOf": [{"const": "auto"}, {"type": "string", "pattern": MAC_PATTERN}]})
-Numbers = Validator(checks.numbers, {"type": "string", "pattern": r"^\s*[0-9]+(\s*[-,]\s*[0-9]+)*\s*$"})
-Listen = Validator(checks.listen, {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$"})
+Mac = Validator(checks.mac, text_like(patterns.MAC))
+Macs = Validator(checks.macs, list_of(text_like(patterns.MAC), 1))
+MacOrAuto = Validator(checks.mac_or_auto, text_like("auto", patterns.MAC))
+Numbers = Validator(checks.numbers, text_like(patterns.NUMBERS))
+Listen = Validator(addresses.listen, text_like(patterns.LISTEN))
 Truth = Validator(checks.truth, {"type": "boolean"})
-Mptcp = Validator(checks.mptcp_flags, FLAGS_SCHEMA)
+Mptcp = Validator(checks.mptcp_flags, patterns.FLAGS)

@@ -1,17 +1,24 @@
 """What a single value of the relay's and the proxy server's tables may be: ports, addresses, networks. Pure."""
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
-from neod.features.validation.checks import InvalidValue, each, first_twice, one_of, text
+from neod.features.validation.addresses import cidr, is_ip, parsed_ip, plain_ip
+from neod.features.validation.checks import (
+    InvalidValue,
+    each,
+    first_twice,
+    one_of,
+    text,
+)
 from neod.features.validation.text import show
 from neod.model.nat import Ip, Net, ports_text
 
 Ports = tuple[int, int]  # the first and the last
 LAST_PORT: Final = 65535
-NAMESPACE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 NAMESPACE_CHARACTERS: Final = 64
+NAMESPACE_PATTERN: Final = f"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{NAMESPACE_CHARACTERS - 1}}}"
 PORT_EXAMPLE: Final = 'write e.g. ports = [443, "8000-8010"]'
 
 
@@ -33,7 +40,7 @@ def ports(value: object) -> tuple[Ports, ...]:
 
 def port_or_range(value: object) -> Ports:
     """Return ``443`` or ``"8000-8010"`` as first and last."""
-    match = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:-\s*([0-9]{1,6})\s*)?", str(value))
+    match = re.fullmatch(" *([0-9]{1,6}) *(?:- *([0-9]{1,6}) *)?", str(value))
     if isinstance(value, bool) or not isinstance(value, int | str) or match is None:
         raise InvalidValue(f"{show(value)} is not a port or a range of ports", PORT_EXAMPLE)
     first, last = int(match[1]), int(match[2] or match[1])
@@ -51,10 +58,9 @@ def ip(value: object) -> Ip:
     """Return one address of a host, of either family, without a prefix length."""
     given = text(value)
     try:
-        found = ip_address(given)
-    except ValueError:
-        hint = "write it without the prefix length" if "/" in given else 'write e.g. "198.51.100.10"'
-        raise InvalidValue(f"{show(given)} is not an IP address", hint) from None
+        found = parsed_ip(given)
+    except InvalidValue as invalid:
+        raise invalid.or_else('write e.g. "198.51.100.10"') from None
     if getattr(found, "scope_id", None):
         raise InvalidValue(f"{show(given)} is good on one link only", "write a global address")
     if found.is_multicast or found.is_unspecified or found.is_loopback or found.is_link_local:
@@ -101,17 +107,25 @@ def networks(value: object) -> tuple[Net, ...]:
 
 
 def network(value: object) -> IPv4Network | IPv6Network:
+    """Return a network; an address alone is that of one host."""
     given = text(value)
     try:
+        if "/" in given:
+            cidr(given, "a network in CIDR form")
         return ip_network(given)
+    except InvalidValue as invalid:
+        raise invalid.or_else('write e.g. "10.254.0.0/30"') from None
     except ValueError as error:
-        hint = str(ip_network(given, strict=False)) if "has host bits" in str(error) else "10.254.0.0/30"
-        raise InvalidValue(f"{show(given)} is not a network in CIDR form", f'write e.g. "{hint}"') from None
+        meant = str(ip_network(given, strict=False)) if "has host bits" in str(error) else plain_ip(given)
+        hint = f'write e.g. "{meant if is_ip(meant) or "/" in meant else "10.254.0.0/30"}"'
+        raise InvalidValue(f"{show(given)} is not a network in CIDR form", hint) from None
 
 
 def pair_networks(value: object) -> tuple[Net, ...]:
     """Return networks that have room for the two ends of a link."""
     found = networks(value)
+    if not found:
+        raise InvalidValue("an empty list has no network", 'write e.g. "10.254.0.0/30"')
     for one in found:
         if one.prefixlen == one.max_prefixlen or one.prefixlen < 8:
             hint = 'write e.g. "10.254.0.0/30"' if one.version == 4 else 'write e.g. "fd00:254::/126"'
@@ -137,7 +151,7 @@ def _exposed(value: object) -> tuple[str, int, int]:
 def namespace_name(value: object) -> str:
     """Return a name that a namespace, and the file that stands for it, can have."""
     name = text(value)
-    if not NAMESPACE.fullmatch(name) or len(name) > NAMESPACE_CHARACTERS:
+    if not re.fullmatch(NAMESPACE_PATTERN, name):
         raise InvalidValue(
             f"{show(name)} is not a name for a namespace",
             f"letters, digits, '_', '.' and '-' make one, at most {NAMESPACE_CHARACTERS}; the first is no '.' or '-'",

@@ -1,13 +1,26 @@
 """Names and values of sysctls. Pure."""
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.text import show
 
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+
 PART: Final = re.compile(r"[A-Za-z0-9_.:@-]+")
 LONGEST_VALUE: Final = 1024
+SYSCTLS: Final["JsonDict"] = {
+    r"^net[./][A-Za-z0-9_.:@/-]+$": {
+        "anyOf": [
+            {"type": ["integer", "boolean"]},
+            {"type": "string", "pattern": rf"^[^\x00-\x08\x0a-\x1f\x7f]{{0,{LONGEST_VALUE}}}$"},
+        ]
+    }
+}
+"""The schema of those that are written in quotes."""
+
 OF_INTERFACES: Final = ("conf", "neigh")
 """Below net/FAMILY: these have a directory for each interface."""
 

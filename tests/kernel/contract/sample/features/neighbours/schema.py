@@ -7,9 +7,8 @@ from typing import Annotated, Final
 from neod.features.neighbours.compile import NeighbourFragment
 
 from neod.features.table import Table
-from neod.features.validation import checks
 from neod.features.validation.context import Context
-from neod.features.validation.fields import MAC_PATTERN, Address, GroupName, LinkName, Section, Validator, toml_key
+from neod.features.validation.fields import Address, GroupName, LinkName, Mac, Section, toml_key
 
 
 class Neighbour(Section):
@@ -17,9 +16,7 @@ class Neighbour(Section):
 
     link: str = toml_key(..., LinkName, "neo1").says("The link that the host is on.")
     ip: IPv4Address = toml_key(..., Address, "10.8.0.1").says("The address of the host.")
-    mac: str = toml_key(
-        ..., Validator(checks.mac, {"type": "string", "pattern": MAC_PATTERN}), "02:00:00:00:00:01"
-    ).says("Its MAC address.")
+    mac: str = toml_key(..., Mac, "02:00:00:00:00:01").says("Its MAC address.")
 
 
 def contribute(section: dict[str, Neighbour], context: Context) -> Iterator[object]:

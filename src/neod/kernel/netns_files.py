@@ -1,7 +1,9 @@
 """The names below /run/netns: made, repaired and removed exactly as ``ip netns`` does.
 
-Ours are those with a file of the same name in the runtime directory: no mark
-in the kernel exists. The file says which namespace it was, in which boot.
+Ours bear our mark on the loopback inside: the link group, and an alias that says from which namespace they were made,
+for named ones are seen by every neod of a machine. The mark is in place before the name is, so that there is no moment
+when a namespace of ours looks like another's. A file of the same name in the runtime directory says that a name is
+being made or was: 0.1.0 knew its own by that alone, and an empty file that a kill left is told by it.
 """
 
 import asyncio
@@ -10,41 +12,89 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+import socket
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
 from neod.kernel.errors import from_os_error, refused
-from neod.kernel.files import write_atomically
-from neod.kernel.rtnl import NetlinkRtnl
-from neod.model.errors import KernelError
+from neod.kernel.files import read_small, write_atomically
 from neod.model.marks import LINK_GROUP
 from neod.model.ports import NetnsSeen
-from neod.netlink.attributes import attr_u32, attrs, u32
+from neod.netlink.attributes import attr, attr_u32, attrs, text, u32
 from neod.netlink.libc import check, libc
-from neod.netlink.netns import NAMED, OWN, in_new_netns, opener_in
-from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, RTM_NEWLINK
+from neod.netlink.message import NLM_F_ACK, NetlinkError
+from neod.netlink.netns import NAMED, OWN, in_netns, in_new_netns, opener_in
+from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, RTM_NEWLINK, SKIP_STATS
+from neod.netlink.socket import NETLINK_ROUTE, Connection
 
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH: Final = 2
-IFLA_GROUP: Final = 27
+IFLA_IFALIAS, IFLA_GROUP = 20, 27
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 LOOPBACK_INDEX: Final = 1
+SO_NETNS_COOKIE: Final = 71
+"""A number that no other namespace of this boot has; since Linux 5.14. Source: asm-generic/socket.h."""
+
+MARK: Final = "neo-netns:"
+LOOK_BYTES: Final = 1 << 18
 
 Identity = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the links of a namespace tell of it."""
+
+    marked: bool  # its loopback has our group
+    maker: str  # the namespace that it was made from; empty: not noted
+    in_use: bool  # a link is up that is neither a loopback nor ours
 
 
 def _mount(source: Path, target: Path, flags: int) -> None:
     check("mount", libc.mount(os.fsencode(source), os.fsencode(target), b"none", ctypes.c_ulong(flags), None))
 
 
-def _is_in_use(link: memoryview) -> bool:
-    """Whether a link is up that is neither a loopback nor ours."""
-    flags, group = IFINFO.unpack_from(link)[3], attrs(link, IFINFO.size).get(IFLA_GROUP)
-    ours = group is not None and u32(group) == LINK_GROUP
-    return bool(flags & IFF_UP) and not flags & IFF_LOOPBACK and not ours
+def _own_number() -> str:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        try:
+            return str(int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder))
+        except OSError:
+            return str(os.stat(OWN).st_ino)  # noqa: PTH116
+
+
+def _links_tell(links: Iterable[memoryview]) -> Inside:
+    marked, maker, in_use = False, "", False
+    for link in links:
+        _, _, index, flags, _ = IFINFO.unpack_from(link)
+        found = attrs(link, IFINFO.size)
+        ours = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
+        if index == LOOPBACK_INDEX:
+            alias = text(found[IFLA_IFALIAS]) if IFLA_IFALIAS in found else ""
+            marked, maker = ours, alias.removeprefix(MARK) if alias.startswith(MARK) else ""
+        elif flags & IFF_UP and not flags & IFF_LOOPBACK and not ours:
+            in_use = True
+    return Inside(marked, maker, in_use)
+
+
+def _is_leftover(found: os.stat_result) -> bool:
+    """Whether it is the empty file that a namespace is mounted on, without one."""
+    return S_ISREG(found.st_mode) and found.st_size == 0
+
+
+def _look_inside(path: Path) -> Inside:
+    """Return what the namespace at *path* is like.
+
+    Raises:
+        OSError: it cannot be entered or read.
+    """
+    with Connection(NETLINK_ROUTE, opener_in(path), receive_buffer_bytes=LOOK_BYTES) as connection:
+        dump = connection.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS)
+    return _links_tell(payload for _, payload in dump)
 
 
 class NamedNamespaces:
@@ -54,90 +104,116 @@ class NamedNamespaces:
         self._marks, self._named = marks, named
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._nsfs = os.stat(OWN).st_dev  # noqa: PTH116
+        self._number = _own_number()
+        self._verified: dict[str, Identity] = {}  # those whose inside this process has seen to be marked
+        self._known: set[str] | None = None  # names that bear our mark; None: nobody has looked yet
         self.writes = 0
 
     def names(self) -> Sequence[str]:
-        with suppress(FileNotFoundError):
-            return sorted(path.name for path in self._marks.iterdir() if not path.name.startswith("."))
-        return ()
+        if self._known is None:
+            self._known = set(self._found())
+        return sorted(self._known | set(self._noted()))
 
-    def _made(self, name: str) -> Identity | None:
+    def _noted(self) -> list[str]:
+        with suppress(OSError):
+            return [path.name for path in self._marks.iterdir() if not path.name.startswith(".")]
+        return []
+
+    def _found(self) -> Iterator[str]:
+        """Yield the names with our mark inside; an empty file that a kill of ours left goes."""
+        for path in self._named.iterdir() if self._named.is_dir() else ():
+            with suppress(OSError):
+                found = path.lstat()
+                if found.st_dev == self._nsfs:
+                    inside = _look_inside(path)
+                    if inside.marked and inside.maker == self._number:
+                        yield path.name
+                elif _is_leftover(found) and (self._marks / path.name).exists():
+                    path.unlink()
+
+    def _noted_as(self, name: str) -> Identity | None:
         try:
-            mark = json.loads((self._marks / name).read_bytes())
+            mark = json.loads(read_small(self._marks / name))
             return (int(mark["dev"]), int(mark["ino"])) if mark["boot"] == self._boot else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def _is_known(self, name: str) -> bool:
+        return name in (self._known or ()) or self._noted_as(name) is not None
+
     async def look(self, name: str) -> NetnsSeen | None:
-        made = self._made(name)
+        path = self._named / name
         try:
-            found = (self._named / name).lstat()
+            found = path.lstat()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise from_os_error(f"look at {self._named / name}", error) from error
+            raise from_os_error(f"look at {path}", error) from error
         if found.st_dev != self._nsfs:
-            leftover = S_ISREG(found.st_mode) and found.st_size == 0
-            return NetnsSeen(None, made, inhabited=not leftover)
+            return None if _is_leftover(found) else NetnsSeen(inhabited=True)
         identity = found.st_dev, found.st_ino
-        return NetnsSeen(identity, made, identity != made and await self._inhabited(name))
-
-    async def _inhabited(self, name: str) -> bool:
-        """Whether somebody else uses it: a link is up that is no loopback and not ours, or it cannot be read.
-
-        Links of ours are in it when ``ip netns add`` mounted its namespace over the one that we had just made: we
-        filled what the name stood for then.
-        """
+        if self._verified.get(name) == identity:
+            return NetnsSeen(ours=True)
         try:
-            rtnl = self._rtnl(name)
-        except KernelError:
-            return True
-        try:
-            links = await rtnl.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0))
-        finally:
-            rtnl.close()
-        return any(map(_is_in_use, (payload for _, payload in links)))
-
-    def _rtnl(self, name: str) -> NetlinkRtnl:
-        return NetlinkRtnl(opener_in(self._named / name))
+            inside = await asyncio.to_thread(_look_inside, path)
+        except OSError:
+            return NetnsSeen(inhabited=True)
+        if inside.marked and inside.maker in ("", self._number):
+            self._verified[name] = identity
+            return NetnsSeen(ours=True)
+        noted = self._noted_as(name) == identity and not inside.maker
+        return NetnsSeen(noted, marked=False, known=self._is_known(name), inhabited=inside.in_use)
 
     async def make(self, name: str) -> None:
         """Make the namespace, or take over the empty one that has its name; its loopback is up and ours."""
         self.writes += 1
         path = self._named / name
         try:
-            await asyncio.to_thread(self._make, path)
-            found = path.stat()
-            self._marks.mkdir(mode=0o755, exist_ok=True)
-            mark = {"boot": self._boot, "dev": found.st_dev, "ino": found.st_ino}
-            write_atomically(self._marks / name, json.dumps(mark).encode() + b"\n")
+            self._verified[name] = await asyncio.to_thread(self._make, path)
         except OSError as error:
             raise from_os_error(f"make {path}", error) from error
-        rtnl = self._rtnl(name)
-        try:
-            up = IFINFO.pack(0, 0, LOOPBACK_INDEX, IFF_UP, IFF_UP) + attr_u32(IFLA_GROUP, LINK_GROUP)
-            (problem,) = await rtnl.send([(RTM_NEWLINK, 0, up)])
-        finally:
-            rtnl.close()
-        if problem is not None:
-            raise problem
+        if self._known is not None:
+            self._known.add(name)
 
-    def _make(self, path: Path) -> None:
+    def _make(self, path: Path) -> Identity:
+        """Return which namespace the name stands for now. Killed at any point, the next attempt finishes it."""
         with self._shared():
             try:
-                os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
-            except FileExistsError:
                 found = path.lstat()
-                if found.st_dev == self._nsfs:
-                    return
-                if not S_ISREG(found.st_mode) or found.st_size:
-                    raise
-            try:
-                in_new_netns(lambda: _mount(OWN, path, MS_BIND))
-            except OSError:
-                with suppress(OSError):
-                    path.unlink()
-                raise
+            except FileNotFoundError:
+                return in_new_netns(lambda: self._name_this(path))
+            if found.st_dev == self._nsfs:
+                return in_netns(path, lambda: self._mark(path.name))
+            if not _is_leftover(found):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            return in_new_netns(lambda: self._name_this(path))
+
+    def _mark(self, name: str) -> Identity:
+        """Mark the namespace of the calling thread, and note it; return which one it is."""
+        mark = attr_u32(IFLA_GROUP, LINK_GROUP) + attr(IFLA_IFALIAS, f"{MARK}{self._number}".encode())
+        with Connection(NETLINK_ROUTE) as connection:
+            body = IFINFO.pack(0, 0, LOOPBACK_INDEX, IFF_UP, IFF_UP) + mark
+            (answer,) = connection.exchange([(RTM_NEWLINK, NLM_F_ACK, body)])
+        if isinstance(answer, NetlinkError):
+            raise answer
+        found = os.stat(OWN)  # noqa: PTH116
+        note = {"boot": self._boot, "dev": found.st_dev, "ino": found.st_ino}
+        with suppress(OSError):  # the mark inside is what counts
+            self._marks.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write_atomically(self._marks / name, json.dumps(note).encode() + b"\n")
+        return found.st_dev, found.st_ino
+
+    def _name_this(self, path: Path) -> Identity:
+        """Mark the namespace of the calling thread, and only then give it its name."""
+        identity = self._mark(path.name)
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0))
+        try:
+            _mount(OWN, path, MS_BIND)
+        except OSError:
+            with suppress(OSError):
+                path.unlink()
+            raise
+        return identity
 
     @contextmanager
     def _shared(self) -> Iterator[None]:
@@ -161,20 +237,19 @@ class NamedNamespaces:
             os.close(held)
 
     async def remove(self, name: str) -> None:
-        """Take the name away, if it is still the one that we made."""
+        """Take the name away, if it still stands for a namespace of ours."""
         self.writes += 1
-        path, made = self._named / name, self._made(name)
-        try:
-            found = path.lstat()
-        except FileNotFoundError:
-            pass
-        else:
-            if (found.st_dev, found.st_ino) == made:
-                try:
-                    await asyncio.to_thread(self._remove, path)
-                except OSError as error:
-                    raise from_os_error(f"remove {path}", error) from error
-        with suppress(FileNotFoundError):
+        path = self._named / name
+        seen = await self.look(name)
+        if seen is not None and seen.ours:
+            try:
+                await asyncio.to_thread(self._remove, path)
+            except OSError as error:
+                raise from_os_error(f"remove {path}", error) from error
+        self._verified.pop(name, None)
+        if self._known is not None:
+            self._known.discard(name)
+        with suppress(OSError):
             (self._marks / name).unlink()
 
     @staticmethod

@@ -133,7 +133,8 @@ def alias_request(index: int, key: LinkKey) -> bytes:
 
 
 def _alias(key: LinkKey) -> bytes:
-    return attr(IFLA_IFALIAS, (ALIAS_PREFIX + key.name).encode())
+    """Return the attribute; that of a loopback says what its namespace is."""
+    return b"" if key.name == LOOPBACK else attr(IFLA_IFALIAS, (ALIAS_PREFIX + key.name).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,8 @@ class Reading:
 
     def marked_as(self, key: LinkKey) -> "Reading":
         """Return the reading with whether group and alias say that it is *key*'s link of ours."""
-        spec, named = self.seen.spec, self.alias == ALIAS_PREFIX + key.name
-        marked = named == self.seen.owned or spec.name == LOOPBACK
+        spec, owned = self.seen.spec, self.seen.owned
+        marked = owned if spec.name == LOOPBACK else (self.alias == ALIAS_PREFIX + key.name) == owned
         if marked == spec.marked:
             return self
         return replace(self, seen=replace(self.seen, spec=replace(spec, marked=marked)))

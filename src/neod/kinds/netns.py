@@ -19,6 +19,7 @@ class NetnsSpec:
     """A namespace is there or not; *ours* is false of one that somebody else made."""
 
     ours: bool = field(default=True, metadata=IF_UNUSUAL)
+    marked: bool = field(default=True, metadata=IF_UNUSUAL)  # it says itself that it is ours
 
 
 class NetnsKind(Kind[NetnsKey, NetnsSpec]):
@@ -41,12 +42,10 @@ def seen_as(seen: NetnsSeen | None) -> Seen[NetnsSpec] | None:
     The name is ours once we made it. If another namespace has it now, and nobody lives there, it is taken over like one
     that is gone; what others use is theirs.
     """
-    if seen is None or (seen.identity is None and not seen.inhabited):
+    if seen is None or (seen.known and not seen.ours and not seen.inhabited):
         return None
-    if seen.identity is not None and seen.identity == seen.made:
-        return Seen(NetnsSpec(), True)
-    if seen.made is not None and not seen.inhabited:
-        return None
+    if seen.ours:
+        return Seen(NetnsSpec(marked=seen.marked), True)
     return Seen(NetnsSpec(ours=False), False)
 
 

@@ -255,9 +255,10 @@ class Netfilter(Protocol):
 class NetnsSeen:
     """What a name below /run/netns stands for."""
 
-    identity: tuple[int, int] | None  # (device, inode); None: no namespace, but an empty file where one was mounted
-    made: tuple[int, int] | None  # what it stood for when we made it; None: we did not
-    inhabited: bool = False  # it is not the one we made, and somebody uses it; or it is no namespace at all
+    ours: bool = False  # it bears our mark, or is noted as the one that we made
+    marked: bool = True  # the mark is there
+    known: bool = False  # not ours, but we gave the name, to another one
+    inhabited: bool = False  # not ours, and somebody uses it; or it is no namespace at all
 
 
 class Namespaces(Protocol):

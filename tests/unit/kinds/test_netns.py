@@ -6,7 +6,6 @@ from neod.kinds.netns import NetnsSpec, seen_as
 from neod.model.change import Seen
 from neod.model.ports import NetnsSeen
 
-OURS, OTHER = (4, 100), (4, 200)
 OWNED, FOREIGN = Seen(NetnsSpec(), True), Seen(NetnsSpec(ours=False), False)
 
 
@@ -14,14 +13,16 @@ OWNED, FOREIGN = Seen(NetnsSpec(), True), Seen(NetnsSpec(ours=False), False)
     ("told", "seen"),
     [
         pytest.param(None, None, id="nothing is there"),
-        pytest.param(NetnsSeen(OURS, OURS), OWNED, id="the one we made"),
-        pytest.param(NetnsSeen(OTHER, OURS), None, id="another took its name and is empty: made anew"),
-        pytest.param(NetnsSeen(OTHER, OURS, inhabited=True), FOREIGN, id="another took its name and is used"),
-        pytest.param(NetnsSeen(OTHER, None), FOREIGN, id="made by somebody else"),
-        pytest.param(NetnsSeen(OTHER, None, inhabited=True), FOREIGN, id="made and used by somebody else"),
-        pytest.param(NetnsSeen(None, None), None, id="an empty file: made anew"),
-        pytest.param(NetnsSeen(None, OURS), None, id="an empty file where ours was: made anew"),
-        pytest.param(NetnsSeen(None, None, inhabited=True), FOREIGN, id="a file of somebody else"),
+        pytest.param(NetnsSeen(ours=True), OWNED, id="it has our mark"),
+        pytest.param(
+            NetnsSeen(ours=True, marked=False), Seen(NetnsSpec(marked=False), True), id="noted, and to be marked"
+        ),
+        pytest.param(NetnsSeen(marked=False, known=True), None, id="another took its name and is empty: made anew"),
+        pytest.param(
+            NetnsSeen(marked=False, known=True, inhabited=True), FOREIGN, id="another took its name and is used"
+        ),
+        pytest.param(NetnsSeen(marked=False), FOREIGN, id="made by somebody else"),
+        pytest.param(NetnsSeen(inhabited=True), FOREIGN, id="a file of somebody else"),
     ],
 )
 def test_a_name_is_ours_only_if_we_made_what_it_stands_for(told, seen):

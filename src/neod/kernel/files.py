@@ -12,7 +12,7 @@ MOST_BYTES: Final = 16 << 20
 
 
 def read_small(path: Path) -> bytes:
-    """Return the content of the regular file at *path*, which is not opened to the end of time: no FIFO, device or link.
+    """Return the content of the regular file at *path*; a FIFO, device or link is not waited for, nor followed.
 
     Raises:
         FileNotFoundError: nothing has the name.

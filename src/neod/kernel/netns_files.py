@@ -162,7 +162,8 @@ class NamedNamespaces:
             self._verified[name] = identity
             return NetnsSeen(ours=True)
         noted = not inside.maker and not inside.in_use and self._noted_as(name) == identity
-        return NetnsSeen(noted or inside.maker == self._number, marked=False, known=self._is_known(name), inhabited=inside.in_use)
+        ours, known = noted or inside.maker == self._number, self._is_known(name)
+        return NetnsSeen(ours, marked=False, known=known, inhabited=inside.in_use)
 
     async def make(self, name: str) -> None:
         """Make the namespace, or take over the empty one that has its name; its loopback is up and ours."""

@@ -98,7 +98,7 @@ def _why_unreadable(error: OSError | ValueError) -> str:
         return "is not a path; name the file with --config"
     match error.errno:
         case errno.ENOENT:
-            return "does not exist; write it, or name another with --config"
+            return "does not exist; write it, or name another file"
         case errno.EACCES | errno.EPERM:
             return "cannot be read: permission denied; neod has to run as root, or the file's mode to allow it"
         case code:

@@ -55,9 +55,13 @@ class ControlClient:
             with bindable(self._path) as name:
                 self._socket.connect(name)
         except PermissionError as exc:
-            raise NoAccess(f"{self._path}: permission denied; root and members of group neo may connect") from exc
+            raise NoAccess(
+                f"{self._path}: permission denied; root and members of the groups neo and neo-read may connect"
+            ) from exc
         except OSError as exc:
-            raise NoDaemon(f"neod is not running: {self._path}: {exc.strerror or exc}") from exc
+            raise NoDaemon(
+                f"neod is not running: {self._path}: {exc.strerror or exc}; systemctl start neod, or --runtime-dir of another"
+            ) from exc
 
     def __enter__(self) -> "ControlClient":
         return self
@@ -117,7 +121,7 @@ class ControlClient:
         try:
             self._socket.sendall(call)
         except TimeoutError as exc:
-            raise NoAnswer("neod does not take the call") from exc
+            raise NoAnswer("neod does not take the call; systemctl status neod says how it is") from exc
         except OSError as exc:
             if exc.errno not in (errno.EPIPE, errno.ECONNRESET):
                 raise
@@ -128,11 +132,11 @@ class ControlClient:
             try:
                 chunk = self._socket.recv(CHUNK_BYTES)
             except TimeoutError as exc:
-                raise NoAnswer("neod does not answer") from exc
+                raise NoAnswer("neod does not answer; systemctl status neod says how it is") from exc
             except ConnectionResetError:
                 chunk = b""
             if not chunk:
-                raise NoDaemon("neod hung up: it stopped, or this reader was too slow")
+                raise NoDaemon("neod hung up: it stopped, or this reader was too slow; journalctl -u neod says why")
             self._buffer.add(chunk)
         return reply
 

@@ -44,7 +44,7 @@ class NotAllowed(ControlError):
     uid: int
 
     def __str__(self) -> str:
-        return f"{self.method} is for root and members of group neo; you are uid {self.uid}"
+        return f"{self.method} is for root and members of group neo (adduser NAME neo); you are uid {self.uid}"
 
 
 @dataclass(eq=False)
@@ -84,7 +84,7 @@ class Overrun(ControlError):
     reason: str
 
     def __str__(self) -> str:
-        return f"neod turned the connection away: {self.reason}"
+        return f"neod turned the connection away: {self.reason}; try again when others have ended"
 
 
 @dataclass(eq=False)
@@ -127,7 +127,7 @@ class InternalError(ControlError):
     reference: str
 
     def __str__(self) -> str:
-        return f"internal error in neod; its log has the details under {self.reference}"
+        return f"internal error in neod; its log has the details: journalctl -u neod -g {self.reference}"
 
 
 ERRORS: tuple[type[ControlError], ...] = (

@@ -26,7 +26,7 @@ from neod.daemon.doctor.context import ProbeContext
 from neod.daemon.host_warnings import HostWarnings, thorough_warnings_of
 from neod.daemon.views.leases import leases_reply
 from neod.daemon.views.objects import show_reply
-from neod.daemon.views.path_rows import is_up, ready_paths
+from neod.daemon.views.path_rows import is_up, one_is_ready, ready_paths
 from neod.daemon.views.paths import paths_reply, probe_context
 from neod.daemon.views.plan import apply_reply, joined, plan_reply
 from neod.daemon.views.status import missing, status_reply
@@ -128,7 +128,7 @@ class DaemonControl:
         try:
             async with asyncio.timeout(timeout_s), controller.passed:
                 await controller.passed.wait_for(
-                    lambda: controller.settled and (is_up(controller) or (any and bool(ready_paths(controller))))
+                    lambda: controller.settled and (is_up(controller) or (any and one_is_ready(controller)))
                 )
         except TimeoutError:
             raise TimedOut(missing(controller)) from None

@@ -36,6 +36,7 @@ PAGES = {
     "mode-paused": (render_facts.mode, ModeReply("paused", "2026-05-01T12:30:00+02:00")),
     "mode-running": (render_facts.mode, ModeReply("running")),
     "wait": (render_facts.wait, WaitReply(True, 3.2)),
+    "wait-no-paths": (render_facts.wait, WaitReply(False, 0.0)),
     "wait-any": (render_facts.wait, WaitReply(False, 3.2, ("neo1", "neo2"))),
 }
 

@@ -57,7 +57,7 @@ def test_a_table_like_no_other_is_told_which_there_are(file):
 
 
 def test_a_missing_file_is_an_error(file):
-    assert problems(file) == ["neo.toml: does not exist; write it, or name another with --config"]
+    assert problems(file) == ["neo.toml: does not exist; write it, or name another file"]
 
 
 def test_a_directory_is_an_error(file):

@@ -33,7 +33,8 @@ class ModeVerbs(Protocol):
     async def wait(self, any: bool = False, timeout_s: Seconds = 120.0) -> WaitReply:
         """Answer when everything is converged, or with any when one path is.
 
-        At once if it is so already, but never before the first pass.
+        At once if it is so already, but never before the first pass. With *any*, a file without paths has nothing to
+        wait for.
         """
         ...
 

@@ -143,6 +143,11 @@ def path_rows(controller: Controller, name: str | None = None, keys: Collection[
     )
 
 
+def one_is_ready(controller: Controller) -> bool:
+    """Whether one path can be used; a file without paths has nothing to wait for once a pass is over."""
+    return bool(ready_paths(controller)) or (controller.ready and not controller.intents.of(PathInfo))
+
+
 def ready_paths(controller: Controller) -> tuple[str, ...]:
     """Return the names of the paths that can be used."""
     if not controller.ready:

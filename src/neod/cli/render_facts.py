@@ -138,7 +138,7 @@ def mode(reply: ModeReply, screen: Screen) -> Iterator[str]:
 def wait(reply: WaitReply, screen: Screen) -> Iterator[str]:
     """What has come."""
     if not (reply.converged or reply.paths):
-        yield "ready: the file has no paths to wait for; neodctl status shows what is not as it says"
+        yield "ready: the file has no paths to wait for; neodctl status says the rest"
         return
     ready = "converged" if reply.converged else f"ready: {', '.join(reply.paths)}"
     yield cut(f"{ready} after {span(reply.waited_s)}", screen.width)

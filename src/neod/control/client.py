@@ -59,9 +59,8 @@ class ControlClient:
                 f"{self._path}: permission denied; root and members of the groups neo and neo-read may connect"
             ) from exc
         except OSError as exc:
-            raise NoDaemon(
-                f"neod is not running: {self._path}: {exc.strerror or exc}; systemctl start neod, or --runtime-dir of another"
-            ) from exc
+            why = f"{self._path}: {exc.strerror or exc}"
+            raise NoDaemon(f"neod is not running: {why}; systemctl start neod, or --runtime-dir of another") from exc
 
     def __enter__(self) -> "ControlClient":
         return self

@@ -1,100 +1,68 @@
 """The names below /run/netns: made, repaired and removed exactly as ``ip netns`` does.
 
-Ours bear our mark on the loopback inside: the link group, and an alias that says from which namespace they were made,
-for named ones are seen by every neod of a machine. The mark is in place before the name is, so that there is no moment
-when a namespace of ours looks like another's. A file of the same name in the runtime directory says that a name is
-being made or was: 0.1.0 knew its own by that alone, and an empty file that a kill left is told by it.
+Which of them are ours, the namespaces say themselves, see ``netns_mark``. A file of the same name in the runtime
+directory says it, too: 0.1.0 knows no other mark. Of each of ours we hold a descriptor, so that one that loses its name
+goes on for whoever lives in it; after a restart it is found by its processes.
 """
 
 import asyncio
-import ctypes
 import errno
 import fcntl
 import json
 import os
-import socket
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from ctypes import c_ulong
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
-from neod.kernel.errors import from_os_error, refused
+from neod.kernel.dwellers import has_sockets, named, where_processes_are
+from neod.kernel.errors import from_os_error, kernel_call
 from neod.kernel.files import read_small, write_atomically
-from neod.model.marks import LINK_GROUP
-from neod.model.ports import NetnsSeen
-from neod.netlink.attributes import attr, attr_u32, attrs, text, u32
+from neod.kernel.netns_mark import look_inside, mark_for, name_in, set_mark
+from neod.model.ports import Dweller, NetnsSeen
 from neod.netlink.libc import check, libc
-from neod.netlink.message import NLM_F_ACK, NetlinkError
-from neod.netlink.netns import NAMED, OWN, in_netns, in_new_netns, opener_in
-from neod.netlink.rtnetlink import IFINFO, RTM_GETLINK, RTM_NEWLINK, SKIP_STATS
-from neod.netlink.socket import NETLINK_ROUTE, Connection
+from neod.netlink.netns import NAMED, OWN, in_netns, in_new_netns
 
 MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000
 MNT_DETACH: Final = 2
-IFLA_IFALIAS, IFLA_GROUP = 20, 27
-IFF_UP, IFF_LOOPBACK = 0x1, 0x8
-LOOPBACK_INDEX: Final = 1
-SO_NETNS_COOKIE: Final = 71
-"""A number that no other namespace of this boot has; since Linux 5.14. Source: asm-generic/socket.h."""
-
-MARK: Final = "neo-netns:"
-LOOK_BYTES: Final = 1 << 18
 
 Identity = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Inside:
-    """What the links of a namespace tell of it."""
-
-    marked: bool  # its loopback has our group
-    maker: str  # the namespace that it was made from; empty: not noted
-    in_use: bool  # a link is up that is neither a loopback nor ours
-
-
 def _mount(source: Path, target: Path, flags: int) -> None:
-    check("mount", libc.mount(os.fsencode(source), os.fsencode(target), b"none", ctypes.c_ulong(flags), None))
+    check("mount", libc.mount(os.fsencode(source), os.fsencode(target), b"none", c_ulong(flags), None))
 
 
-def _own_number() -> str:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        try:
-            return str(int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder))
-        except OSError:
-            return str(os.stat(OWN).st_ino)  # noqa: PTH116
+def _unmount(path: Path) -> None:
+    check("umount2", libc.umount2(os.fsencode(path), MNT_DETACH))
 
 
-def _links_tell(links: Iterable[memoryview]) -> Inside:
-    marked, maker, in_use = False, "", False
-    for link in links:
-        _, _, index, flags, _ = IFINFO.unpack_from(link)
-        found = attrs(link, IFINFO.size)
-        ours = IFLA_GROUP in found and u32(found[IFLA_GROUP]) == LINK_GROUP
-        if index == LOOPBACK_INDEX:
-            alias = text(found[IFLA_IFALIAS]) if IFLA_IFALIAS in found else ""
-            marked, maker = ours, alias.removeprefix(MARK) if alias.startswith(MARK) else ""
-        elif flags & IFF_UP and not flags & IFF_LOOPBACK and not ours:
-            in_use = True
-    return Inside(marked, maker, in_use)
+def _path_of(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}")
 
 
-def _is_leftover(found: os.stat_result) -> bool:
-    """Whether it is the empty file that a namespace is mounted on, without one."""
-    return S_ISREG(found.st_mode) and found.st_size == 0
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A namespace, kept by a descriptor: while it is open, no other can have its inode.
 
-
-def _look_inside(path: Path) -> Inside:
-    """Return what the namespace at *path* is like.
-
-    Raises:
-        OSError: it cannot be entered or read.
+    It is not opened by its name: that would hold the mount, and ``umount`` would fail.
     """
-    with Connection(NETLINK_ROUTE, opener_in(path), receive_buffer_bytes=LOOK_BYTES) as connection:
-        dump = connection.dump(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + SKIP_STATS)
-    return _links_tell(payload for _, payload in dump)
+
+    identity: Identity
+    descriptor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """One of ours that has lost its name, and in which somebody lives."""
+
+    held: Held
+    programs: int
+    links: int  # of ours in it
 
 
 class NamedNamespaces:
@@ -104,117 +72,216 @@ class NamedNamespaces:
         self._marks, self._named = marks, named
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._nsfs = os.stat(OWN).st_dev  # noqa: PTH116
-        self._number = _own_number()
-        self._verified: dict[str, Identity] = {}  # those whose inside this process has seen to be marked
-        self._known: set[str] | None = None  # names that bear our mark; None: nobody has looked yet
+        self._ours: dict[str, Held] = {}
+        self._looked = False  # for what bears our mark
         self.writes = 0
 
     def names(self) -> Sequence[str]:
-        if self._known is None:
-            self._known = set(self._found())
-        return sorted(self._known | set(self._noted()))
+        if not self._looked:
+            self._looked = True
+            self._look_for_marks()
+        return sorted({*self._ours, *self._files()})
 
-    def _noted(self) -> list[str]:
+    def _look_for_marks(self) -> None:
+        """Keep what bears our mark; an empty file that a kill of ours left goes."""
+        for name in sorted(path.name for path in self._named.glob("*")):
+            with suppress(OSError):
+                if self._identity(name):
+                    if in_netns(self._named / name, look_inside).mark == mark_for(name):
+                        self._keep(name)
+                elif self._is_leftover(name) and (self._marks / name).exists():
+                    (self._named / name).unlink()
+
+    def _files(self) -> list[str]:
         with suppress(OSError):
             return [path.name for path in self._marks.iterdir() if not path.name.startswith(".")]
         return []
 
-    def _found(self) -> Iterator[str]:
-        """Yield the names with our mark inside; an empty file that a kill of ours left goes."""
-        for path in self._named.iterdir() if self._named.is_dir() else ():
-            with suppress(OSError):
-                found = path.lstat()
-                if found.st_dev == self._nsfs:
-                    inside = _look_inside(path)
-                    if inside.marked and inside.maker == self._number:
-                        yield path.name
-                elif _is_leftover(found) and (self._marks / path.name).exists():
-                    path.unlink()
-
-    def _noted_as(self, name: str) -> Identity | None:
+    def _filed(self, name: str) -> Identity | None:
+        """Return what the file of a name says that it stood for."""
         try:
             mark = json.loads(read_small(self._marks / name))
             return (int(mark["dev"]), int(mark["ino"])) if mark["boot"] == self._boot else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _is_known(self, name: str) -> bool:
-        return name in (self._known or ()) or self._noted_as(name) is not None
+    def _made(self, name: str) -> Identity | None:
+        held = self._ours.get(name)
+        return held.identity if held else self._filed(name)
+
+    def _identity(self, name: str) -> Identity | None:
+        """Return the namespace that a name stands for; None where there is none."""
+        try:
+            found = (self._named / name).lstat()
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if found.st_dev == self._nsfs else None
+
+    def _is_leftover(self, name: str) -> bool:
+        """Whether a name is the empty file that a namespace is mounted on, without one."""
+        try:
+            found = (self._named / name).lstat()
+        except OSError:
+            return False
+        return S_ISREG(found.st_mode) and not found.st_size and found.st_dev != self._nsfs
 
     async def look(self, name: str) -> NetnsSeen | None:
-        path = self._named / name
         try:
-            found = path.lstat()
+            found = (self._named / name).lstat()
         except FileNotFoundError:
-            return None
+            found = None
         except OSError as error:
-            raise from_os_error(f"look at {path}", error) from error
-        if found.st_dev != self._nsfs:
-            return None if _is_leftover(found) else NetnsSeen(inhabited=True)
-        identity = found.st_dev, found.st_ino
-        if self._verified.get(name) == identity:
-            return NetnsSeen(ours=True)
+            raise from_os_error(f"look at {self._named / name}", error) from error
+        if found is not None and found.st_dev == self._nsfs:
+            identity, held = (found.st_dev, found.st_ino), self._ours.get(name)
+            if held is not None and held.identity == identity:
+                return NetnsSeen(ours=True)
+            return await asyncio.to_thread(self._examine, name, identity)
+        if found is not None and not self._is_leftover(name):
+            return NetnsSeen(marked=False, inhabited=True)
+        return NetnsSeen(older=True) if await asyncio.to_thread(self._has_older, name) else None
+
+    def _examine(self, name: str, identity: Identity) -> NetnsSeen:
+        """Look at a namespace that has the name and is not known as ours.
+
+        0.1.0 marked with the group alone. Somebody else uses it if a link is up in it that is no loopback and not ours,
+        or it cannot be read. Links of ours are in it when ``ip netns add`` mounted its namespace over the one that we
+        had just made: we filled what the name stood for then.
+        """
+        path, mark, filed = self._named / name, mark_for(name), self._filed(name)
         try:
-            inside = await asyncio.to_thread(_look_inside, path)
+            inside = in_netns(path, look_inside)
+            if inside.mark == mark or (inside.grouped and not inside.mark):
+                self._keep(name)
+                return NetnsSeen(ours=True)
         except OSError:
-            return NetnsSeen(inhabited=True)
-        if inside.marked and inside.maker in ("", self._number):
-            self._verified[name] = identity
-            return NetnsSeen(ours=True)
-        noted = not inside.maker and not inside.in_use and self._noted_as(name) == identity
-        ours, known = noted or inside.maker == self._number, self._is_known(name)
-        return NetnsSeen(ours, marked=False, known=known, inhabited=inside.in_use)
+            return NetnsSeen(marked=False, inhabited=True)
+        if identity == filed and not inside.mark and not inside.in_use:
+            return NetnsSeen(ours=True, marked=False)
+        known, in_use = name in self._ours or filed is not None, inside.in_use or bool(inside.mark)
+        empty = known and not in_use and identity[1] not in where_processes_are()
+        return NetnsSeen(marked=False, known=known, inhabited=in_use, older=empty and self._has_older(name))
+
+    def _has_older(self, name: str) -> bool:
+        with ExitStack() as until:
+            return self._likeliest(name, until) is not None
+
+    def _likeliest(self, name: str, until: ExitStack) -> Held | None:
+        """Return the one of ours that has lost the name and in which somebody lives, open until *until* ends.
+
+        Of several it is the one that had the name last, then the one with most of what we put there.
+        """
+        last, found = self._made(name), self._older(name, until)
+        best = max(found, key=lambda one: (one.held.identity == last, one.links, one.programs), default=None)
+        return best.held if best else None
+
+    def _older(self, name: str, until: ExitStack) -> Iterator[Older]:
+        at, current, held = where_processes_are(descriptors=True), self._identity(name), self._ours.get(name)
+        mark, last = mark_for(name), self._made(name)
+        for inode, paths in at.items():
+            with suppress(OSError):
+                one = _opened(next(iter(paths.values())), inode, until)
+                if one.identity != current:
+                    inside = in_netns(_path_of(one.descriptor), look_inside)
+                    if inside.mark == mark or (not inside.mark and inside.grouped and one.identity == last):
+                        yield Older(one, len(paths), inside.links)
+        if held and held.identity != current and held.identity[1] not in at:
+            with suppress(OSError):
+                if in_netns(_path_of(held.descriptor), has_sockets):
+                    yield Older(_opened(str(_path_of(held.descriptor)), held.identity[1], until), 0, 0)
+
+    async def dwellers(self, name: str) -> Sequence[Dweller]:
+        return await asyncio.to_thread(self._dwellers, name)
+
+    def _dwellers(self, name: str) -> Sequence[Dweller]:
+        identity = self._identity(name)
+        return named(where_processes_are(descriptors=True).get(identity[1], ())) if identity else ()
+
+    async def dwellers_of_older(self) -> Mapping[str, Sequence[Dweller]]:
+        return await asyncio.to_thread(self._dwellers_of_older)
+
+    def _dwellers_of_older(self) -> Mapping[str, Sequence[Dweller]]:
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        current = {identity[1] for name in self.names() if (identity := self._identity(name))}
+        for inode, paths in where_processes_are().items():
+            with suppress(OSError):
+                if inode not in current and (
+                    name := name_in(in_netns(Path(next(iter(paths.values()))), look_inside).mark)
+                ):
+                    found[name] += paths
+        return {name: named(pids) for name, pids in found.items()}
 
     async def make(self, name: str) -> None:
         """Make the namespace, or take over the empty one that has its name; its loopback is up and ours."""
+        await self._put(name, self._make)
+
+    async def restore(self, name: str) -> None:
+        await self._put(name, self._restore)
+
+    async def _put(self, name: str, put: Callable[[str], None]) -> None:
         self.writes += 1
-        path = self._named / name
-        try:
-            self._verified[name] = await asyncio.to_thread(self._make, path)
-        except OSError as error:
-            raise from_os_error(f"make {path}", error) from error
-        if self._known is not None:
-            self._known.add(name)
+        with kernel_call(f"make {self._named / name}"):
+            await asyncio.to_thread(put, name)
+            self._keep(name)
 
-    def _make(self, path: Path) -> Identity:
-        """Return which namespace the name stands for now. Killed at any point, the next attempt finishes it."""
-        with self._shared():
-            try:
-                found = path.lstat()
-            except FileNotFoundError:
-                return in_new_netns(lambda: self._name_this(path))
-            if found.st_dev == self._nsfs:
-                return in_netns(path, lambda: self._mark(path.name))
-            if not _is_leftover(found):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            return in_new_netns(lambda: self._name_this(path))
+    def _make(self, name: str) -> None:
+        """Mark it before it has a name: whoever ends us in between leaves nothing that looks like another's."""
+        path, mark = self._named / name, mark_for(name)
+        if self._place_for(path):
+            in_netns(path, lambda: set_mark(mark))
+            return
 
-    def _mark(self, name: str) -> Identity:
-        """Mark the namespace of the calling thread, and note it; return which one it is."""
-        mark = attr_u32(IFLA_GROUP, LINK_GROUP) + attr(IFLA_IFALIAS, f"{MARK}{self._number}".encode())
-        with Connection(NETLINK_ROUTE) as connection:
-            body = IFINFO.pack(0, 0, LOOPBACK_INDEX, IFF_UP, IFF_UP) + mark
-            (answer,) = connection.exchange([(RTM_NEWLINK, NLM_F_ACK, body)])
-        if isinstance(answer, NetlinkError):
-            raise answer
-        found = os.stat(OWN)  # noqa: PTH116
-        note = {"boot": self._boot, "dev": found.st_dev, "ino": found.st_ino}
-        with suppress(OSError):  # the mark inside is what counts
-            self._marks.mkdir(mode=0o755, parents=True, exist_ok=True)
-            write_atomically(self._marks / name, json.dumps(note).encode() + b"\n")
-        return found.st_dev, found.st_ino
-
-    def _name_this(self, path: Path) -> Identity:
-        """Mark the namespace of the calling thread, and only then give it its name."""
-        identity = self._mark(path.name)
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0))
-        try:
+        def mount() -> None:
+            set_mark(mark)
             _mount(OWN, path, MS_BIND)
+
+        try:
+            in_new_netns(mount)
         except OSError:
             with suppress(OSError):
                 path.unlink()
             raise
-        return identity
+
+    def _restore(self, name: str) -> None:
+        path = self._named / name
+        with ExitStack() as until:
+            held = self._likeliest(name, until)
+            if held is None:
+                self._make(name)
+                return
+            if self._place_for(path):
+                _unmount(path)  # nobody lives in it; ours may be below
+            if self._identity(name) != held.identity:
+                self._place_for(path)
+                _mount(_path_of(held.descriptor), path, MS_BIND)
+
+    def _place_for(self, path: Path) -> bool:
+        """Make the empty file that a namespace is mounted on; return whether one is mounted there already."""
+        with self._shared():
+            try:
+                os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
+            except FileExistsError:
+                if path.lstat().st_dev == self._nsfs:
+                    return True
+                if not self._is_leftover(path.name):
+                    raise
+            return False
+
+    def _keep(self, name: str) -> None:
+        """Hold what the name stands for as ours, and note it for 0.1.0.
+
+        Raises:
+            OSError: the name stands for nothing.
+        """
+        descriptor = in_netns(self._named / name, lambda: os.open(OWN, os.O_RDONLY | os.O_CLOEXEC))
+        found, old = os.fstat(descriptor), self._ours.get(name)
+        self._ours[name] = Held((found.st_dev, found.st_ino), descriptor)
+        if old is not None:
+            os.close(old.descriptor)
+        mark = {"boot": self._boot, "dev": found.st_dev, "ino": found.st_ino}
+        with suppress(OSError):
+            self._marks.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write_atomically(self._marks / name, json.dumps(mark).encode() + b"\n")
 
     @contextmanager
     def _shared(self) -> Iterator[None]:
@@ -238,28 +305,36 @@ class NamedNamespaces:
             os.close(held)
 
     async def remove(self, name: str) -> None:
-        """Take the name away, if it still stands for a namespace of ours."""
+        """Take the name away, if it is still the one that we made."""
         self.writes += 1
-        path = self._named / name
-        seen = await self.look(name)
-        if seen is not None and seen.ours:
-            try:
+        path, made = self._named / name, self._made(name)
+        if made is not None and self._identity(name) == made:
+            with kernel_call(f"remove {path}"):
                 await asyncio.to_thread(self._remove, path)
-            except OSError as error:
-                raise from_os_error(f"remove {path}", error) from error
-        self._verified.pop(name, None)
-        if self._known is not None:
-            self._known.discard(name)
+        if (held := self._ours.pop(name, None)) is not None:
+            os.close(held.descriptor)
         with suppress(OSError):
             (self._marks / name).unlink()
 
     @staticmethod
     def _remove(path: Path) -> None:
-        check("umount2", libc.umount2(os.fsencode(path), MNT_DETACH))
+        _unmount(path)
         path.unlink(missing_ok=True)
 
     def open(self, name: str) -> int:
-        try:
+        with kernel_call(f"open {self._named / name}"):
             return os.open(self._named / name, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise refused(f"open {self._named / name}", error.errno or errno.EIO) from error
+
+
+def _opened(path: str, inode: int, until: ExitStack) -> Held:
+    """Return the namespace at *path*, open until *until* ends.
+
+    Raises:
+        OSError: it is gone, or another.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    until.callback(os.close, descriptor)
+    found = os.fstat(descriptor)
+    if found.st_ino != inode:
+        raise FileNotFoundError(errno.ENOENT, "another namespace has its place", path)
+    return Held((found.st_dev, found.st_ino), descriptor)

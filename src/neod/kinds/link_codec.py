@@ -183,7 +183,7 @@ def from_wire(payload: memoryview, found: Mapping[int, memoryview], names: Names
         master=master,
         altnames=_altnames(found[IFLA_PROP_LIST]) if IFLA_PROP_LIST in found else (),
         carrier=owned or bool(flags & IFF_LOWER_UP),
-        marked=not owned or alias in ("", ALIAS_PREFIX + name),  # a new link gets its alias after it is made
+        marked=not owned or name == LOOPBACK or alias in ("", ALIAS_PREFIX + name),  # a new link gets it afterwards
     )
     return Reading(index, alias, Seen(spec, owned), type_)
 

@@ -16,10 +16,14 @@ __all__ = ["NetnsDriver", "NetnsKey", "NetnsKind", "NetnsSpec"]
 
 @dataclass(frozen=True, slots=True)
 class NetnsSpec:
-    """A namespace is there or not; *ours* is false of one that somebody else made."""
+    """A namespace is there or not; *ours* is false of one that somebody else made.
+
+    One of ours in which programs live, and which has lost its name, is there without being of use to anybody else.
+    """
 
     ours: bool = field(default=True, metadata=IF_UNUSUAL)
     marked: bool = field(default=True, metadata=IF_UNUSUAL)  # it says itself that it is ours
+    named: bool = field(default=True, metadata=IF_UNUSUAL)
 
 
 class NetnsKind(Kind[NetnsKey, NetnsSpec]):
@@ -31,6 +35,10 @@ class NetnsKind(Kind[NetnsKey, NetnsSpec]):
     moves_addresses: ClassVar[bool] = True
     poll: ClassVar[Poll | None] = Poll(1.0)
 
+    def usable(self, have: NetnsSpec) -> bool:
+        """Without its name nobody enters it; what is in it is looked at once it has that again."""
+        return have.named
+
     def reclaims(self, have: NetnsSpec, want: NetnsSpec, *, made: bool) -> bool:
         """Another namespace under the name is another's, with all that runs in it."""
         return False
@@ -39,13 +47,14 @@ class NetnsKind(Kind[NetnsKey, NetnsSpec]):
 def seen_as(seen: NetnsSeen | None) -> Seen[NetnsSpec] | None:
     """Return what a name stands for; None where it may be made.
 
-    The name is ours once we made it. If another namespace has it now, and nobody lives there, it is taken over like one
-    that is gone; what others use is theirs.
+    The name is ours once we made it. One of ours in which somebody lives is given it back. Another namespace that has
+    it now, and in which nobody lives, gives way to that one, or is taken over as one that is gone; what others use is
+    theirs.
     """
-    if seen is None or (seen.known and not seen.ours and not seen.inhabited):
+    if seen is None or (seen.known and not (seen.ours or seen.older or seen.inhabited)):
         return None
-    if seen.ours:
-        return Seen(NetnsSpec(marked=seen.marked), True)
+    if seen.ours or (seen.older and not seen.inhabited):
+        return Seen(NetnsSpec(marked=seen.marked or seen.older, named=not seen.older), True)
     return Seen(NetnsSpec(ours=False), False)
 
 
@@ -66,8 +75,11 @@ class NetnsDriver:
         return await self.observe({*wanted, *(NetnsKey("", name) for name in self._port.names())})
 
     async def put(self, items: Sequence[tuple[NetnsKey, NetnsSpec, NetnsSpec | None]]) -> Sequence[KernelError | None]:
-        """Make every namespace."""
-        return [await self._answer(self._port.make, key) for key, _, _ in items]
+        """Make every namespace, or give it its name back."""
+        return [
+            await self._answer(self._port.restore if before and not before.named else self._port.make, key)
+            for key, _, before in items
+        ]
 
     async def drop(self, keys: Sequence[NetnsKey]) -> Sequence[KernelError | None]:
         """Take the names away; programs inside go on where they are, without a name."""

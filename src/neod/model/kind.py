@@ -144,6 +144,10 @@ class Kind(Generic[K, S]):
         """Return what must exist before the object, and outlive it."""
         return ()
 
+    def usable(self, have: S) -> bool:
+        """Whether others can use the object as it is; if not, what depends on it waits until it is changed."""
+        return True
+
     def provides(self, key: K) -> Iterable[Key]:
         """Return the keys that exist because this object does, beside its own."""
         return ()

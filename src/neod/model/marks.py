@@ -35,6 +35,10 @@ PORT_ALTNAME: Final = "neo-port-"
 """How the alternative name (IFLA_ALT_IFNAME) begins that a NIC has while neo keeps it in a bond or bridge:
 ``neo-port-up-7`` was up before and has the index 7. The NIC is somebody else's, and being a port has no owner field."""
 
+NETNS_ALIAS: Final = "neo-netns:"
+"""How the alias of the loopback begins in a namespace that we made: ``neo-netns:proxy@1``, its name and the number of
+neod's own (SO_NETNS_COOKIE). Not as those of links (``neo:``): 0.1.0 takes these for the name of a link."""
+
 MARK_MASK: Final = 0x00F00000
 """Bits of connection and packet marks that are ours by default: 15 values. Beside Kubernetes (0x4000, 0x8000), wg-quick
 (0xca6c) and mwan3 (0x3f00); tailscale compares 0x00ff0000, which is in conflict and needs another mask:

@@ -259,6 +259,16 @@ class NetnsSeen:
     marked: bool = True  # the mark is there
     known: bool = False  # not ours, but we gave the name, to another one
     inhabited: bool = False  # not ours, and somebody uses it; or it is no namespace at all
+    older: bool = False  # one of ours has lost the name, and programs live in it; nobody lives in what has it now
+
+
+@dataclass(frozen=True, slots=True)
+class Dweller:
+    """A process that lives in a namespace, or holds it open."""
+
+    pid: int
+    program: str
+    unit: str = ""  # of the service manager that it belongs to; empty: none
 
 
 class Namespaces(Protocol):
@@ -282,6 +292,22 @@ class Namespaces(Protocol):
         Raises:
             KernelError: the kernel returned an error; EEXIST where something else has the name.
         """
+        ...
+
+    async def restore(self, name: str) -> None:
+        """Give the name back to the one of ours in which programs live; make a new one where there is none any more.
+
+        Raises:
+            KernelError: the kernel returned an error; EEXIST where something else has the name.
+        """
+        ...
+
+    async def dwellers(self, name: str) -> Sequence[Dweller]:
+        """Return who lives in the one that has the name, or holds it open."""
+        ...
+
+    async def dwellers_of_older(self) -> Mapping[str, Sequence[Dweller]]:
+        """Return who lives in one of ours that has lost its name, by that name."""
         ...
 
     async def remove(self, name: str) -> None:

@@ -47,8 +47,9 @@ class Observed(Mapping[Key, Seen[Any]]):
         return cast("Mapping[K, Seen[Any]]", self.of((netns, key_type.kind)))
 
     def present(self, key: Key) -> bool:
-        """Whether the object, or something that provides it, was seen."""
-        return key in self or self._provided[key] > 0
+        """Whether the object was seen as others can use it, or something that provides it was."""
+        seen = self.get(key)
+        return (seen is not None and self._kinds(key).usable(seen.spec)) or self._provided[key] > 0
 
     def set(self, key: Key, seen: Seen[Any]) -> None:
         place = self._places.setdefault((key.netns, key.kind), {})

@@ -58,8 +58,9 @@ class Observer:
         for place in list(self._drivers.places()):
             if hints.everything or place in hints.kinds:
                 scope |= await self._observe_place(place)
+        scope |= await self._observe_unopened()
         if hints.everything:
-            scope |= await self._observe_other_namespaces()
+            scope |= self._forget_absent_namespaces()
         for key in hints.deep:
             asked.update(self._desired.dependents_of(key))
         scope |= await self._observe_keys(asked - scope)
@@ -94,8 +95,8 @@ class Observer:
         known = key in self._observed or key in self._state.status.out_of_sync or bool(key.netns)
         return not known and key in self._desired.specs and self._state.kind_of(key).create_fails_if_exists
 
-    async def _observe_other_namespaces(self) -> set[Key]:
-        """Read namespaces that are wanted, there, and not open yet; what is wanted in others is not there."""
+    async def _observe_unopened(self) -> set[Key]:
+        """Read namespaces that are wanted, there, and not open yet."""
         scope: set[Key] = set()
         opened = {netns for netns, _ in self._drivers.places()}
         for netns in sorted(self._desired.namespaces() - opened):
@@ -103,7 +104,13 @@ class Observer:
                 for name, kind in self._state.kinds.items():
                     if not kind.only_in_main:
                         scope |= await self._observe_place((netns, name))
-            else:
+        return scope
+
+    def _forget_absent_namespaces(self) -> set[Key]:
+        """Return what is wanted in namespaces that are not there."""
+        scope: set[Key] = set()
+        for netns in self._desired.namespaces():
+            if not self._state.present(NetnsKey("", netns)):
                 self._observed.forget(netns)
                 scope |= self._desired.within(netns)
         return scope

@@ -91,12 +91,16 @@ def _write_levels(
     blocked: dict[Key, tuple[Key, ...]] = {}
     providers = _providers(writes, context)
 
+    def hides(key: Key) -> bool:
+        """Whether it is there and of no use yet: what depends on it is looked at once it is changed."""
+        return writes[key].op is Op.UPDATE and not context.present(key)
+
     def visit(key: Key) -> None:
         if key in levels or key in blocked:
             return
         level, missing = 0, []
         for need in _needs(writes[key], context):
-            bringers = (need,) if need in writes else providers.get(need, ())
+            bringers = (need,) if need in writes and not hides(need) else providers.get(need, ())
             for bringer in bringers:
                 visit(bringer)
             ready = [levels[bringer] for bringer in bringers if bringer in levels]

@@ -199,7 +199,10 @@ class Reconciler:
                 observed.discard(dependent)
             for provided in self._state.kind_of(change.key).provides(change.key):
                 self._queue.hint_dependents(provided, "re-created")  # some kernels drop routes with their source
+        hidden = change.op is Op.UPDATE and not observed.present(change.key)
         observed.set(change.key, Seen(change.after, True))
+        if hidden:
+            self._queue.hint_dependents(change.key, "of use again")
 
     def _retry_dependents(self, outcomes: Iterable[Outcome], now: float) -> None:
         """Try again what was refused while something it needs was away: an address that is flushed goes twice."""

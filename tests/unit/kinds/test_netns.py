@@ -6,6 +6,7 @@ from neod.kinds.netns import NetnsSpec, seen_as
 from neod.model.change import Seen
 from neod.model.ports import NetnsSeen
 
+NAMELESS = Seen(NetnsSpec(named=False), True)
 OWNED, FOREIGN = Seen(NetnsSpec(), True), Seen(NetnsSpec(ours=False), False)
 
 
@@ -20,6 +21,13 @@ OWNED, FOREIGN = Seen(NetnsSpec(), True), Seen(NetnsSpec(ours=False), False)
         pytest.param(NetnsSeen(marked=False, known=True), None, id="another took its name and is empty: made anew"),
         pytest.param(
             NetnsSeen(marked=False, known=True, inhabited=True), FOREIGN, id="another took its name and is used"
+        ),
+        pytest.param(NetnsSeen(older=True), NAMELESS, id="ours has lost its name, and somebody lives in it"),
+        pytest.param(
+            NetnsSeen(marked=False, known=True, older=True), NAMELESS, id="an empty one took the name of ours"
+        ),
+        pytest.param(
+            NetnsSeen(marked=False, known=True, inhabited=True, older=True), FOREIGN, id="one that is used took it"
         ),
         pytest.param(NetnsSeen(marked=False), FOREIGN, id="made by somebody else"),
         pytest.param(NetnsSeen(inhabited=True), FOREIGN, id="a file of somebody else"),

@@ -1,12 +1,10 @@
 """Builds the daemon from its parts and runs it."""
 
 import asyncio
-import gc
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from neod import __version__
 from neod.control.feed import Feed
@@ -22,23 +20,19 @@ from neod.daemon.forwarding_reader import ForwardingReader
 from neod.daemon.listener import EventListener
 from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.netns import EventHandlers, NamespaceRegistry
+from neod.daemon.outside import Outside
 from neod.daemon.supervisor import Supervisor
 from neod.daemon.translation_store import TranslationStore
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.dhcp.runner import DhcpService
-from neod.dhcp.store import LeaseStore
 from neod.features.daemon.compile import DaemonSettings
 from neod.features.forwarding import BY_LINK
 from neod.features.mptcp.compile import STALE
-from neod.kernel.clock import SystemClock
-from neod.kernel.machine import machine_id
 from neod.kinds import KINDS, REGISTRY
 from neod.model.facts import Host
 from neod.model.ports import Ports
 from neod.model.want import Fact, FactKey
-from neod.observability import logs
 from neod.observability.metrics_server import MetricsServer
-from neod.observability.systemd import SystemdNotify
 from neod.reconcile.queue import HintQueue
 from neod.reconcile.state import HostState
 
@@ -48,39 +42,33 @@ if TYPE_CHECKING:
     from neod.daemon.doctor.context import ProbeContext
 
 
-SWITCH_S: Final = 0.0005
-"""How long a thread waits for the interpreter lock. Writing the leases takes it a dozen times, and addresses wait for
-that: with Python's 5 ms a write took up to 90 ms while a thousand links came up, with this 20."""
-
-
-async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: Path, state_dir: Path) -> None:
+async def run(child: "subprocess.Popen[bytes]", config_path: Path, outside: Outside) -> None:
     """Run the daemon until it is stopped. Everything is built once, each part after what it uses.
 
     Raises:
         ConfigError: there is no file to start from.
         NeoError: the kernel or the control socket refuse.
     """
-    gc.freeze()  # what was imported stays: no need to look through it again and again
-    gc.set_threshold(20_000, 50, 50)
-    sys.setswitchinterval(SWITCH_S)
-    log = logs.configure("info", "auto")
-    clock = SystemClock()
+    clock, state_dir = outside.clock, outside.state_dir
+    log = outside.log("info", "auto")
     # Sources write to the queue, and to nothing else that is made after them.
     queue, state = HintQueue(clock), HostState(KINDS)
     event_log = EventLog(clock, Feed(), log)
     service = DhcpService(
         clock,
-        LeaseStore(state_dir, clock),
+        outside.leases(),
         lambda link, lease: queue.put_fact(FactKey("lease", link), lease, "lease"),
+        packets=outside.packets,
+        rng=outside.rng,
         log=lambda event, fields: log.debug(event, **fields),
         report=lambda what, link, detail: event_log.note(what, object=f"link:{link}", detail=detail),
     )
     dhcp, follower, forwarding = DhcpBinding(service), UplinkFollower(), ForwardingReader()
     listener = EventListener(state, queue, (follower, forwarding), dhcp)
     handlers = EventHandlers(listener.on_message, listener.on_change, queue.lost)
-    namespaces = NamespaceRegistry(REGISTRY, clock, state_dir, runtime_dir, handlers)
+    namespaces = NamespaceRegistry(REGISTRY, outside, handlers)
     mptcp = MptcpController(namespaces, clock, queue, event_log, service.stored().values())
-    known = initial_facts(service, namespaces.main.ports, state_dir)
+    known = initial_facts(service, namespaces.main.ports, outside.machine_id())
     facts = FactCollector(state, known, follower, forwarding, namespaces.main.ports, mptcp)
     controller = Controller(
         clock=clock,
@@ -91,23 +79,23 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, runtime_dir: 
         dhcp=dhcp,
         mptcp=mptcp,
         facts=facts,
-        flows=FlowCutter(event_log, TranslationStore(state_dir / "translation.json")),
+        flows=FlowCutter(event_log, TranslationStore(state_dir / "translation.json"), outside.cut_flows),
         routes=EffectiveRoutes(state, namespaces.main.rtnl, clock, queue, event_log),
     )
     config = ConfigStore(config_path, state_dir, clock, controller.revert)
     loaded = await asyncio.to_thread(config.load_initial, child)
     settings = loaded.intents.settings(DaemonSettings)
-    logs.configure(settings.log_level, settings.log_format)
+    outside.log(settings.log_level, settings.log_format)
     await controller.observe_first()
     config.start_with(loaded)
     controller.adopt(loaded.intents, "start")
     metrics_server = MetricsServer(asyncio.get_running_loop(), partial(metrics_page, controller, config), log)
     control = DaemonControl(controller, config, partial(_examine, namespaces.main.ports), metrics_server)
-    server = partial(bound_server, control, runtime_dir)
-    await Supervisor(controller, control, server, metrics_server, config, namespaces, SystemdNotify(), log).run()
+    server = partial(bound_server, control, outside.runtime_dir)
+    await Supervisor(controller, control, server, metrics_server, config, namespaces, outside.notify, log).run()
 
 
-def initial_facts(dhcp: DhcpService, ports: Ports, state_dir: Path) -> dict[FactKey, Fact]:
+def initial_facts(dhcp: DhcpService, ports: Ports, machine_id: str) -> dict[FactKey, Fact]:
     """Return what is known before the first look: leases from the disk, and what host this is."""
     facts: dict[FactKey, Fact] = {FactKey("lease", link): lease for link, lease in dhcp.stored().items()}
     thresholds = bool(ports.sysctls.read(["net/ipv4/neigh/default/gc_thresh1"]))
@@ -116,7 +104,7 @@ def initial_facts(dhcp: DhcpService, ports: Ports, state_dir: Path) -> dict[Fact
     there = ports.sysctls.read(tried.values())
     mptcp = tuple(name for name, path in tried.items() if path in there)
     ipv6 = bool(ports.sysctls.read(["net/ipv6/conf/all/disable_ipv6"]))
-    facts[FactKey("host")] = Host(machine_id(state_dir), thresholds, mptcp, ipv6, by_link)
+    facts[FactKey("host")] = Host(machine_id, thresholds, mptcp, ipv6, by_link)
     return facts
 
 

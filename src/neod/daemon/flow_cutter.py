@@ -6,7 +6,7 @@ come back.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from neod.daemon.event_log import EventLog
 from neod.daemon.translation_store import TranslationStore
 from neod.features.intents import Intents
 from neod.features.nat.compile import NatSettings
-from neod.kernel.netfilter.flows import Judge, cut_flows
+from neod.kernel.netfilter.flows import Judge
 from neod.kinds import KINDS
 from neod.model.change import Op, Report
 from neod.model.errors import KernelError
@@ -23,9 +23,11 @@ from neod.model.key import Key
 from neod.model.nat import Ruleset
 from neod.netlink.conntrack import IPPROTO_TCP, TrackedFlow
 from neod.netlink.host_addresses import HostAddress
-from neod.netlink.netns import NAMED
 
 NOTHING = Ruleset()
+
+Cut = Callable[[str, Callable[[list[HostAddress]], Judge]], Collection[TrackedFlow]]
+"""Removes what the judge condemns in a namespace; raises a KernelError where nothing can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class RuleChange:
 class FlowCutter:
     """Compares connections with the rules once these were written."""
 
-    def __init__(self, event_log: EventLog, store: TranslationStore) -> None:
-        self._event_log, self._store = event_log, store
+    def __init__(self, event_log: EventLog, store: TranslationStore, cut: Cut) -> None:
+        self._event_log, self._store, self._cut = event_log, store, cut
         self._cuts_tcp = False  # open TCP connections follow, too
         self._kept = store.load()
         self._unfinished = {*self._kept}  # by the process before, as far as we know
@@ -114,10 +116,9 @@ class FlowCutter:
             self._event_log.note("rules not kept", object="neod", detail=str(error))
 
     async def _compare(self, key: Key, change: RuleChange) -> None:
-        judge, path = self._judge(change), NAMED / key.netns if key.netns else None
-        name = str(key)
+        judge, name = self._judge(change), str(key)
         try:
-            gone = await asyncio.to_thread(cut_flows, path, judge)
+            gone = await asyncio.to_thread(self._cut, key.netns, judge)
         except KernelError as error:
             self._event_log.note("flows not compared", object=name, detail=str(error))
             return
@@ -140,6 +141,6 @@ class FlowCutter:
         return judge
 
 
-def _in_words(gone: list[TrackedFlow]) -> str:
+def _in_words(gone: Collection[TrackedFlow]) -> str:
     tcp = sum(flow.protocol == IPPROTO_TCP for flow in gone)
     return f"{len(gone)} tracked connections contradicted the rules: {tcp} of TCP, {len(gone) - tcp} others"

@@ -9,27 +9,21 @@ import errno
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from neod.daemon.lock import AlreadyRunning, Lock, hold_namespace
+from neod.daemon.lock import AlreadyRunning, Lock
+from neod.daemon.outside import ClosingNetfilter, Outside
 from neod.kernel.errors import kernel_call
 from neod.kernel.events import EventSocket
-from neod.kernel.mount_events import MountEvents
-from neod.kernel.moved_links import NetlinkMovedLinks
 from neod.kernel.mptcp import NetlinkMptcp
 from neod.kernel.netfilter.nft.events import NftEvents
-from neod.kernel.netfilter.port import KernelNetfilter
-from neod.kernel.netns_files import NamedNamespaces
 from neod.kernel.rtnl import NetlinkRtnl
-from neod.kernel.sysctls import NetnsSysctls, ProcSysctls
 from neod.model.change import Actor
 from neod.model.errors import KernelError
 from neod.model.key import Place
 from neod.model.kind import Driver, Entry, Source
 from neod.model.marks import PROTOCOL
-from neod.model.ports import Clock, Ports, Rtnl
-from neod.netlink.netns import NAMED, opener_in
+from neod.model.ports import Ports, Rtnl
 from neod.netlink.socket import Opener
 
 Taker = Callable[[str, Rtnl, int, memoryview, Actor | None], None]  # netns, its requests, type, payload, who
@@ -52,7 +46,7 @@ class NamespaceContext:
     opener: Opener  # of netlink sockets inside
     events: EventSocket
     nft_events: NftEvents | None  # None where the kernel has no netfilter
-    netfilter: KernelNetfilter
+    netfilter: ClosingNetfilter
     drivers: Mapping[str, Driver[Any, Any]]
     identity: tuple[int, int] | None  # (device, inode) of a named one
     lock: Lock | None  # of a named one: our own is held for as long as the process runs
@@ -77,29 +71,25 @@ class NamespaceContext:
 class NamespaceRegistry:
     """All open namespaces by name; the empty name is neod's own and always open."""
 
-    def __init__(
-        self, registry: tuple[Entry, ...], clock: Clock, state_dir: Path, runtime_dir: Path, handlers: EventHandlers
-    ) -> None:
-        self._registry, self._clock, self._state_dir = registry, clock, state_dir
+    def __init__(self, registry: tuple[Entry, ...], outside: Outside, handlers: EventHandlers) -> None:
+        self._registry, self._outside = registry, outside
         self._groups = sorted({group for entry in registry for group in entry.kind.groups})
         self._verbs = {type_: verb for entry in registry for type_, verb in entry.kind.verbs.items()}
-        self._marks, self._handlers = runtime_dir / "netns", handlers
-        self._mounts = MountEvents(functools.partial(handlers.on_change, Source.MOUNT, "", None))
+        self._handlers = handlers
+        self._mounts = outside.mounts(functools.partial(handlers.on_change, Source.MOUNT, "", None))
         self._open: dict[str, NamespaceContext] = {"": self._make("", None, None)}
 
     def _make(self, netns: str, identity: tuple[int, int] | None, lock: Lock | None) -> NamespaceContext:
-        path = NAMED / netns if netns else None
-        opener = opener_in(path)
+        outside = self._outside
+        opener = outside.opener(netns)
         rtnl = NetlinkRtnl(opener, self._verbs)
         events = EventSocket(
             self._groups, functools.partial(self._handlers.on_rtnetlink, netns, rtnl), self._handlers.on_overrun, opener
         )
-        store = self._state_dir / (f"sysctls-{netns}.json" if netns else "sysctls.json")
-        sysctls = NetnsSysctls(NAMED / netns, store) if netns else ProcSysctls(store)
-        mptcp = NetlinkMptcp(opener)
-        netfilter = KernelNetfilter(path, self._clock)
-        namespaces = None if netns else NamedNamespaces(self._marks)
-        ports = Ports(netns, self._clock, rtnl, sysctls, NetlinkMovedLinks(), mptcp, netfilter, namespaces)
+        mptcp, netfilter = NetlinkMptcp(opener), outside.netfilter(netns)
+        namespaces = None if netns else outside.namespaces()
+        sysctls, moved = outside.sysctls(netns), outside.moved_links()
+        ports = Ports(netns, outside.clock, rtnl, sysctls, moved, mptcp, netfilter, namespaces)
         kinds = [entry for entry in self._registry if not netns or not entry.kind.only_in_main]
         return NamespaceContext(
             ports,
@@ -149,7 +139,7 @@ class NamespaceRegistry:
     def _enter(self, netns: str) -> NamespaceContext:
         lock = self._hold(netns)
         try:
-            namespace = self._make(netns, _identity(NAMED / netns), lock)
+            namespace = self._make(netns, self._outside.identity(netns), lock)
         except BaseException:
             lock.release()
             raise
@@ -160,12 +150,12 @@ class NamespaceRegistry:
     def _hold(self, netns: str) -> Lock:
         try:
             with kernel_call(f"netns {netns}"):
-                return hold_namespace(NAMED / netns, self._marks.parent)
+                return self._outside.hold(netns)
         except AlreadyRunning as error:
             raise KernelError(f"netns {netns}", errno.EBUSY, str(error)) from None
 
     def close_stale(self) -> list[str]:
-        stale = [n for n, namespace in self._open.items() if n and _identity(NAMED / n) != namespace.identity]
+        stale = [n for n, namespace in self._open.items() if n and self._outside.identity(n) != namespace.identity]
         for netns in stale:
             self._open.pop(netns).close(asyncio.get_running_loop())
         return stale
@@ -175,11 +165,3 @@ class NamespaceRegistry:
         self._mounts.close(asyncio.get_running_loop())
         for namespace in self._open.values():
             namespace.close(asyncio.get_running_loop())
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -178,7 +178,9 @@ class Daemon:
             dhcp=DhcpBinding(self._dhcp),  # type: ignore[arg-type]
             mptcp=mptcp,
             facts=FactCollector(state, known, UplinkFollower(), ForwardingReader(), Unasked(), mptcp),  # type: ignore[arg-type]
-            flows=FlowCutter(event_log, TranslationStore(self._directory / "translation.json")),
+            flows=FlowCutter(
+                event_log, TranslationStore(self._directory / "translation.json"), lambda netns, judge: ()
+            ),
             routes=Straight(),  # type: ignore[arg-type]
         )
         file = ConfigStore(self._directory / "neo.toml", self._directory, clock, controller.revert)

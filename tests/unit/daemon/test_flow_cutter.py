@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tests.doubles.waiting import until
 
-from neod.daemon import flow_cutter
 from neod.daemon.flow_cutter import FlowCutter
 from neod.daemon.translation_store import TranslationStore
 from neod.features.intents import Intents
@@ -46,22 +45,24 @@ def written(spec, op=Op.UPDATE, error=None):
     return Report(1, 0.0, 0.0, "", Plan(), (Outcome(change, error),))
 
 
-def played(monkeypatch, script, flows=(), path=None):
+def played(script, flows=(), path=None, fails=None):
     """Return what each comparison condemned while *script* ran with a cutter, and the notes."""
     told, log = [], Log()
 
     def cut(netns, judge):
+        if fails is not None:
+            told.append(1)
+            raise fails
         condemns = judge(HOST)
         told.append([one for one in flows if condemns(one)])
         return told[-1]
 
     async def go():
-        cutter = FlowCutter(log, TranslationStore(path or Path(directory) / "rules"))
+        cutter = FlowCutter(log, TranslationStore(path or Path(directory) / "rules"), cut)
         task = asyncio.create_task(cutter.run())
         await script(cutter, told)
         task.cancel()
 
-    monkeypatch.setattr(flow_cutter, "cut_flows", cut)
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(go())
     return told, log.notes
@@ -75,7 +76,7 @@ async def settled():
 OLD = [flow(17), flow(6), flow(6, half_open=True)]
 
 
-def test_open_tcp_connections_end_by_themselves_unless_they_are_to_be_cut(monkeypatch):
+def test_open_tcp_connections_end_by_themselves_unless_they_are_to_be_cut():
     async def script(cutter, told):
         cutter.on_pass_done(written(rules("198.51.100.1"), Op.CREATE), {})
         await until(lambda: len(told) == 1)
@@ -84,12 +85,12 @@ def test_open_tcp_connections_end_by_themselves_unless_they_are_to_be_cut(monkey
         await until(lambda: len(told) == 2)
         await settled()
 
-    told, notes = played(monkeypatch, script, OLD)
+    told, notes = played(script, OLD)
     assert told == [[OLD[0], OLD[2]], OLD]
     assert notes[0] == ("flows cut", "2 tracked connections contradicted the rules: 1 of TCP, 1 others")
 
 
-def test_inside_a_window_nothing_is_cut_and_what_it_left_behind_is_cut_after(monkeypatch):
+def test_inside_a_window_nothing_is_cut_and_what_it_left_behind_is_cut_after():
     flows = [flow(17, to=A), flow(17, to=B)]
 
     async def script(cutter, told):
@@ -103,11 +104,11 @@ def test_inside_a_window_nothing_is_cut_and_what_it_left_behind_is_cut_after(mon
         cutter.release()
         await until(lambda: len(told) == 2)
 
-    told, _ = played(monkeypatch, script, flows)
+    told, _ = played(script, flows)
     assert told == [[flows[1]], [flows[1]]]
 
 
-def test_rules_that_went_are_remembered_and_rules_that_were_refused_are_not(monkeypatch):
+def test_rules_that_went_are_remembered_and_rules_that_were_refused_are_not():
     async def script(cutter, told):
         cutter.on_pass_done(written(rules("198.51.100.1"), Op.CREATE), {})
         await until(lambda: len(told) == 1)
@@ -117,28 +118,24 @@ def test_rules_that_went_are_remembered_and_rules_that_were_refused_are_not(monk
         await until(lambda: len(told) == 2)
 
     flows = [flow(17, to=A), flow(17, to=B)]
-    told, _ = played(monkeypatch, script, flows)
+    told, _ = played(script, flows)
     assert told == [[flows[1]], [flows[0]]]
 
 
-def test_a_table_that_cannot_be_read_is_told_and_ends_nothing(monkeypatch):
+def test_a_table_that_cannot_be_read_is_told_and_ends_nothing():
     async def script(cutter, told):
-        def refuse(netns, judge):
-            told.append(1)
-            raise KernelError("read the tracked connections", 105, "No buffer space available")
-
-        monkeypatch.setattr(flow_cutter, "cut_flows", refuse)
         for count in (1, 2):
             cutter.on_pass_done(written(rules("198.51.100.1")), {})
             await until(lambda: len(told) == count)  # noqa: B023
             await settled()
 
-    _, notes = played(monkeypatch, script)
+    fails = KernelError("read the tracked connections", 105, "No buffer space available")
+    _, notes = played(script, fails=fails)
     assert [what for what, _ in notes][:1] == ["flows not compared"]
     assert replace(OLD[0], protocol=6) == OLD[1]
 
 
-def test_rules_that_changed_while_neod_was_away_are_a_change_too(monkeypatch, tmp_path):
+def test_rules_that_changed_while_neod_was_away_are_a_change_too(tmp_path):
     path = tmp_path / "translation.json"
     flows = [flow(17, to=A), flow(17, to=B)]
 
@@ -150,11 +147,11 @@ def test_rules_that_changed_while_neod_was_away_are_a_change_too(monkeypatch, tm
         cutter.on_pass_done(written(None, Op.DELETE), {})
         await until(lambda: len(told) == 1 and not path.exists())
 
-    assert played(monkeypatch, first, flows, path)[0] == [[flows[1]]]
-    assert played(monkeypatch, gone, flows, path)[0] == [[flows[0]]]
+    assert played(first, flows, path)[0] == [[flows[1]]]
+    assert played(gone, flows, path)[0] == [[flows[0]]]
 
 
-def test_what_the_process_before_wrote_and_did_not_compare_is_compared(monkeypatch, tmp_path):
+def test_what_the_process_before_wrote_and_did_not_compare_is_compared(tmp_path):
     path, nothing = tmp_path / "translation.json", Report(1, 0.0, 0.0, "", Plan(), ())
     old, new = rules("198.51.100.1").ruleset, rules("198.51.100.2")
     flows = [flow(17, to=A), flow(17, to=B)]
@@ -166,13 +163,13 @@ def test_what_the_process_before_wrote_and_did_not_compare_is_compared(monkeypat
             cutter.on_pass_done(nothing, {NatKey(""): rules("198.51.100.3")})  # later passes tell of what they wrote
             await until(lambda: len(told) == 1 and TranslationStore(path).load() == {"nat:main": (new.ruleset,)})
 
-        assert played(monkeypatch, script, flows, path)[0] == [[flows[0]]]
+        assert played(script, flows, path)[0] == [[flows[0]]]
 
     async def same(cutter, told):
         cutter.on_pass_done(nothing, {NatKey(""): new})
         await settled()
 
-    assert played(monkeypatch, same, flows, path)[0] == []
+    assert played(same, flows, path)[0] == []
 
 
 def test_rules_are_kept_on_disk_as_they_are_and_what_is_unreadable_is_nothing(tmp_path):

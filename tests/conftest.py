@@ -13,6 +13,9 @@ settings.load_profile("neo")
 for name in [name for name in os.environ if name.startswith("NEO_")]:
     del os.environ[name]  # such a variable is a setting of neod, and every program under test would obey it
 
+os.environ["TZ"] = "CET-1CEST,M3.5.0,M10.5.0/3"  # a zone with an offset and a summer time: who forgets one is told
+time.tzset()
+
 BEGUN = time.monotonic()
 MINUTES = os.environ.get("TEST_MINUTES")
 """After so many minutes nothing is booted any more: a run that is ended from outside tells nothing at all."""

@@ -9,13 +9,17 @@ UNITS_S: Final = {
     "ms": 0.001,
     "s": 1.0,
     "sec": 1.0,
+    "second": 1.0,
     "m": 60.0,
     "min": 60.0,
+    "minute": 60.0,
     "h": 3600.0,
     "hr": 3600.0,
+    "hour": 3600.0,
     "d": 86400.0,
     "day": 86400.0,
     "w": 604800.0,
+    "week": 604800.0,
 }
 PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)")
 
@@ -34,7 +38,7 @@ def duration_s(text: str) -> float:
         total += float(match[1]) * UNITS_S[match[2] if match[2] in UNITS_S else match[2].removesuffix("s")]
         position = match.end()
     if position == 0 or text[position:].strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 20s, 10min, 1h 30min")
+        raise argparse.ArgumentTypeError(f"{text} is no duration; write 20s, 10min, 1h 30min")
     return total
 
 
@@ -48,8 +52,10 @@ def positive_s(text: str) -> float:
 def instant(text: str, now: float) -> float:
     """Return the instant *text* means, in seconds since the epoch: ``10min`` ago, ``12:01``, ``2026-05-01 12:01``.
 
+    What neodctl prints is among that, and the same with an offset, as JSON and logs have it.
+
     Args:
-        now: seconds since the epoch. Dates and times are local.
+        now: seconds since the epoch. Dates and times are local where they have no offset.
 
     Raises:
         ArgumentTypeError: it means none.
@@ -57,14 +63,11 @@ def instant(text: str, now: float) -> float:
     from datetime import datetime
 
     try:
-        return now - duration_s(text)
+        return now - duration_s(text.strip().removesuffix("ago").removeprefix("-"))
     except argparse.ArgumentTypeError:
         pass
+    dated = text if "-" in text.partition(":")[0] else f"{datetime.fromtimestamp(now):%Y-%m-%d}T{text.strip()}"
     try:
-        if "-" not in text:
-            text = f"{datetime.fromtimestamp(now):%Y-%m-%d}T{text}"
-        return datetime.fromisoformat(text).timestamp()
+        return datetime.fromisoformat(dated).timestamp()
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no instant; write 10min (ago), 12:01, 2026-05-01 12:01"
-        ) from None
+        raise argparse.ArgumentTypeError(f"{text} is no instant; write 10min (ago), 12:01, 2026-05-01 12:01") from None

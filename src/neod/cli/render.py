@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from neod.cli.exits import FINE, of_status
-from neod.cli.text import Column, Screen, clock, count, cut, span, table, wrap
+from neod.cli.text import Column, Screen, count, cut, moment, span, table, wrap
 from neod.control.verbs.status import Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
 
 COLOUR_OF: Final = {
@@ -100,16 +100,17 @@ def _overall(reply: StatusReply) -> tuple[str, str]:
 def _attention(reply: StatusReply, screen: Screen) -> Iterator[str]:
     """What must be known to read the tables."""
     if reply.mode == "paused":
-        until = f"until {clock(reply.until)}" if reply.until else "until neodctl resume"
+        until = f"until {moment(reply.until)}" if reply.until else "until neodctl resume"
         yield f"  changes nothing {until}"
     if reply.mode == "down":
         yield "  everything owned was removed; neodctl resume, reload or a restart brings it back"
     if reply.confirm_s is not None:
         yield f"  the last reload is undone in {span(reply.confirm_s)}, unless: neodctl confirm"
     if reply.file.state != "ok":
-        loaded = f", read at {clock(reply.file.loaded)}" if reply.file.loaded else ""
+        loaded = f", read at {moment(reply.file.loaded)}" if reply.file.loaded else ""
         why = "the last reload was not confirmed" if reply.file.unconfirmed else "the file has errors"
-        yield screen.paint(f"  {why}; neod goes on with the one before{loaded}:", "red")
+        for line in wrap(f"{why}; neod goes on with the one before{loaded}:", screen, 2):
+            yield screen.paint(line, "red")
         for problem in reply.file.problems:
             yield from wrap(problem, screen, 4)
     for warning in reply.file.warnings:

@@ -1,10 +1,10 @@
 """Resources, leases, reasons and events as text. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from neod.cli.render import COLOUR_OF
-from neod.cli.text import Column, Screen, clock, count, cut, pairs, span, table, wrap
+from neod.cli.text import Column, Screen, clock, count, cut, date, moment, pairs, span, table, wrap
 from neod.control.verbs.events import EventRecord
 from neod.control.verbs.mode import ModeReply, WaitReply
 from neod.control.verbs.objects import LeaseRow, LeasesReply, ShowReply, WhyReply
@@ -66,7 +66,7 @@ def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
         yield from wrap(text, screen, 2)
     for one in reply.conditions:
         if one.status is False:
-            yield from wrap(f"not {one.name} since {clock(one.since)}: {one.evidence}", screen, 2)
+            yield from wrap(f"not {one.name} since {moment(one.since)}: {one.evidence}", screen, 2)
     if reply.file:
         place = f"{reply.file}:{reply.line}" if reply.line else f"{reply.file}, by default"
         yield cut(f"  asked for by  {place} [{reply.table}]", screen.width)
@@ -79,7 +79,8 @@ def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
         yield from _entry("" if number else "needs", f"{need.object} ({need.phase})", screen)
     if reply.actions:
         yield "  last actions"
-        for record in reply.actions:
+        for day, record in by_day(reply.actions):
+            yield from ([f"    {day}"] if day else [])
             yield from event(record, screen, indent=4)
 
 
@@ -100,6 +101,14 @@ def _entry(name: str, text: str, screen: Screen) -> Iterator[str]:
     first, *rest = wrap(text, screen, 16)
     yield f"  {name:<14}{first[16:]}"
     yield from rest
+
+
+def by_day(records: Iterable[EventRecord], day: str = "") -> Iterator[tuple[str, EventRecord]]:
+    """Yield each event with its date; with an empty one where that is as before, at first as *day*."""
+    for record in records:
+        now = date(record.time)
+        yield ("" if now == day else now), record
+        day = now
 
 
 def event(record: EventRecord, screen: Screen, indent: int = 0) -> Iterator[str]:
@@ -131,8 +140,8 @@ def mode(reply: ModeReply, screen: Screen) -> Iterator[str]:
     if reply.mode == "running":
         yield "neod changes things again."
         return
-    until = f"until {clock(reply.until)}" if reply.until else "until neodctl resume"
-    yield f"neod is {reply.mode}: it observes and reports, and changes nothing {until}."
+    until = f"until {moment(reply.until)}" if reply.until else "until neodctl resume"
+    yield from wrap(f"neod is {reply.mode}: it observes and reports, and changes nothing {until}.", screen, 0)
 
 
 def wait(reply: WaitReply, screen: Screen) -> Iterator[str]:

@@ -166,12 +166,34 @@ def span(seconds: float) -> str:
     return " ".join(parts[:2]) or "0s"
 
 
+# Instants come from neod with the offset of its zone, and are shown in the reader's: the rule of journalctl.
+
+
+def _local(instant: str) -> tuple[str, str]:
+    from datetime import datetime  # not free, and most pages have no instant
+
+    try:
+        found = datetime.fromisoformat(instant).astimezone()
+    except ValueError:
+        return "", instant
+    milliseconds = f".{found.microsecond // 1000:03}" if "." in instant else ""
+    return f"{found:%Y-%m-%d}", f"{found:%H:%M:%S}{milliseconds}"
+
+
+def date(instant: str) -> str:
+    """Return the local date of an ISO 8601 instant."""
+    return _local(instant)[0]
+
+
 def clock(instant: str) -> str:
-    """Return the time of day of an ISO 8601 instant, with its milliseconds where it has them."""
-    time = instant.partition("T")[2] or instant
-    for sign in ("+", "-", "Z"):
-        time = time.partition(sign)[0]
-    return time
+    """Return the local time of day of an ISO 8601 instant, with its milliseconds where it has them."""
+    return _local(instant)[1]
+
+
+def moment(instant: str) -> str:
+    """Return local date and time of an ISO 8601 instant, to the second."""
+    day, time = _local(instant)
+    return f"{day} {time.partition('.')[0]}".lstrip()
 
 
 def pairs(values: Mapping[str, str]) -> str:

@@ -47,13 +47,21 @@ def _clean(_: Any, __: str, fields: Any) -> Any:
     return {k: _printable(v) if isinstance(v, str) and k not in traces else v for k, v in fields.items()}
 
 
+def _stamp(_: Any, __: str, fields: Any) -> Any:
+    """Add the local time with its offset, as every instant of neod has it."""
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC).astimezone()  # noqa: TID251  nothing is decided by when a line was written
+    return {"timestamp": now.isoformat(timespec="milliseconds"), **fields}
+
+
 def configure(level: str, style: str) -> Log:
     """Log to standard error from now on, and return the log; *style* is auto, json or console."""
     if style == "auto":
         style = "journal" if "JOURNAL_STREAM" in os.environ or not sys.stderr.isatty() else "console"
     shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
     if style == "json":
-        shared += [structlog.processors.TimeStamper(fmt="iso"), structlog.processors.JSONRenderer()]
+        shared += [_stamp, structlog.processors.JSONRenderer()]
     elif style == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         shared += [_clean, structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False), renderer]

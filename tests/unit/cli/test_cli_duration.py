@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 
+from neod.cli import text
 from neod.cli.duration import duration_s, instant, positive_s
 
 
@@ -56,6 +57,31 @@ NOW = datetime(2026, 5, 1, 12, 30).timestamp()
 )
 def test_instants_are_local(text, expected):
     assert instant(text, NOW) == expected.timestamp()
+
+
+@pytest.mark.parametrize("text", ["10 min ago", "-10min", "10 minutes ago", "600 seconds"])
+def test_what_has_been_is_said_as_to_journalctl(text):
+    assert instant(text, NOW) == NOW - 600
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "2026-03-29T01:59:59.999+01:00",  # a millisecond before the clock is put forward
+        "2026-03-29T03:00:00.000+02:00",
+        "2026-10-25T02:30:00.000+02:00",  # this hour comes twice
+        "2026-10-25T02:30:00.000+01:00",
+        "2026-10-25T00:30:00Z",
+    ],
+)
+def test_what_is_printed_is_taken(printed):
+    meant = datetime.fromisoformat(printed).timestamp()
+    assert instant(printed, NOW) == meant
+    taken = instant(f"{text.date(printed)} {text.clock(printed)}", NOW)
+    assert meant - taken in (0, 3600)  # without an offset, the first of the two hours is meant
+    assert instant(text.clock(printed), taken) == instant(text.clock(printed), meant) == taken
+    assert instant(text.moment(printed), NOW) == int(taken)
+    assert instant(text.date(printed), NOW) <= taken
 
 
 @pytest.mark.parametrize("text", ["", "noon", "25:00", "2026-13-01", "12-30"])

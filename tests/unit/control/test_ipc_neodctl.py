@@ -152,15 +152,17 @@ async def test_events_in_json_are_lines(control, tmp_path, capsys):
     assert [json.loads(line)["object"] for line in lines] == ["link:neo0", "link:neo1", "link:neo2"]
 
 
-async def test_events_of_two_days_have_a_date_between_them(control, tmp_path, capsys):
-    for day in ("01", "02"):
-        control.feed.append(EventRecord(0, f"2026-05-{day}T12:00:00.000+02:00", "repaired", "link:neo1"), wall=1.0)
+async def test_events_stand_under_their_local_date(control, tmp_path, capsys):
+    for time in ("2026-05-01T12:00:00.000+02:00", "2026-05-01T12:00:00.000Z", "2026-05-01T20:00:00.000-04:00"):
+        control.feed.append(EventRecord(0, time, "repaired", "link:neo1"), wall=1.0)
     async with serving(control, tmp_path):
         assert await neodctl(tmp_path, "events") == 0
     assert capsys.readouterr().out.splitlines() == [
+        "2026-05-01",
         "12:00:00.000  repaired  link:neo1",
+        "14:00:00.000  repaired  link:neo1",
         "2026-05-02",
-        "12:00:00.000  repaired  link:neo1",
+        "02:00:00.000  repaired  link:neo1",
     ]
 
 

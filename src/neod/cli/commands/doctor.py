@@ -23,7 +23,7 @@ def _place(text: str) -> str:
     try:
         address_and_port(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, like 192.0.2.1:443 or [2001:db8::1]:443") from None
+        raise ArgumentTypeError(f"{text} is not ADDRESS:PORT, like 192.0.2.1:443 or [2001:db8::1]:443") from None
     return text
 
 

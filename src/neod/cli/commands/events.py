@@ -7,9 +7,9 @@ from typing import Final
 from neod.cli.command import Command, Invocation
 from neod.cli.duration import instant
 from neod.cli.exits import FINE
-from neod.cli.render_facts import event
+from neod.cli.render_facts import by_day, event
 from neod.cli.text import Screen, page
-from neod.control.verbs.events import EventRecord, EventsReply, EventVerbs
+from neod.control.verbs.events import EventsReply, EventVerbs
 from neod.kernel.clock import SystemClock
 
 
@@ -20,7 +20,10 @@ def _since(text: str) -> float:
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--follow", "-f", action="store_true", help="go on with what happens from now")
     parser.add_argument(
-        "--since", metavar="T", type=_since, help="10min (ago), 12:01, 2026-05-01 12:01 (default: all, or with -f none)"
+        "--since",
+        metavar="T",
+        type=_since,
+        help="10min (ago), 12:01, 2026-05-01 12:01, or as printed (default: all, or with -f none)",
     )
 
 
@@ -41,18 +44,16 @@ def _events(invocation: Invocation) -> int:
 
 
 def _print(invocation: Invocation, reply: EventsReply, day: str) -> str:
-    """Print the events, with a heading where the date changes; return the last date."""
-    for record in reply.events:
-        date = record.time.partition("T")[0]
-        if day not in ("", date):
-            invocation.out.write(page(_heading, record, invocation.screen))
-        day = date
+    """Print the events, under a heading with the date where that is another than *day*; return the last date."""
+    for new, record in by_day(reply.events, day):
+        invocation.out.write(page(_heading, new, invocation.screen) if new else "")
         invocation.out.write(page(event, record, invocation.screen))
+        day = new or day
     return day
 
 
-def _heading(record: EventRecord, screen: Screen) -> list[str]:
-    return [screen.paint(record.time.partition("T")[0], "bold")]
+def _heading(day: str, screen: Screen) -> list[str]:
+    return [screen.paint(day, "bold")]
 
 
 COMMAND: Final = Command(_events, _arguments, EventVerbs.events)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from neod.features.intents import Intents
 
-__all__ = ["Child", "ConfigError", "ReadingFailed", "answer_of", "collect", "read", "spawn"]
+__all__ = ["Child", "ConfigError", "FileReader", "ReadingFailed", "answer_of", "collect", "read", "spawn"]
 
 Child = subprocess.Popen[bytes]
 
@@ -101,6 +101,35 @@ async def read(path: str, environ: Mapping[str, str] | None = None) -> Intents:
     except asyncio.CancelledError:
         child.kill()
         raise
+
+
+class FileReader:
+    """Reads files, each in a process of its own."""
+
+    def spawn(self, path: str) -> Child:
+        """Begin to read *path*.
+
+        Raises:
+            ReadingFailed: the host has no room for another process.
+        """
+        return spawn(path)
+
+    def collect(self, child: Child) -> Intents:
+        """Return what the child found; blocks until it is done.
+
+        Raises:
+            ConfigError: the file cannot be used.
+            ReadingFailed: it could not be read to its end.
+        """
+        return collect(child)
+
+    async def read(self, path: str) -> Intents:
+        """Return what the file at *path* asks for, without blocking the loop.
+
+        Raises:
+            ConfigError: the file cannot be used.
+        """
+        return await read(path)
 
 
 def _child_failure(child: Child, err: bytes) -> ConfigError:

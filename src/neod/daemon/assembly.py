@@ -82,7 +82,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, outside: Outs
         flows=FlowCutter(event_log, TranslationStore(state_dir / "translation.json"), outside.cut_flows),
         routes=EffectiveRoutes(state, namespaces.main.rtnl, clock, queue, event_log),
     )
-    config = ConfigStore(config_path, state_dir, clock, controller.revert)
+    config = ConfigStore(config_path, state_dir, clock, controller.revert, outside.reader)
     loaded = await asyncio.to_thread(config.load_initial, child)
     settings = loaded.intents.settings(DaemonSettings)
     outside.log(settings.log_level, settings.log_format)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neod.config.reader import collect, read, spawn
+from neod.config.reader import FileReader
 from neod.control.errors import FileInvalid, NothingToConfirm
 from neod.features.intents import Intents
 from neod.kernel.files import write_atomically
@@ -38,8 +38,16 @@ class ConfigStore:
     ``problems`` is not empty while the file on disk cannot be used and an older one is in force.
     """
 
-    def __init__(self, path: Path, state_dir: Path, clock: Clock, revert: Callable[[Intents], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        state_dir: Path,
+        clock: Clock,
+        revert: Callable[[Intents], None],
+        reader: FileReader | None = None,
+    ) -> None:
         self.path, self._clock, self._revert = path, clock, revert
+        self._reader = reader or FileReader()
         self._good, self._trial = state_dir / "last-good.toml", state_dir / "unconfirmed"
         self.problems: tuple[str, ...] = ()
         self.unconfirmed = False  # what is wrong with the file on disk is only that nobody confirmed it
@@ -58,7 +66,7 @@ class ConfigStore:
         """
         target = path or self.path
         try:
-            intents = await read(str(target))
+            intents = await self._reader.read(str(target))
             return LoadedConfig(intents, target.read_bytes(), self._clock.wall())
         except ConfigError as error:
             if path is None:
@@ -134,7 +142,7 @@ class ConfigStore:
             ReadingFailed: neither could be read to its end.
         """
         try:
-            intents = collect(child)
+            intents = self._reader.collect(child)
             if not self._trial.exists():  # a reload was on trial when the last process ended
                 return LoadedConfig(intents, self.path.read_bytes(), self._clock.wall())
             error = ConfigError((f"{self.path}: not confirmed before neod ended; `neodctl reload` uses it",))
@@ -148,7 +156,8 @@ class ConfigStore:
             raise error
         for problem in error.problems:
             print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
-        return LoadedConfig(collect(spawn(str(self._good))), self._good.read_bytes(), self._clock.wall())
+        child = self._reader.spawn(str(self._good))
+        return LoadedConfig(self._reader.collect(child), self._good.read_bytes(), self._clock.wall())
 
     def start_with(self, loaded: LoadedConfig) -> None:
         """Make *loaded* the file in force; one that is only a fallback does not become the last good one again."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Protocol
 
+from neod.config.reader import FileReader
 from neod.daemon.lock import Lock, hold_namespace
 from neod.dhcp.lease_writer import LeaseDisk
 from neod.dhcp.rawsocket import Packets
@@ -54,6 +55,7 @@ class Outside:
         self.clock: Clock = SystemClock()
         self.rng: Random = SystemRandom()  # an xid that can be guessed can be answered by anybody
         self.packets = Packets()
+        self.reader = FileReader()
         self.notify = SystemdNotify()
 
     # ── the kernel, by namespace; the empty name is neod's own ────────────────────────────────

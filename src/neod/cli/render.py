@@ -6,6 +6,7 @@ from typing import Final
 from neod.cli.exits import FINE, of_status
 from neod.cli.text import Column, Screen, count, cut, moment, span, table, wrap
 from neod.control.verbs.status import Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
+from neod.model.words import LEASE_FOR, folded, wait_for, waited_for
 
 COLOUR_OF: Final = {
     "in-sync": "green",
@@ -70,8 +71,8 @@ def status(reply: StatusReply, screen: Screen) -> Iterator[str]:
     if reply.drifts:
         yield ""
         yield screen.paint(count(len(reply.drifts), "drift").upper(), "bold")
-        for drift in reply.drifts:
-            yield from _drift(drift, screen)
+        for drift, links in _folded(reply.drifts).items():
+            yield from _drift(drift, links, screen)
 
 
 def _heading(reply: StatusReply, screen: Screen) -> str:
@@ -116,7 +117,7 @@ def _attention(reply: StatusReply, screen: Screen) -> Iterator[str]:
     for warning in reply.file.warnings:
         yield from wrap(f"warning: {warning}", screen, 2)
     for reason, names in by_reason((row.reason, row.name) for row in reply.paths).items():
-        yield from wrap(f"{', '.join(names)}: {reason}", screen, 2)
+        yield from wrap(f"{folded(names)}: {reason}", screen, 2)
     for note in reply.notes:
         yield from wrap(note, screen, 2)
 
@@ -178,17 +179,39 @@ def _namespace(row: NamespaceRow) -> tuple[str, ...]:
     return (row.name, row.uplink, row.subnet, exposes, relays, row.state, row.detail)
 
 
-def _drift(drift: Drift, screen: Screen) -> Iterator[str]:
-    """The object and its phase on one line; why, and what happens next, below it."""
+def _folded(drifts: Iterable[Drift]) -> dict[Drift, list[str]]:
+    """Return *drifts* with the links that wait for leases: of those that say the same, the first stands for all.
+
+    For none of them, there are no links.
+    """
+    found: dict[object, tuple[Drift, list[str]]] = {}
+    for drift in drifts:
+        link = _waiting(drift)
+        same: object = (drift.phase, drift.reason, drift.origin) if link else drift
+        found.setdefault(same, (drift, []))[1].extend([link] if link else ())
+    return dict(found.values())
+
+
+def _waiting(drift: Drift) -> str:
+    """Return the link that waits for a lease, or for what a lease has not; empty for anything else."""
+    first = next(iter(drift.waits_for), "")
+    unit, *parts = drift.object.split("/")
+    of_path = parts[0] if first and ":" not in unit and parts[1:] == ["path"] else ""
+    return first.removeprefix(LEASE_FOR) if first.startswith(LEASE_FOR) else of_path
+
+
+def _drift(drift: Drift, links: list[str], screen: Screen) -> Iterator[str]:
+    """The object and its phase on one line; why, and what happens next, below it. *links* wait for leases."""
     colour = COLOUR_OF.get(drift.phase, "")
     phase = f"{drift.phase} ({drift.kind})" if drift.kind else drift.phase
     room = screen.width - len(phase) - 4
-    yield f"  {cut(drift.object, room)}  {screen.paint(phase, colour)}"
+    yield f"  {cut(folded(links) if len(links) > 1 else drift.object, room)}  {screen.paint(phase, colour)}"
     by = f"by {drift.by}" if drift.by and drift.by not in drift.reason else ""
-    for line in (" · ".join(filter(None, (drift.reason, by))), drift.error):
+    reason = wait_for(links, *waited_for(drift.reason)) if links else drift.reason
+    for line in (" · ".join(filter(None, (reason, by))), drift.error):
         if line:
             yield from wrap(line, screen, 6)
-    if drift.waits_for:
+    if drift.waits_for and not links:
         yield from wrap(f"waits for {', '.join(drift.waits_for)}", screen, 6)
     following = "" if drift.next_attempt_s is None else f"next attempt in {span(max(1.0, drift.next_attempt_s))}"
     origin = f"asked for by {drift.origin}" if drift.origin else ""

@@ -20,6 +20,9 @@ LEASE_COLUMNS: Final = (
 )
 SHOW_COLUMNS: Final = (Column("OBJECT", least=20), Column("VALUES", least=20))
 
+ALSO: Final = 4
+"""So many of the other objects that a name stands for are shown."""
+
 MADE_BY: Final = {"missing": "deleted", "modified": "changed", "orphan": "added"}
 ALONE: Final = {"missing": "was missing", "modified": "was changed", "orphan": "was left over"}
 EVENT_COLOUR: Final = {"repaired": "yellow", "failed": "red", "conflict": "red", "contested": "red"}
@@ -61,8 +64,9 @@ def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
     """Line of the file, lease, values, needs and the last actions."""
     colour = COLOUR_OF.get(reply.phase, "")
     yield f"{cut(reply.object, screen.width - len(reply.phase) - 2)}  {screen.paint(reply.phase, colour)}"
-    told = (reply.drift.reason, reply.drift.error) if reply.drift else ()
-    for text in filter(None, dict.fromkeys((reply.reason, *told))):
+    told: tuple[str, ...] = (reply.drift.reason, reply.drift.error) if reply.drift else ()
+    told += (f"waits for {', '.join(reply.drift.waits_for)}",) if reply.drift and reply.drift.waits_for else ()
+    for text in filter(None, dict.fromkeys((reply.reason, *told))):  # what waits may say so twice
         yield from wrap(text, screen, 2)
     for one in reply.conditions:
         if one.status is False:
@@ -77,6 +81,10 @@ def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
     yield from _values(reply, screen)
     for number, need in enumerate(reply.needs):
         yield from _entry("" if number else "needs", f"{need.object} ({need.phase})", screen)
+    for number, other in enumerate(reply.also[:ALSO]):
+        yield from _entry("" if number else "also", f"{other.object} ({other.phase})", screen)
+    if len(reply.also) > ALSO:
+        yield from _entry("", "and more: neodctl status OBJECT shows all", screen)
     if reply.actions:
         yield "  last actions"
         for day, record in by_day(reply.actions):
@@ -85,6 +93,8 @@ def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
 
 
 def _values(reply: WhyReply, screen: Screen) -> Iterator[str]:
+    if reply.desired is None and reply.observed is None and (reply.phase not in COLOUR_OF or reply.drift):
+        return
     if reply.desired is not None and reply.observed is not None and reply.desired.items() <= reply.observed.items():
         yield from _entry("is", pairs(reply.observed) or "there", screen)
         return

@@ -54,7 +54,7 @@ class TimedOut(ControlError):
     waits_for: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "timed out; still waiting for " + (", ".join(self.waits_for) or "the first pass")
+        return "timed out; still waiting: " + ("; ".join(self.waits_for) or "the first pass is not over")
 
 
 @dataclass(eq=False)

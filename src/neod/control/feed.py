@@ -5,6 +5,7 @@ events it has not read are overwritten, it gets ``Lagged`` with their number.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -41,6 +42,12 @@ class Feed:
         """Return the *last* records on one object, oldest first."""
         kept = (self._at(seq)[1] for seq in range(self._next - 1, self._oldest - 1, -1))
         return tuple(islice((record for record in kept if record.object == object), last))[::-1]
+
+    def last_about(self, words: re.Pattern[str]) -> str:
+        """Return the object of the last record in whose text *words* stand; empty if none has them."""
+        kept = (self._at(seq)[1] for seq in range(self._next - 1, self._oldest - 1, -1))
+        told = (one.object for one in kept if one.object and words.search(f"{one.object} {one.detail} {one.error}"))
+        return next(told, "")
 
     async def events(self, since: float | None, follow: bool) -> AsyncIterator[Sequence[EventRecord]]:
         """Yield what is kept, then with *follow* what comes; see ``EventVerbs.events``."""

@@ -24,6 +24,8 @@ from neod.daemon.outside import Outside
 from neod.daemon.supervisor import Supervisor
 from neod.daemon.translation_store import TranslationStore
 from neod.daemon.uplink_follower import UplinkFollower
+from neod.daemon.views import causes
+from neod.daemon.without_lease import WithoutLease
 from neod.dhcp.runner import DhcpService
 from neod.features.daemon.compile import DaemonSettings
 from neod.features.forwarding import BY_LINK
@@ -62,7 +64,9 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, outside: Outs
         rng=outside.rng,
         log=lambda event, fields: log.debug(event, **fields),
         report=lambda what, link, detail: event_log.note(what, object=f"link:{link}", detail=detail),
+        tell_without=lambda links: without_lease.tell(links, causes.of_leases(controller) if links else {}),
     )
+    without_lease = WithoutLease(event_log)
     dhcp, follower, forwarding = DhcpBinding(service), UplinkFollower(), ForwardingReader()
     listener = EventListener(state, queue, (follower, forwarding), dhcp)
     handlers = EventHandlers(listener.on_message, listener.on_change, queue.lost)

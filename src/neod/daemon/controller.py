@@ -15,7 +15,6 @@ from neod.daemon.mptcp_controller import MptcpController
 from neod.features.daemon.compile import DaemonSettings
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo, followed_links
-from neod.features.path import lease_for
 from neod.model.change import Report
 from neod.model.facts import FOREVER, DhcpClient, Lease
 from neod.model.key import Key, LinkKey
@@ -189,21 +188,12 @@ class Controller:
         """Whether one complete pass is over."""
         return self.reconciler.complete
 
-    def waiting(
-        self, causes: Mapping[str, str] | None = None, desired: DesiredState | None = None
-    ) -> Mapping[str, tuple[str, ...]]:
-        """Return which facts each incomplete part of the file waits for, by its name, and why they are missing.
+    def waiting(self, desired: DesiredState | None = None) -> Mapping[str, tuple[str, ...]]:
+        """Return which facts each incomplete part of the file waits for, by its name.
 
-        *causes*: what else is known of why a link has no lease; it goes before what its client knows.
         *desired*: what is asked for, where it is not what is in force.
         """
-        found = (desired or self.state.desired).waiting()
-        reasons = {**self.dhcp.service.reasons(), **(causes or {})} if found else {}
-        why = {lease_for(link): reason for link, reason in reasons.items()}
-        return {
-            name: tuple(f"{text} ({why[text]})" if text in why else text for text in texts)
-            for name, texts in found.items()
-        }
+        return (desired or self.state.desired).waiting()
 
 
 def _keys_of(report: Report, hints: Hints) -> list[Key] | None:

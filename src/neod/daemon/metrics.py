@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from neod import __version__
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
+from neod.daemon.views import causes
 from neod.daemon.views.objects import DOWN
 from neod.model.facts import FOREVER, Lease
 from neod.model.status import ObjectPhase
@@ -66,6 +67,9 @@ def _work(controller: Controller) -> Iterator[Metric]:
 def _leases(controller: Controller) -> Iterator[Metric]:
     states = Counter(status.state for status in controller.dhcp.service.status())
     yield Metric("neod_leases", "gauge", "DHCP clients, by state.", by(states, "state"))
+    without = {reason: float(len(links)) for reason, links in causes.without_lease(controller).items()}
+    about = "Links that wait for a lease, by the reason why it does not come."
+    yield Metric("neod_without_lease", "gauge", about, by(without, "reason"))
     ends = [
         fact.expires_at
         for fact in controller.facts.known.values()

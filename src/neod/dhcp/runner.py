@@ -59,7 +59,9 @@ class DhcpService:
         rng: Random | None = None,
         log: Log | None = None,
         report: Report = lambda what, link, detail: None,
+        tell_without: Callable[[Sequence[str]], None] = lambda links: None,
     ) -> None:
+        """Begin; *tell_without* is told every few seconds which links have no usable lease."""
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self._clock = clock
         self._rng = rng or SystemRandom()  # an xid that can be guessed can be answered by anybody
@@ -76,7 +78,7 @@ class DhcpService:
         self._timer = LoopTimer(clock, self._wake)
         self._tick_at = 0.0
         self._port_68 = Port68(self._packets)
-        self._told: frozenset[tuple[str, str]] = frozenset()  # parents, and reasons why a lease does not come
+        self._tell_without = tell_without
 
     # ── what the daemon asks ──────────────────────────────────────────────────────────────────
 
@@ -175,11 +177,6 @@ class DhcpService:
         """Return the client of *link*, where there is one."""
         client = self._clients.get(link)
         return self._status(client) if client is not None else None
-
-    def reasons(self) -> Mapping[str, str]:
-        """Return why each link that has no lease has none, as far as that is known."""
-        missing = (client for client in self._clients.values() if client.state.lease is None)
-        return {client.link: why for client in missing if (why := self._status(client).last_error)}
 
     @property
     def degraded(self) -> str:
@@ -333,19 +330,8 @@ class DhcpService:
             guard.check(now)
         if self._clients:
             self._port_68.hold()
-        self._tell_who_has_no_lease()
-
-    def _tell_who_has_no_lease(self) -> None:
-        """Tell once of each reason for which clients of a parent have no lease, when a first try has failed."""
-        without: dict[tuple[str, str], list[str]] = {}
-        for client in self._clients.values():
-            if client.state.lease is None and client.ready and (client.state.attempt > 1 or client.state.declined):
-                without.setdefault((client.parent, self.trouble(client.link, client.parent)), []).append(client.link)
-        for (parent, reason), links in without.items():
-            if reason and (parent, reason) not in self._told:
-                more = f" ({links[0]} and {len(links) - 1} more)" if len(links) > 1 else ""
-                self._executor.report("no lease", links[0], f"{reason}{more}")
-        self._told = frozenset(without)
+        leases = ((link, client.state.lease) for link, client in self._clients.items())
+        self._tell_without([link for link, lease in leases if lease is None or lease.no_router])
 
     def _notice_sleep(self, now: float) -> None:
         """After a sleep nothing is known about the network: confirm every lease."""

@@ -16,6 +16,7 @@ from neod.model.facts import FOREVER, Followed, Lease
 from neod.model.key import ArpKey
 from neod.model.marks import NO_ROUTER_PRIORITY, RULE_PRIORITY_BASE
 from neod.model.want import FactKey, Facts, Fragment, Origin, Want
+from neod.model.words import lease_for
 
 EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
 ON_THE_LINK: Final = IPv4Address("0.0.0.0")
@@ -101,7 +102,7 @@ class PathFragment(Fragment):
         lease = facts.get(FactKey("lease", self.link))
         if not isinstance(lease, Lease):
             return (lease_for(self.link),)
-        return (f"a router: {lease.no_router}, says {lease.server}",) if lease.no_router else ()
+        return (router_for(lease),) if lease.no_router else ()
 
     def remarks(self, facts: Facts) -> tuple[str, ...]:
         """Return what the server of the lease says that cannot be."""
@@ -130,9 +131,9 @@ class PathFragment(Fragment):
             yield Want(key, via(self.link, given, given.gateway), self.origin, given.lease)
 
 
-def lease_for(link: str) -> str:
-    """Return what a leased address waits for, in words."""
-    return f"a lease for {link}"
+def router_for(lease: Lease) -> str:
+    """Return what a lease waits for that names no router that can be one, in words."""
+    return f"a router: {lease.no_router}, says {lease.server}"
 
 
 def followed(seen: Followed) -> tuple[Addressing, ...]:

@@ -133,6 +133,10 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
         """An address belongs to the path of its link."""
         return key.link
 
+    def names(self, key: AddressKey, spec: AddressSpec | None) -> Iterable[str]:
+        """The address, with and without prefix length."""
+        return (str(key.ip), f"{key.ip}/{key.prefix_length}")
+
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the address; with one that is gone, the kernel deletes routes of its link without a message."""
         if message == RTM_DELROUTE:

@@ -102,6 +102,11 @@ class EndpointKind(Kind[EndpointKey, EndpointSpec]):
         """An endpoint belongs to the path of its link; one that is stale to none."""
         return spec.link if spec is not None and not key.stale_id else ""
 
+    def names(self, key: EndpointKey, spec: EndpointSpec | None) -> Iterable[str]:
+        """The address; the id, alone and as ``status`` shows it."""
+        number = spec.id if spec else 0
+        return (str(key.ip), str(number), f"id {number}", f"{','.join(spec.flags) if spec else ''} {number}")
+
     def columns(self, key: EndpointKey, seen: Seen[EndpointSpec] | None) -> Mapping[str, object]:
         """The id of an endpoint that is there."""
         return {"mptcp_id": seen.spec.id if seen else None}

@@ -136,6 +136,10 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
         """A table is one path's."""
         return tables.get(key.table, "")
 
+    def names(self, key: RouteKey, spec: RouteSpec | None) -> Iterable[str]:
+        """The table."""
+        return (str(key.table), f"table {key.table}", f"table:{key.table}", f"lookup {key.table}")
+
     def steers(self, message: int, payload: memoryview) -> bool:
         """Any but the kernel's own, which lead to addresses and subnets."""
         return message in (RTM_NEWROUTE, RTM_DELROUTE) and RTMSG.unpack_from(payload)[5] != RTPROT_KERNEL

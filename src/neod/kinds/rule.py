@@ -105,6 +105,10 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
         """A table is one path's."""
         return tables.get(key.table, "")
 
+    def names(self, key: RuleKey, spec: RuleSpec | None) -> Iterable[str]:
+        """The priority, as ``ip rule`` prints it."""
+        return (str(key.priority),)
+
     def address(self, key: RuleKey) -> IPv4Address | IPv6Address | None:
         """A rule that ends the way of an address names no table."""
         return key.source.network_address if key.source.prefixlen == key.source.max_prefixlen else None

@@ -101,6 +101,11 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
         parts = key.path.split("/")
         return parts[3] if len(parts) == 5 else ""
 
+    def names(self, key: SysctlKey, spec: SysctlSpec | None) -> Iterable[str]:
+        """The path, and the names that ``sysctl`` takes: with dots, which a link's name then has as slashes."""
+        swapped = key.path.translate({ord("/"): ".", ord("."): "/"})
+        return (key.path, f"/proc/sys/{key.path}", swapped, key.path.replace("/", "."))
+
     def keys_of_event(self, netns: str, message: int, payload: memoryview, names: Names) -> Iterable[Mention]:
         """Return the sysctls that an RTM_NEWNETCONF message is about: only three of them send one.
 

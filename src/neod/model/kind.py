@@ -156,6 +156,10 @@ class Kind(Generic[K, S]):
         """Return the name of the path that the object belongs to; empty for none. *tables*: paths by routing table."""
         return ""
 
+    def names(self, key: K, spec: S | None) -> Iterable[str]:
+        """Return what people call the object beside its key: what tables show of it, numbers, addresses."""
+        return ()
+
     def interface(self, key: K) -> str:
         """Return the name of the interface that the object is; empty for anything else."""
         return ""

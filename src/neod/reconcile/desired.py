@@ -9,7 +9,7 @@ from typing import Any
 
 from neod.model.key import Key, Place
 from neod.model.kind import Kind, needs_of
-from neod.model.want import FactKey, Facts, Fragment, Want
+from neod.model.want import FactKey, Facts, Fragment, Origin, Want
 
 
 class DesiredState:
@@ -55,6 +55,15 @@ class DesiredState:
         """Return what an entry of the file wants, ``macvlans.neo``, or a fragment of it; also while suspended."""
         units = [wants for unit, wants in self._of_fragment.items() if unit == name or unit.startswith(f"{name}/")]
         return [key for wants in units for key in wants] or [k for k, w in self._wants.items() if w.origin.path == name]
+
+    def origin_of(self, unit: str) -> Origin | None:
+        """Return what of the file a fragment is made of; None where it does not say, and while it wants nothing."""
+        return next((want.origin for want in self._of_fragment.get(unit, {}).values()), None)
+
+    def of_table_named(self, name: str) -> list[Key]:
+        """Return what tables of the file with that name want, of whatever sort: ``neo`` is ``[macvlans.neo]``."""
+        wanted = () if self.suspended else self._wants.items()
+        return [key for key, want in wanted if want.origin.path.partition(".")[2].strip('"') == name]
 
     def within(self, netns: str) -> set[Key]:
         """Return what should exist in a namespace."""

@@ -88,12 +88,9 @@ class Dhcp:
         self._waiting[link] = None
         self.answer()
 
-    def reasons(self) -> dict[str, str]:
-        """Return no reasons."""
-        return {}
-
-    def status_of(self, link: str) -> None:
-        """Return nothing: only leases are looked at here."""
+    def status_of(self, link: str) -> Any:
+        """Return the lease, where there is one."""
+        return SimpleNamespace(lease=self.held[link]) if link in self.held else None
 
     def answer(self) -> None:
         """Serve whoever waits."""

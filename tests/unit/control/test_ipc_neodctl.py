@@ -189,7 +189,7 @@ async def test_a_wait_in_vain_says_for_what(control, tmp_path, capsys):
     control.answers["wait"] = errors.TimedOut(("a lease for neo3", "link:ens3"))
     async with serving(control, tmp_path):
         assert await neodctl(tmp_path, "wait") == 3
-    assert "a lease for neo3, link:ens3" in capsys.readouterr().err
+    assert "a lease for neo3; link:ens3" in capsys.readouterr().err
 
 
 async def test_a_bad_file_is_one_line_a_problem(control, tmp_path, capsys):

@@ -580,13 +580,13 @@ async def test_an_answer_that_cannot_be_used_is_the_reason_until_one_can(host, w
     host.want(1)
     async with host.running():
         host.ready(1)
-        await host.until(lambda: host.service.reasons())
+        await host.until(lambda: host.status(1).last_error)
         why = "the answer of 10.77.0.1 (02:53:00:00:00:ff) cannot be used: OFFER with option 51 of 1 bytes, not 4"
-        assert host.service.reasons() == {"m1": why}
+        assert host.status(1).last_error == why
         assert host.service.counters["malformed"] >= 1
         wire.script = wire.serve
         await host.until(lambda: "m1" in host.leases)
-        assert not host.service.reasons()
+        assert not host.status(1).last_error
 
 
 async def test_what_is_left_out_of_offers_and_acknowledgements_is_counted(host, wire):

@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 from neod.control.errors import NoSuchObject
 from neod.control.verb import Right, Text, one_of, verb
 from neod.control.verbs.events import EventRecord
-from neod.control.verbs.status import ConditionRow, Drift
+from neod.control.verbs.status import ConditionRow, Drift, ObjectRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class NeedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class WhyReply:
-    """Why one object is there, or should be, or is as it is."""
+class Asked:
+    """What of the file asks for one object."""
 
     object: str
     phase: str
@@ -84,6 +84,12 @@ class WhyReply:
     table: str = ""  # "macvlans.neo"
     line: int = 0  # from 1; 0: no line says it (a default, or not desired)
     text: str = ""  # that line
+
+
+@dataclass(frozen=True, slots=True)
+class WhyReply(Asked):
+    """Why one object is there, or should be, or is as it is."""
+
     lease: str = ""  # what a lease contributed, human-readable
     desired: Mapping[str, str] | None = None
     observed: Mapping[str, str] | None = None
@@ -92,6 +98,7 @@ class WhyReply:
     drift: Drift | None = None
     actions: tuple[EventRecord, ...] = ()  # the last on this object, oldest first
     conditions: tuple[ConditionRow, ...] = ()  # of the path that it belongs to
+    also: tuple[ObjectRow, ...] = ()  # what else the name stands for, the first of it
 
 
 class ObjectVerbs(Protocol):
@@ -117,8 +124,10 @@ class ObjectVerbs(Protocol):
     async def why(self, object: Text) -> WhyReply:
         """Why one object is as it is.
 
-        The line of the file, the lease, its needs and the last actions. Of a
-        name that stands for several objects, the most telling one: the first
-        that has a drift, else the link.
+        The line of the file, the lease, its needs and the last actions.
+        *object* is any name or number that a reply shows. Of one that stands
+        for several objects, the most telling: what has a drift, or waits,
+        else the link; the others are in ``also``. A race and what is no more
+        have a name, too: their phases are "neo-race" and "absent".
         """
         ...

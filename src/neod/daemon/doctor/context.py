@@ -41,5 +41,6 @@ class ProbeContext:
     unmanageable: str = ""  # why neod cannot be the path manager
     endpoints: tuple[tuple[str, int, bool], ...] = ()  # address, id, ours
     in_the_way: tuple[str, ...] = ()  # of translation, on this host
+    waiting: tuple[str, ...] = ()  # what parts of the file wait for, leases above all, and why
     marks: str = ""  # which bits of marks are ours, and who has which
     server: tuple[str, int] | None = None  # to try, if the user named one

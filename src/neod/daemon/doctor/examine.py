@@ -34,6 +34,7 @@ async def examine(ports: Ports, context: ProbeContext) -> DoctorReply:
     rows = [
         *await asyncio.to_thread(lambda: [*drivers(), *managers(), *multipath(_with_links(context))]),
         *(ProbeRow("translation", WARNING, text) for text in context.in_the_way),
+        *(ProbeRow("waiting", WARNING, text, "neodctl leases") for text in context.waiting),
         ProbeRow("marks", OK, context.marks),
         *(row for one in (nat_backends, forwarding, rp_filter, conntrack) for row in one(ports)),
     ]

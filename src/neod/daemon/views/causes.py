@@ -10,17 +10,25 @@ from typing import Final
 from neod.daemon.controller import Controller
 from neod.dhcp.runner import LeaseStatus
 from neod.features.parts import PathInfo
+from neod.features.path import router_for
 from neod.kinds import KINDS
 from neod.kinds.link_obstacles import altname_of, port_text
 from neod.model.facts import Followed
 from neod.model.key import Key, LinkKey
 from neod.model.kind import path_of
+from neod.model.status import ObjectPhase
 from neod.model.want import FactKey
+from neod.model.words import A_LEASE, LEASE_FOR, WAITS_FOR, wait_for
 
 SILENT_AFTER: Final = 3
 """So many DISCOVERs without an offer: a server that is there has had the time to answer."""
 
 ADMITS: Final = "admits only some MACs (port security of a switch, a hypervisor's MAC filter, Wi-Fi)"
+
+
+def if_down(controller: Controller) -> str:
+    """Return what there is to say of anything after ``neodctl down``; empty else."""
+    return "neod is down: neodctl resume brings it back" if controller.state.desired.suspended else ""
 
 
 def of_nics(controller: Controller) -> Callable[[str], str]:
@@ -37,8 +45,12 @@ def of_needs(of_nic: Callable[[str], str], needs: Iterable[Key]) -> str:
 def _of_nic(controller: Controller, name: str) -> str:
     state, key = controller.state, LinkKey("", name)
     if (status := state.status.out_of_sync.get(key)) is not None:  # one of ours
-        if status.error is not None and status.error.obstacle:
-            return status.error.obstacle.text
+        if status.error is not None:
+            return status.error.obstacle.text if status.error.obstacle else str(status.error)
+        if status.phase is ObjectPhase.CONFLICT and status.change is not None:
+            return state.kind_of(key).conflict(status.change.before)
+        if controller.reconciler.mode == "paused" and key not in state.observed:
+            return f"neod is paused, and makes no {name}: neodctl resume"
         return of_needs(lambda below: _of_nic(controller, below), (need for need in status.waits_for if need != key))
     if key in state.desired.specs and (cause := _of_parts(controller, name)):
         return cause
@@ -67,10 +79,53 @@ def _of_parts(controller: Controller, name: str) -> str:
 
 
 def of_leases(controller: Controller) -> Mapping[str, str]:
-    """Return, by link, why its lease does not come or cannot be kept, where its NIC or what is heard there tells."""
-    of_nic, silence = of_nics(controller), of_silence(controller)
-    causes = {one.link: of_nic(one.parent) or silence.get(one.link, "") for one in controller.dhcp.service.status()}
-    return {link: cause for link, cause in causes.items() if cause}
+    """Return, by link, the sentence that says why its lease does not come, cannot be kept, or is of no use.
+
+    There is no other: its NIC's trouble goes first, then its own, what is heard on the NIC, what its client knows.
+    """
+    of_nic, silence, down = of_nics(controller), of_silence(controller), if_down(controller)
+    found = {one.link: down or _of_lease(one, of_nic, silence) for one in controller.dhcp.service.status()}
+    return {link: cause for link, cause in found.items() if cause}
+
+
+def _of_lease(one: LeaseStatus, of_nic: Callable[[str], str], silence: Mapping[str, str]) -> str:
+    if cause := of_nic(one.parent) or of_nic(one.link) or silence.get(one.link) or one.last_error:
+        return cause
+    return f"{WAITS_FOR}{router_for(one.lease)}" if one.lease is not None and one.lease.no_router else ""
+
+
+def of_waiting(controller: Controller) -> list[str]:
+    """Return what parts of the file wait for: links that wait for the same, for the same reason, together."""
+    reasons = of_leases(controller) if controller.waiting() else {}
+    paths = {path.name for path in controller.intents.of(PathInfo)}
+    found: dict[tuple[str, str], list[str]] = {}
+    for unit, texts in controller.waiting().items():
+        for text in texts:
+            link = text.removeprefix(LEASE_FOR) if text.startswith(LEASE_FOR) else path_in(unit)
+            what = (A_LEASE, reasons.get(link, "")) if text.startswith(LEASE_FOR) else (text, "")
+            found.setdefault(what, []).extend({link} & paths)
+    return [wait_for(links, *what) for what, links in found.items()]
+
+
+def path_in(unit: str) -> str:
+    """Return the path in the name of a fragment: ``macvlans.neo/neo3/path`` is neo3's, ``uplinks.ens3`` ens3's."""
+    parts = unit.split("/")
+    return parts[1] if len(parts) > 1 else unit.partition(".")[2]
+
+
+def without_lease(controller: Controller) -> dict[str, list[str]]:
+    """Return which links wait for a lease, by the reason why it does not come."""
+    texts = (text for waits in controller.waiting().values() for text in waits)
+    links = dict.fromkeys(text.removeprefix(LEASE_FOR) for text in texts if text.startswith(LEASE_FOR))
+    return by_reason(links, of_leases(controller) if links else {})
+
+
+def by_reason(links: Iterable[str], reasons: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return *links* by the reason that each has."""
+    found: dict[str, list[str]] = {}
+    for link in links:
+        found.setdefault(reasons.get(link, ""), []).append(link)
+    return found
 
 
 def of_silence(controller: Controller) -> Mapping[str, str]:
@@ -110,6 +165,6 @@ def why_silent(nic: str, together: Iterable[LeaseStatus], has_address: bool) -> 
     return ""
 
 
-def of_path(path: PathInfo, of_nic: Callable[[str], str], silence: Mapping[str, str]) -> str:
+def of_path(path: PathInfo, of_nic: Callable[[str], str], leases: Mapping[str, str]) -> str:
     """Return what keeps a path from working; empty where nothing is known."""
-    return of_nic(path.parent or path.name) or silence.get(path.name, "")
+    return leases.get(path.name) or of_nic(path.parent or path.name)

@@ -4,7 +4,6 @@ from neod.control.verbs.objects import LeaseRow, LeasesReply
 from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
 from neod.daemon.views import causes
-from neod.daemon.views.objects import if_down
 from neod.dhcp.runner import LeaseStatus
 from neod.model.facts import FOREVER
 
@@ -18,9 +17,8 @@ def leases_reply(controller: Controller) -> LeasesReply:
 
 def lease_row(controller: Controller, status: LeaseStatus, cause: str) -> LeaseRow:
     now, lease = controller.clock.boottime(), status.lease
-    reason = if_down(controller) or cause or status.last_error
     if lease is None:
-        return LeaseRow(status.link, status.state, status.parent, status.mac, detail=reason)
+        return LeaseRow(status.link, status.state, status.parent, status.mac, detail=cause)
 
     def left(instant: float) -> float | None:
         return None if instant == FOREVER else round(instant - now, 1)
@@ -41,7 +39,7 @@ def lease_row(controller: Controller, status: LeaseStatus, cause: str) -> LeaseR
         lease.domain,
         lease.mtu,
         tuple(f"{destination} via {gateway}" for destination, gateway in lease.routes),
-        "; ".join((*filter(None, (reason,)), *(f"left out: {text}" for text in lease.left_out))),
+        "; ".join((*filter(None, (cause,)), *(f"left out: {text}" for text in lease.left_out))),
         lease.left_out,
     )
 
@@ -51,8 +49,9 @@ def lease_in_words(controller: Controller, link: str, words: str) -> str:
     status = controller.dhcp.service.status_of(link)
     if status is None:
         return "; ".join(filter(None, (words, controller.dhcp.trouble(link))))
-    reason = causes.of_leases(controller).get(link) or status.last_error
-    if status.lease is None:
+    reason, lease = causes.of_leases(controller).get(link, ""), status.lease
+    if lease is None:
         return f"none: {reason}" if reason else "none yet"
-    left_out = (f"left out: {text}" for text in status.lease.left_out)
-    return "; ".join(filter(None, (words or f"lease from {status.lease.server}", *left_out, reason)))
+    left_out = (f"left out: {text}" for text in lease.left_out)
+    what = f"{lease.ip}/{lease.prefix_length}, {words or f'lease from {lease.server}'}"
+    return "; ".join(filter(None, (what, *left_out, reason)))

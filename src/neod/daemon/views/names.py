@@ -1,71 +1,229 @@
-"""What the OBJECT of a command stands for."""
+"""What the OBJECT of a command stands for: every name and number that a command prints is understood. Pure reading."""
 
 import difflib
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
 
 from neod.control.errors import NoSuchObject
 from neod.daemon.controller import Controller
+from neod.daemon.describe import flat
+from neod.daemon.views.causes import path_in
 from neod.daemon.views.path_rows import path_keys
 from neod.daemon.views.roles import namespace_keys, translation_keys
 from neod.features.forwards.compile import ForwardInfo
 from neod.features.namespaces.compile import NamespaceInfo
 from neod.features.parts import PathInfo
+from neod.features.races.compile import RaceRequest
 from neod.kinds import KINDS
 from neod.model.key import Key
-from neod.model.kind import path_of
+from neod.model.status import SEVERITY
 
 WORDS: Final = re.compile(r"[\s:/,()]+")
-LENGTHS_APART, MOST_COMPARED = 3, 2000
+PLACE: Final = re.compile(r"^(?:line \d+ )?\[(.+)\]:?$")
+MAC: Final = re.compile(r"[0-9a-f]{12}")
+LENGTHS_APART, MOST_COMPARED, MOST_SIMILAR, ALIKE = 3, 2000, 3, 0.7
+RANKS: Final = {name: rank for rank, name in enumerate(KINDS)}
 
 
-def keys_of(controller: Controller, name: str) -> list[Key]:
-    """Return the keys that *name* means.
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a name stands for; not all of it is empty."""
 
-    That is one key's text; a path, namespace or forward; an entry of the file (``macvlans.neo``); or words that stand
-    in keys side by side, as tables show them: a table's number, a rule's (``11003``, ``rule:11003``), an address.
+    keys: tuple[Key, ...] = ()  # the most telling one first: the worst that is out of sync, else what leads its path
+    units: tuple[str, ...] = ()  # parts of the file that wait for a fact
+    race: RaceRequest | None = None
+    past: str = ""  # what is neither there nor asked for, and was
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """All that can be named, by the text of its key."""
+
+    controller: Controller
+    known: dict[str, Key]
+
+    def spec(self, key: Key) -> Any:
+        """Return what is desired of *key*, else what was seen of it."""
+        seen = self.controller.state.observed.get(key)
+        return self.controller.state.desired.written.get(key) or (seen.spec if seen else None)
+
+
+def meaning_of(controller: Controller, name: str) -> Meaning:
+    """Return what *name* means; the first reading that finds something counts.
+
+    That is an object's own name; what the file calls it (a path, a namespace, a forward, a race, a table, an entry or a
+    part of one); what its kind calls it, such as a number of a rule, of a table, of an endpoint, an address, a MAC, a
+    dotted sysctl; what its row shows; words that stand in its name side by side; a value that it has; a word of what is
+    told of it; and what is no more, and has events.
 
     Raises:
         NoSuchObject: it means nothing here.
     """
     state = controller.state
-    known = {str(key): key for key in (*state.desired.written, *state.status.out_of_sync, *state.observed)}
-    if name in known:
-        return [known[name]]
-    if belonging := _belonging(controller, name):
-        return belonging
-    specs = state.desired.written.items()
-    if on_it := [key for key, spec in specs if path_of(KINDS[key.kind], key, spec, {}) == name]:
-        return on_it
-    if f"link:{name}" in known:
-        return [known[f"link:{name}"]]
-    if found := state.desired.of_entry(name) or [key for text, key in known.items() if _in_words(name, text)]:
-        return found
-    names = [path.name for path in controller.intents.of(PathInfo)]
-    raise NoSuchObject(name, _similar(name, (*names, *(word for text in known for word in (text, *WORDS.split(text))))))
+    written, status = state.desired.written, state.status
+    book = Book(controller, {str(key): key for key in (*written, *status.out_of_sync, *state.observed)})
+    spellings = tuple(_spellings(name))
+    for reading in READINGS:
+        for spelling in spellings:
+            if (found := reading(book, spelling)) is not None:
+                return found
+    raise NoSuchObject(name, _similar(name, book))
 
 
-def _similar(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Return up to three of *names* that are nearly *name*; of thousands not all are compared, which takes long."""
-    near = dict.fromkeys(one for one in names if abs(len(one) - len(name)) <= LENGTHS_APART)
-    return tuple(difflib.get_close_matches(name, list(near)[:MOST_COMPARED], 3))
+def _spellings(name: str) -> Iterable[str]:
+    """Return *name* without what stands around it in a text, and as the kernel writes an address or a MAC."""
+    place = PLACE.match(name)
+    plain = place[1] if place else name.strip().rstrip(":,")
+    found = {name: None, plain: None}
+    octets = re.sub(r"[-:.]", "", plain.lower())
+    if MAC.fullmatch(octets):
+        found[":".join(octets[at : at + 2] for at in range(0, 12, 2))] = None
+    ip, slash, length = plain.strip("[]").partition("/")
+    with suppress(ValueError):
+        found[f"{ip_address(ip)}{slash}{length}"] = None
+    return found
+
+
+# ── readings ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _object(book: Book, name: str) -> Meaning | None:
+    """An object, or what one provides: ``table:3/ipv4``."""
+    if name in book.known:
+        return Meaning((book.known[name],))
+    kinds = book.controller.state.kinds
+    return _of(book, (key for key in book.known.values() if name in map(str, kinds[key.kind].provides(key))))
+
+
+def _entry(book: Book, name: str) -> Meaning | None:
+    """What the file calls by that name, by the path in the file, or a part of either."""
+    controller = book.controller
+    units = tuple(unit for unit in controller.waiting() if unit == name or unit.startswith(f"{name}/"))
+    if units or (keys := controller.state.desired.of_entry(name)):
+        return _of(book, [] if units else keys, units)
+    if any(path.name == name for path in controller.intents.of(PathInfo)):
+        units = tuple(unit for unit in controller.waiting() if path_in(unit) == name)
+        return _of(book, (*path_keys(controller)[name], *_links(book, name)), units)
+    for namespace in controller.intents.of(NamespaceInfo):
+        if namespace.name == name:
+            return _of(book, namespace_keys(controller, name, namespace.links))
+    if any(name in (forward.name, forward.origin.path) for forward in controller.intents.of(ForwardInfo)):
+        return _of(book, translation_keys(controller))
+    for race in controller.intents.of(RaceRequest):
+        if name in (race.name, race.origin.path):
+            return Meaning(race=race)
+    return _of(book, _links(book, name)) or _of(book, controller.state.desired.of_table_named(name))
+
+
+def _links(book: Book, name: str) -> list[Key]:
+    return [book.known[f"link:{name}"]] if f"link:{name}" in book.known else []
+
+
+def _called(book: Book, name: str) -> Meaning | None:
+    """What its kind calls it."""
+    kinds = book.controller.state.kinds
+    return _of(book, (key for key in book.known.values() if name in kinds[key.kind].names(key, book.spec(key))))
+
+
+def _row(book: Book, name: str) -> Meaning | None:
+    """What stands in the row of a forward, of a namespace, or of a race."""
+    controller = book.controller
+    if any(name in _of_forward(one) for one in controller.intents.of(ForwardInfo)):
+        return _of(book, translation_keys(controller))
+    for one in controller.intents.of(NamespaceInfo):
+        if name in (one.uplink, one.subnet, *one.expose, ",".join(one.expose), *one.relay_addresses):
+            return _of(book, namespace_keys(controller, one.name, one.links))
+    races = (one for one in controller.intents.of(RaceRequest) if name in one.ends)
+    return next((Meaning(race=one) for one in races), None)
+
+
+def _of_forward(one: ForwardInfo) -> tuple[str, ...]:
+    ports = (text for port in one.ports for text in (port, f"{one.protocol}/{port}", f"{one.protocol} {port}"))
+    return (*ports, f"{one.protocol} {','.join(one.ports)}", ",".join(one.ports), one.to, one.to.rpartition(":")[0])
+
+
+def _words(book: Book, name: str) -> Meaning | None:
+    """Words that stand in a key side by side; that of a kind alone means nothing where it has several objects."""
+    found = [key for text, key in book.known.items() if _in_words(name, text)]
+    return None if name in KINDS and len(found) > 1 else _of(book, found)
 
 
 def _in_words(name: str, text: str) -> bool:
-    """Whether the words of *name* stand side by side in *text*."""
     words, wanted = WORDS.split(text), [word for word in WORDS.split(name) if word]
     return bool(wanted) and any(words[at : at + len(wanted)] == wanted for at in range(len(words)))
 
 
-def _belonging(controller: Controller, name: str) -> list[Key] | None:
-    """Return what belongs to the entry of the file called *name*; None if there is none."""
-    intents = controller.intents
-    namespace = next((one for one in intents.of(NamespaceInfo) if one.name == name), None)
-    if namespace is not None:
-        return namespace_keys(controller, name, namespace.links)
-    if any(path.name == name for path in intents.of(PathInfo)):
-        return path_keys(controller)[name]
-    if any(forward.name == name for forward in intents.of(ForwardInfo)):
-        return translation_keys(controller)
+def _value(book: Book, name: str) -> Meaning | None:
+    """A value that an object has, or a lease: a gateway, a server."""
+    now = book.controller.clock.boottime()
+    shown = ((key, flat(book.spec(key), now)) for key in book.known.values())
+    if found := [key for key, values in shown if name in values.values() or name in _pairs(values)]:
+        return _of(book, found)
+    for status in book.controller.dhcp.service.status():
+        lease = status.lease
+        if name == status.mac or (lease and name in map(str, (lease.server, lease.gateway, *lease.dns))):
+            return _entry(book, status.link)
     return None
+
+
+def _pairs(values: dict[str, str]) -> tuple[str, ...]:
+    return tuple(f"{name}={value}" for name, value in values.items())
+
+
+def _told(book: Book, name: str) -> Meaning | None:
+    """A number or an address in the last events, or what they are about though it is no more."""
+    if not any(character.isdigit() for character in name):
+        return None
+    feed = book.controller.event_log.feed
+    if feed.of(name, 1):
+        return Meaning(past=name)
+    about = feed.last_about(re.compile(rf"(?<![\w.:]){re.escape(name)}(?![\w.]|:\w)"))
+    if about in book.known:
+        return Meaning((book.known[about],))
+    return Meaning(past=about) if about else None
+
+
+READINGS: Final[tuple[Callable[[Book, str], Meaning | None], ...]] = (
+    _object,
+    _entry,
+    _called,
+    _row,
+    _words,
+    _value,
+    _told,
+)
+
+
+# ── order, and what is near ────────────────────────────────────────────────────────────────────
+
+
+def _of(book: Book, keys: Iterable[Key], units: tuple[str, ...] = ()) -> Meaning | None:
+    found = sorted(dict.fromkeys(keys), key=lambda key: _rank(book, key))
+    return Meaning(tuple(found), units) if found or units else None
+
+
+def _rank(book: Book, key: Key) -> tuple[object, ...]:
+    """Return what orders objects of one name: trouble, what leads a path, what the file asks for, what tables show."""
+    state = book.controller.state
+    kind, status = state.kind_of(key), state.status.of(key)
+    severity = SEVERITY[status.phase] if status else len(SEVERITY)
+    shown = bool(kind.columns(key, state.observed.get(key)))
+    leads = kind.leads_path or kind.translates
+    return (severity, not leads, key not in state.desired.written, RANKS[key.kind], not shown, str(key))
+
+
+def _similar(name: str, book: Book) -> tuple[str, ...]:
+    """Return up to three names that are nearly *name*; of thousands not all are compared, which takes long."""
+    if name in KINDS:
+        return tuple(text for text, key in book.known.items() if key.kind == name)[:MOST_SIMILAR]
+    intents = book.controller.intents
+    named = (intents.of(PathInfo), intents.of(ForwardInfo), intents.of(NamespaceInfo), intents.of(RaceRequest))
+    first = [one.name for sort in named for one in sort]
+    names = (*first, *(word for text in book.known for word in (text, *WORDS.split(text))))
+    near = {one.lower(): one for one in reversed(names) if one and abs(len(one) - len(name)) <= LENGTHS_APART}
+    nearest = difflib.get_close_matches(name.lower(), list(reversed(near))[:MOST_COMPARED], MOST_SIMILAR, ALIKE)
+    return tuple(near[one] for one in nearest)

@@ -86,11 +86,6 @@ def _meaning(status: ObjectStatus) -> str:
     return REASONS.get(status.phase, "")
 
 
-def if_down(controller: Controller) -> str:
-    """Return what there is to say of anything after ``neodctl down``; empty else."""
-    return "neod is down: neodctl resume brings it back" if controller.state.desired.suspended else ""
-
-
 def show_reply(controller: Controller, which: str, kind: str | None) -> ShowReply:
     """Return the desired or the observed resources, of one kind or of all."""
     if which == "desired":

@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from neod.control.verbs.status import ConditionRow, PathRow
+from neod.control.verbs.status import ConditionRow, Drift, PathRow
 from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
 from neod.daemon.views import causes
-from neod.daemon.views.objects import DOWN, if_down, why_not_in_sync
+from neod.daemon.views.objects import DOWN, why_not_in_sync
 from neod.features.parts import PathInfo, paths_by_table
-from neod.model.facts import FOREVER, Lease
+from neod.model.facts import FOREVER
 from neod.model.key import Key
 from neod.model.kind import path_of
 from neod.model.status import SEVERITY, ObjectPhase
@@ -48,19 +48,26 @@ def mptcp_state(controller: Controller, path: PathInfo, columns: Mapping[str, An
     return "neod" if "" in controller.mptcp.managed else "waiting"
 
 
-def path_in(unit: str) -> str:
-    """Return the path in the name of a fragment: ``macvlans.neo/neo3/path`` is neo3's, ``uplinks.ens3`` ens3's."""
-    parts = unit.split("/")
-    return parts[1] if len(parts) > 1 else unit.partition(".")[2]
-
-
 def waits_by_path(controller: Controller) -> dict[str, tuple[str, ...]]:
     """Return what the units of each path wait for."""
     found: dict[str, tuple[str, ...]] = {}
     for unit, texts in controller.waiting().items():
-        name = path_in(unit)
+        name = causes.path_in(unit)
         found[name] = (*found.get(name, ()), *texts)
     return found
+
+
+def unit_rows(controller: Controller, chosen: Collection[str] | None = None) -> list[Drift]:
+    """Return the *chosen* parts of the file that wait for a fact, None for all; the reason is that of their path."""
+    of_nic, leases = causes.of_nics(controller), causes.of_leases(controller)
+    paths = {path.name: path for path in controller.intents.of(PathInfo)}
+    rows: list[Drift] = []
+    for unit, texts in controller.waiting().items():
+        if chosen is None or unit in chosen:
+            path = paths.get(causes.path_in(unit))
+            cause, origin = (causes.of_path(path, of_nic, leases), str(path.origin)) if path else ("", "")
+            rows.append(Drift(unit, str(ObjectPhase.BLOCKED), "", cause, texts, origin=origin))
+    return rows
 
 
 def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tuple[str, ...], cause: str) -> PathRow:
@@ -74,16 +81,17 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
         state, detail = str(ObjectPhase.BLOCKED), "waits for " + ", ".join(waits)
     if cause and (state in LESS_THAN_THE_NIC or (worst is not None and worst.error and not worst.error.obstacle)):
         detail = cause
-    if down := if_down(controller):
+    if down := causes.if_down(controller):
         state, detail = DOWN, down
-    lease = controller.facts.known.get(FactKey("lease", path.name))
+    client = controller.dhcp.service.status_of(path.name)  # it knows sooner than facts that a lease ends earlier
+    lease = client.lease if client else None
     columns = columns_of(controller, keys)
     address = columns.get("address", "")
     followed = controller.facts.known.get(FactKey("followed", path.name))
     if not address and followed is not None:
         address = next((f"{ip}/{length}" for ip, length in getattr(followed, "addresses", ())), "")
     left = None
-    if isinstance(lease, Lease) and lease.expires_at != FOREVER:
+    if lease is not None and lease.expires_at != FOREVER:
         left = round(lease.expires_at - controller.clock.boottime(), 1)
     priority, number = columns.get("rule_priority"), columns.get("mptcp_id")
     mptcp = mptcp_state(controller, path, columns, address)
@@ -135,9 +143,9 @@ def is_up(controller: Controller) -> bool:
 def path_rows(controller: Controller, name: str | None = None, keys: Collection[Key] = ()) -> tuple[PathRow, ...]:
     """Return a row for each path, or for the one called *name* and those that one of *keys* belongs to."""
     belongs, waits = path_keys(controller), waits_by_path(controller)
-    of_nic, silence = causes.of_nics(controller), causes.of_silence(controller)
+    of_nic, leases = causes.of_nics(controller), causes.of_leases(controller)
     return tuple(
-        path_row(controller, path, belongs[path.name], waits.get(path.name, ()), causes.of_path(path, of_nic, silence))
+        path_row(controller, path, belongs[path.name], waits.get(path.name, ()), causes.of_path(path, of_nic, leases))
         for path in controller.intents.of(PathInfo)
         if name in (None, path.name) or not set(belongs[path.name]).isdisjoint(keys)
     )

@@ -6,6 +6,7 @@ from typing import Final
 from neod.control.verbs.paths import ConnectionRow, PathsReply, SubflowRow
 from neod.daemon.controller import Controller
 from neod.daemon.doctor.context import ProbeContext, ProbedPath
+from neod.daemon.views import causes
 from neod.features.mptcp.compile import PathManagement, address_of
 from neod.features.parts import Candidate, PathInfo
 from neod.kinds.mptcp import EndpointKey
@@ -110,5 +111,6 @@ def probe_context(controller: Controller, server: tuple[str, int] | None) -> Pro
         manager="neod" if any(not one.netns for one in controller.intents.of(PathManagement)) else "kernel",
         unmanageable=known.unmanageable if isinstance(known, Multipath) else "",
         endpoints=tuple(sorted(endpoints)),
+        waiting=tuple(causes.of_waiting(controller)),
         server=server,
     )

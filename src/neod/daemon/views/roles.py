@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable
 
 from neod.control.verbs.status import ForwardRow, NamespaceRow
 from neod.daemon.controller import Controller
-from neod.daemon.views.objects import DOWN, if_down
+from neod.daemon.views.causes import if_down
+from neod.daemon.views.objects import DOWN
 from neod.features.forwards.compile import ForwardInfo
 from neod.features.namespaces.compile import NamespaceInfo
 from neod.model.key import Key, NetnsKey

@@ -10,12 +10,12 @@ from neod.daemon.config_store import ConfigStore
 from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
 from neod.daemon.views import causes, roles
-from neod.daemon.views.names import keys_of
+from neod.daemon.views.names import Meaning, meaning_of
 from neod.daemon.views.objects import DOWN, drift_row, object_rows
-from neod.daemon.views.path_rows import path_in, path_rows, reasons_down
-from neod.features.parts import PathInfo
+from neod.daemon.views.path_rows import path_rows, reasons_down, unit_rows
 from neod.model.change import Report
 from neod.model.status import SEVERITY, ObjectPhase
+from neod.model.words import folded
 from neod.observability.metrics_server import MetricsServer
 
 
@@ -32,7 +32,7 @@ def status_reply(
     *times*: the start, and the end of a pause. *warnings*: what of the host is in the way of the file.
     """
     since, until = times
-    keys = keys_of(controller, name) if name else []
+    means = meaning_of(controller, name) if name else Meaning()
     last = controller.event_log.last
     return StatusReply(
         converged=controller.converged and not config.problems,
@@ -46,11 +46,11 @@ def status_reply(
         confirm_s=config.trial_left_s,
         notes=notes(controller, config, metrics),
         last_pass=pass_summary(last) if last else None,
-        paths=path_rows(controller, name, keys),
+        paths=path_rows(controller, name, means.keys),
         forwards=tuple(row for row in roles.forward_rows(controller) if name in (None, row.name)),
         namespaces=tuple(row for row in roles.namespace_rows(controller) if name in (None, row.name)),
-        drifts=tuple(_drifts_of(controller, name, {str(key) for key in keys})),
-        objects=object_rows(controller, keys),
+        drifts=tuple(_drifts_of(controller, name, {*map(str, means.keys), *means.units})),
+        objects=object_rows(controller, means.keys),
     )
 
 
@@ -90,8 +90,8 @@ def missing(controller: Controller) -> tuple[str, ...]:
         return ()
     if controller.state.desired.suspended:
         return ("neodctl resume (neod is down)",)
-    texts = [text for waits in controller.waiting(causes.of_leases(controller)).values() for text in waits]
-    texts += [f"{', '.join(paths)}: {reason}" for reason, paths in reasons_down(controller).items()]
+    texts = causes.of_waiting(controller)
+    texts += [f"{folded(paths)}: {reason}" for reason, paths in reasons_down(controller).items()]
     return (*texts, *map(_in_words, _out_of_sync(controller, causes.of_nics(controller))))[:20]
 
 
@@ -116,14 +116,7 @@ def _out_of_sync(controller: Controller, of_nic: Callable[[str], str]) -> list[D
 
 def drifts(controller: Controller) -> list[Drift]:
     """Return everything that is not what the file says, worst first."""
-    of_nic, silence = causes.of_nics(controller), causes.of_silence(controller)
-    rows = _out_of_sync(controller, of_nic)
-    paths = {path.name: path for path in controller.intents.of(PathInfo)}
-    for unit, texts in controller.waiting().items():
-        path = paths.get(path_in(unit))
-        cause, origin = (causes.of_path(path, of_nic, silence), str(path.origin)) if path else ("", "")
-        rows.append(Drift(unit, str(ObjectPhase.BLOCKED), "", cause, texts, origin=origin))
-    return rows
+    return [*_out_of_sync(controller, causes.of_nics(controller)), *unit_rows(controller)]
 
 
 def counts(controller: Controller) -> dict[str, int]:
@@ -135,4 +128,4 @@ def counts(controller: Controller) -> dict[str, int]:
 
 
 def _drifts_of(controller: Controller, name: str | None, objects: set[str]) -> list[Drift]:
-    return [d for d in drifts(controller) if name is None or d.object in objects or d.object.endswith(f"/{name}")]
+    return [drift for drift in drifts(controller) if name is None or drift.object in objects]

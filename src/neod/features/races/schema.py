@@ -19,7 +19,8 @@ def contribute(section: dict[str, Race], context: Context) -> Iterator[RaceReque
     """Yield each race."""
     for name, race in sorted(section.items(), key=natural_sort_key):
         _check(race, ("races", name), context)
-        yield RaceRequest(_plain(name, race))
+        ends = (str(race.listen), *map(str, race.upstreams))
+        yield RaceRequest(name, _plain(name, race), ends, context.origin("races", name))
 
 
 def _check(race: Race, place: Path, context: Context) -> None:

@@ -1,0 +1,39 @@
+"""Sentences that several layers say, and so say with the same words. Pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Final
+
+A_LEASE: Final = "a lease"
+LEASE_FOR: Final = f"{A_LEASE} for "
+WAITS_FOR: Final = "waits for "
+NUMBERED: Final = re.compile(r"(.*?)(0|(?<!0)[1-9]\d*)$", re.DOTALL)
+RUN: Final = 3
+"""So many names with numbers in a row are told by the first and the last."""
+
+
+def lease_for(link: str) -> str:
+    """Return what a leased address waits for."""
+    return f"{LEASE_FOR}{link}"
+
+
+def waited_for(reason: str) -> tuple[str, str]:
+    """Return what is waited for and why it does not come: a lease, but where the *reason* itself says what."""
+    return (reason.removeprefix(WAITS_FOR), "") if reason.startswith(WAITS_FOR) else (A_LEASE, reason)
+
+
+def wait_for(links: Sequence[str], what: str, reason: str = "") -> str:
+    """Return ``neo1 … neo9 wait for a lease: no answer to DISCOVER``; without links, what is waited for."""
+    waits = f"{folded(links)} {'waits' if len(links) == 1 else 'wait'} for {what}" if links else what
+    return f"{waits}: {reason}" if reason else waits
+
+
+def folded(names: Iterable[str]) -> str:
+    """Return *names* in their natural order, those with numbers in a row by the first and the last of them."""
+    split = sorted((one[1], int(one[2])) if (one := NUMBERED.match(name)) else (name, -1) for name in set(names))
+    found: list[str] = []
+    for _, group in groupby(enumerate(split), key=lambda one: (one[1][0], one[1][1] < 0, one[1][1] - one[0])):
+        run = [f"{stem}{number}" if number >= 0 else stem for _, (stem, number) in group]
+        found += [f"{run[0]} … {run[-1]}"] if len(run) >= RUN else run
+    return ", ".join(found)

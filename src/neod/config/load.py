@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from neod.config import document, problems
 from neod.config.contradictions import contradictions
 from neod.config.environment import DELIMITER, neo_variables, places
+from neod.config.idle import note_idle
 from neod.config.root import TABLES, Closed, json_schema, root
 from neod.features.intents import Intents, gather
 from neod.features.parts import Interim
@@ -91,6 +92,7 @@ def _compiled(context: Context) -> Intents:
         found += table.finalize(intents, context)
     context.settle()
     intents = gather(found)
+    note_idle(intents, context)
     for pair in () if context.problems else contradictions(intents.fragments):  # those that no table checks itself
         here, there = sorted(pair, key=lambda want: _blame(want.origin))
         line = f" (line {there.origin.line})" if there.origin.line else ""

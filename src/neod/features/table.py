@@ -13,6 +13,11 @@ def nothing(given: object, context: Context) -> Iterable[object]:
     return ()
 
 
+def says_something(given: object, intents: Intents) -> str:
+    """Of the tables with entries only one without any has no effect."""
+    return "there is nothing in it" if given == {} else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """One table of the file: what may stand in it, and what it contributes."""
@@ -28,6 +33,12 @@ class Table:
     """(the contributions of all tables, context) -> what follows from more than one table.
 
     It is called where the table is absent, too.
+    """
+
+    idle: Callable[[Any, Intents], str] = says_something
+    """(section, the contributions of all tables) -> why the table as a whole has no effect; empty if it has one.
+
+    What is true of one key is said beside the key, with ``idle``.
     """
 
     schema: Mapping[str, Any] = field(default_factory=dict, hash=False)

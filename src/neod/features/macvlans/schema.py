@@ -211,8 +211,6 @@ def _warn(found: list[Interface], group: Group, place: Path, context: Context) -
     if number > MANY:
         text = f"{number} MACs on one port are more than many switches learn, and {number} leases more than a /24 has"
         context.warn(place, text)
-    if "release" in group.model_fields_set and not any(one.leased for one in found):
-        context.warn((*place, "release"), "there is no lease to give back: release goes with leased addresses")
     if group.mode == "bridge" and number > MANY_TO_COPY_TO:
         context.warn((*place, "mode"), f'bridge copies every broadcast to all {number} interfaces; "private" does not')
 

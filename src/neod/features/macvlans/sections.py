@@ -1,10 +1,12 @@
 """What may stand in ``[macvlans.GROUP]``."""
 
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
 
+from neod.features.intents import Intents
 from neod.features.validation import addresses, checks
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.fields import (
@@ -17,14 +19,15 @@ from neod.features.validation.fields import (
     Numbers,
     Section,
     TableNumber,
-    Truth,
     Validator,
     integer,
     one_of,
     probe_key,
+    release_key,
     toml_key,
 )
 from neod.features.validation.patterns import list_of
+from neod.features.validation.text import Path
 
 
 def _ipv4(value: object) -> tuple[IPv4Interface, ...]:
@@ -44,6 +47,10 @@ def _ipv4(value: object) -> tuple[IPv4Interface, ...]:
 
 
 Ipv4: Final = Validator(_ipv4, {"anyOf": [{"const": "dhcp"}, CIDR_SCHEMA, list_of(CIDR_SCHEMA, 1)]})
+
+
+def _has_table(section: Any, _: Intents) -> str:
+    return "every interface of the group has a table of its own" if getattr(section, "table", None) else ""
 
 
 class Shared(Section):
@@ -73,10 +80,7 @@ class Shared(Section):
     mtu: int | None = toml_key(None, integer(576, 65535), 1400).says(
         "MTU in bytes. Absent: that of the parent, which is also the largest: the smaller of the two is used."
     )
-    release: bool = toml_key(True, Truth, False).says(
-        "Whether a lease that the file gives up is given back to its server (DHCPRELEASE). At a stop, a restart and "
-        "neodctl down every lease is kept."
-    )
+    release: bool = release_key()
     mptcp: tuple[str, ...] = toml_key(("subflow",), Mptcp, ["subflow"]).says(
         "Flags of the MPTCP endpoint of each address: subflow, signal, backup, fullmesh. An empty list makes no "
         "endpoints."
@@ -120,7 +124,7 @@ class Group(Shared):
     macs: tuple[str, ...] | None = toml_key(None, Macs, ["02:4e:65:6f:00:01", "02:4e:65:6f:00:02"]).says(
         "Their MACs: one interface for each, numbered from 1. Instead of count."
     )
-    table_base: int = toml_key(0, integer(0, checks.LAST_TABLE), 1000).says(
+    table_base: int = toml_key(0, integer(0, checks.LAST_TABLE), 1000, idle=_has_table).says(
         "The routing table of an interface is this plus the number in its name: with 0, neo3 has table 3. From 253 "
         "interfaces on another base is needed, for the kernel has tables 253 to 255 for itself."
     )
@@ -132,3 +136,21 @@ class Group(Shared):
             examples=[{"neo3": {"mtu": 1400}}],
         ),
     ]
+
+    def counts_for(self, key: str) -> Sequence[Section]:
+        """Return the group, if any interface has no override of its own, and those that leave *key* to it."""
+        if key not in Override.model_fields:
+            return (self,)
+        size = self.count or len(self.ids or ()) or len(self.macs or ())
+        plain = (self,) if len(self.override) < size else ()
+        return (*plain, *(self._with(one) for one in self.override.values() if key not in one.model_fields_set))
+
+    def below(self) -> Iterator[tuple[Path, Section]]:
+        for name, one in self.override.items():
+            yield ("override", name), self._with(one)
+
+    def _with(self, override: Override) -> Section:
+        """Return *override* with what the group says where it says nothing."""
+        said = {key: getattr(self, key) for key in Group.model_fields.keys() & Override.model_fields.keys()}
+        said |= {key: getattr(override, key) for key in override.model_fields_set}
+        return Override.model_construct(_fields_set=override.model_fields_set, **said)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from neod.features.intents import Intents
 from neod.features.metrics.compile import MetricsSettings
 from neod.features.table import Table
 from neod.features.validation.context import Context
@@ -22,4 +23,8 @@ def contribute(section: Metrics, context: Context) -> Iterator[MetricsSettings]:
     yield MetricsSettings(section.listen)
 
 
-TABLE: Final = Table(about="Metrics for Prometheus.", section=Metrics, contribute=contribute)
+def _idle(section: Metrics, intents: Intents) -> str:
+    return "" if section.listen else "without listen nothing is served"
+
+
+TABLE: Final = Table(about="Metrics for Prometheus.", section=Metrics, contribute=contribute, idle=_idle)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final
+from typing import Any, Final
 
 from neod.features.intents import Intents
 from neod.features.mptcp.compile import MOST_SUBFLOWS, EndpointsFragment, MptcpFragment, PathManagement, best_first
@@ -12,7 +12,7 @@ from neod.features.table import Table
 from neod.features.validation import checks, patterns
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
-from neod.features.validation.fields import Section, Validator, integer, one_of, text, toml_key
+from neod.features.validation.fields import Idle, Section, Validator, integer, one_of, text, toml_key
 from neod.features.validation.network import network
 from neod.features.validation.patterns import list_of, text_like
 from neod.features.validation.text import show
@@ -52,6 +52,22 @@ Limit: Final = Validator(
 )
 
 
+def _kernel_manages(section: Any, intents: Intents) -> str:
+    if section.path_manager == "kernel":
+        return 'it counts only with path_manager = "neod"'
+    return "" if intents.of(Candidate) else "there is no address to make subflows from: nothing in the file has mptcp"
+
+
+def _neod_manages(limit: str) -> Idle:
+    """Return the reason of a limit of the kernel's path manager; ``auto`` is always right."""
+
+    def idle(section: Any, _: Intents) -> str:
+        counts = section.path_manager == "kernel" or getattr(section, limit) < 0
+        return "" if counts else 'it counts only with path_manager = "kernel"'
+
+    return idle
+
+
 class Mptcp(Section):
     """MPTCP on this host, in every namespace of the file."""
 
@@ -59,11 +75,13 @@ class Mptcp(Section):
         "Who makes subflows. kernel: the kernel does, from at most 8 endpoints. neod: neod does, as many for each "
         "connection as there are addresses."
     )
-    subflows: int = toml_key("auto", Limit, "auto", validate_default=True).says(
+    subflows: int = toml_key("auto", Limit, "auto", validate_default=True, idle=_neod_manages("subflows")).says(
         "How many subflows a connection may have beside its first, with the kernel's path manager. auto: as many as "
         "the kernel allows."
     )
-    add_addr_accepted: int = toml_key("auto", Limit, "auto", validate_default=True).says(
+    add_addr_accepted: int = toml_key(
+        "auto", Limit, "auto", validate_default=True, idle=_neod_manages("add_addr_accepted")
+    ).says(
         "How many addresses that a server announces are used, with the kernel's path manager. auto: as many as the "
         "kernel allows where there are subflow endpoints, else none."
     )
@@ -71,13 +89,16 @@ class Mptcp(Section):
         "The packet scheduler. Absent: the kernel's choice is left alone."
     )
     exclude: tuple[IPv4Network | IPv6Network, ...] = toml_key(
-        (), Validator(_networks, list_of(text_like(patterns.NETWORK))), ["192.0.2.0/24", "2001:db8::/32"]
+        (),
+        Validator(_networks, list_of(text_like(patterns.NETWORK))),
+        ["192.0.2.0/24", "2001:db8::/32"],
+        idle=_kernel_manages,
     ).says("Peers whose connections neod leaves alone as the path manager.")
-    max_subflows: int | None = toml_key(None, integer(1, MOST_ADDRESSES), 24).says(
+    max_subflows: int | None = toml_key(None, integer(1, MOST_ADDRESSES), 24, idle=_kernel_manages).says(
         "The most subflows of one connection, its first among them, with neod as the path manager. Absent: one for "
         "each address."
     )
-    max_subflows_total: int | None = toml_key(None, integer(1, 1_000_000), 10000).says(
+    max_subflows_total: int | None = toml_key(None, integer(1, 1_000_000), 10000, idle=_kernel_manages).says(
         "The most subflows of all connections together that this host opens subflows for. The first of each counts, "
         "and stays. Absent: no limit."
     )
@@ -86,27 +107,17 @@ class Mptcp(Section):
 DEFAULT: Final = Mptcp()
 
 
-def contribute(section: Mptcp, context: Context) -> tuple[()]:
-    """Warn of what does not count; what the table means depends on the addresses of the others."""
-    neod_only = {
-        "exclude": section.exclude,
-        "max_subflows": section.max_subflows,
-        "max_subflows_total": section.max_subflows_total,
-    }
-    if section.path_manager == "kernel":
-        for key, value in neod_only.items():
-            if value:
-                context.warn(("mptcp", key), 'it counts only with path_manager = "neod"')
-    return ()
-
-
 def finalize(intents: Intents, context: Context) -> Iterator[object]:
-    """Yield the fragments of each namespace that has addresses for MPTCP, and how neod manages its paths."""
+    """Yield the fragments of each namespace that has addresses for MPTCP, and how neod manages its paths.
+
+    A host without paths that writes the table means its own programs: limits and path manager are theirs.
+    """
     section: Mptcp = context.sections.get("mptcp", DEFAULT)
     explicit: dict[str, set[str]] = {}
     for sysctl in intents.of(ExplicitSysctl):
         explicit.setdefault(sysctl.netns, set()).add(sysctl.path)
-    by_netns: dict[str, list[Candidate]] = {name: [] for name in _serving(context)}
+    own = ("",) if "mptcp" in context.sections else ()
+    by_netns: dict[str, list[Candidate]] = {name: [] for name in (*own, *_serving(context))}
     for one in intents.of(Candidate):
         by_netns.setdefault(one.netns, []).append(one)
     for netns, found in sorted(by_netns.items()):
@@ -168,6 +179,5 @@ def _place(netns: str, sections: Mapping[str, object]) -> tuple[str, ...]:
 TABLE: Final = Table(
     about="Multipath TCP: who makes the subflows of a connection, and how many there may be.",
     section=Mptcp,
-    contribute=contribute,
     finalize=finalize,
 )

@@ -44,6 +44,17 @@ NETWORKS: Final = {"anyOf": [NETWORK, list_of(NETWORK, maxItems=2)]}
 PAIR_NETWORKS: Final = {"anyOf": [NETWORK, list_of(NETWORK, 1, maxItems=2)]}
 
 
+def _without_relays(section: Any, _: Intents) -> str:
+    return "" if section.relay_addresses else "there are no relay_addresses"
+
+
+def _of_no_relay(section: Any, _: Intents) -> str:
+    """A network serves the relays of its own family."""
+    versions = {ip.version for ip in section.relay_addresses}
+    unused = [net for net in section.relay_snat if net.version not in versions]
+    return f"there are no IPv{unused[0].version} relay_addresses, so {unused[0]} is for nobody" if unused else ""
+
+
 class Namespace(Section):
     """One namespace."""
 
@@ -63,10 +74,12 @@ class Namespace(Section):
     relay_addresses: tuple[Ip, ...] = toml_key(
         (), Validator(network.ips, list_of(text_like(patterns.IP), uniqueItems=True)), ["203.0.113.11", "203.0.113.12"]
     ).says("The public addresses of relays. They are local inside, so that MPTCP can announce them.")
-    relay_link: str = toml_key("dummy", one_of("dummy", "bridge"), "dummy").says(
+    relay_link: str = toml_key("dummy", one_of("dummy", "bridge"), "dummy", idle=_without_relays).says(
         "What holds the relays' addresses: a dummy, or a bridge without ports, for kernels without the dummy driver."
     )
-    relay_snat: tuple[Net, ...] = toml_key((), Validator(network.networks, NETWORKS), "10.254.1.0/24").says(
+    relay_snat: tuple[Net, ...] = toml_key(
+        (), Validator(network.networks, NETWORKS), "10.254.1.0/24", idle=_of_no_relay
+    ).says(
         "Packets from the i-th relay address enter the namespace from the i-th address of this network. The kernel "
         "refuses packets whose source is an address of its own. A list of two for both families."
     )

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from neod.features.forwarding import FOR_ALL, NOTHING, ForwardingFragment, Opening, Openings
 from neod.features.intents import Intents
@@ -44,6 +44,13 @@ def adjacent_bits(value: object) -> int:
     return mask
 
 
+def _one_way(section: Any, intents: Intents) -> str:
+    rules = [rule for part in intents.of(NatPart) if not part.netns for rule, _ in part.rules]
+    if came_in_by(tuple(rules), intents.of(PathInfo)):
+        return ""
+    return "no marks are used: there are not several uplinks or macvlans with tables that connections come in by"
+
+
 class Nat(Section):
     """Address translation."""
 
@@ -52,7 +59,7 @@ class Nat(Section):
         "legacy tables, written with python-iptables. nftables: a table of its own."
     )
     mark_mask: int = toml_key(
-        f"{MARK_MASK:#010x}", Validator(adjacent_bits, MASK_SCHEMA), "0x00f00000", validate_default=True
+        f"{MARK_MASK:#010x}", Validator(adjacent_bits, MASK_SCHEMA), "0x00f00000", validate_default=True, idle=_one_way
     ).says(
         "The bits of connection and packet marks that are neo's, side by side: no other is ever changed. They are "
         "used where several uplinks or macvlans have tables and connections are handed on, so that the answers leave "
@@ -168,9 +175,15 @@ def overlaps(
             open_.append(one)
 
 
+def _idle(section: Nat, intents: Intents) -> str:
+    asked = any(part.rules for part in intents.of(NatPart))
+    return "" if asked else "nothing is translated: no forward or namespace of the file asks for it"
+
+
 TABLE: Final = Table(
     about="Address translation, which [forwards] and [namespaces] ask for: who keeps the rules.",
     section=Nat,
     contribute=contribute,
     finalize=finalize,
+    idle=_idle,
 )

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Annotated, Final
 
 from neod.features.races.compile import RaceRequest
-from neod.features.races.sections import RACE_NAME, Race, RaceEndpoint, race_name
+from neod.features.races.sections import RACE_NAME, Race, RaceEndpoint, race_name, seconds
 from neod.features.table import Table
-from neod.features.validation import addresses, checks
+from neod.features.validation import addresses
 from neod.features.validation.context import Context
 from neod.features.validation.fields import Validator
 from neod.features.validation.patterns import text_like
@@ -52,25 +52,20 @@ def _plain(name: str, race: Race) -> dict[str, object]:
         "sources": race.sources,
         "mptcp": race.mptcp,
         "listen_mptcp": race.listen_mptcp,
-        "stagger_s": _seconds(race.stagger),
-        "timeout_s": _seconds(race.timeout),
+        "stagger_s": seconds(race.stagger),
+        "timeout_s": seconds(race.timeout),
         "max_attempts": race.max_attempts,
         "netns": race.netns,
         "listen_netns": race.listen_netns,
         "timeouts": {
-            "first_byte_s": _seconds(race.first_byte_timeout),
-            "idle_s": _seconds(race.idle_timeout),
-            "keepalive_s": _seconds(race.keepalive),
-            "user_s": _seconds(race.user_timeout),
+            "first_byte_s": seconds(race.first_byte_timeout),
+            "idle_s": seconds(race.idle_timeout),
+            "keepalive_s": seconds(race.keepalive),
+            "user_s": seconds(race.user_timeout),
         },
         "max_connections": race.max_connections,
         "max_connections_per_client": race.max_connections_per_client,
     }
-
-
-def _seconds(value: float | str) -> float:
-    """Return a checked duration; a default stands there as it is written in the file."""
-    return checks.seconds_of(value) if isinstance(value, str) else value
 
 
 TABLE: Final = Table(

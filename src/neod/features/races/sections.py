@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from neod.features.intents import Intents
 from neod.features.validation import addresses, checks, patterns
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.fields import Section, Truth, Validator, duration_s, integer, text, toml_key
@@ -26,6 +27,11 @@ IDLE_TIMEOUT_S: Final = 2 * 3600.0 + 4 * 60.0
 USER_TIMEOUT_S: Final = 300.0
 """Linux counts a receiver that has closed its window as unacknowledged, too (since 5.11): a reader that
 pauses longer than this loses its connection. Hence minutes, not seconds."""
+
+
+def seconds(value: float | str) -> float:
+    """Return a checked duration; a default stands there as it is written in the file."""
+    return checks.seconds_of(value) if isinstance(value, str) else value
 
 
 class RaceEndpoint(NamedTuple):
@@ -157,6 +163,32 @@ Sources: Final = Validator(
 )
 
 
+def _one_way(section: Any, _: Intents) -> str:
+    """Say why there is no second way to wait with; names and ``auto`` can be many."""
+    host = section.upstreams[0].host
+    from_one = section.sources is not None and len(section.sources) < 2
+    if seconds(section.stagger) == 0:
+        return ""
+    if from_one and len(section.upstreams) == 1 and addresses.is_ip(host):
+        return "there is one way: one upstream, from one source"
+    late = seconds(section.stagger) >= seconds(section.timeout)
+    return "timeout ends the race before a second way is tried" if late else ""
+
+
+def _ended_before(section: Any, _: Intents) -> str:
+    idle_s = seconds(section.idle_timeout)
+    return (
+        "idle_timeout ends a connection that is silent for so long" if 0 < idle_s <= seconds(section.keepalive) else ""
+    )
+
+
+def _all_from_one(section: Any, _: Intents) -> str:
+    most = section.max_connections_per_client
+    return (
+        f"max_connections allows {section.max_connections} of all together" if most >= section.max_connections else ""
+    )
+
+
 class RaceEnds(Section):
     """Where connections come in, and where they may go."""
 
@@ -178,7 +210,7 @@ class Race(RaceEnds):
     """One race: where connections come in, and the ways between which each is decided."""
 
     stagger: float | str = toml_key(
-        "0ms", Validator(off_or_s(0.01, 10), duration_s(0, 10).schema), "0ms", "250ms"
+        "0ms", Validator(off_or_s(0.01, 10), duration_s(0, 10).schema), "0ms", "250ms", idle=_one_way
     ).says("How long to wait for one way before the next is tried as well. 0ms: all start at once.")
     timeout: float | str = toml_key("5s", duration_s(0.05, 300), "5s").says(
         "When a race that nobody has won is given up."
@@ -198,7 +230,7 @@ class Race(RaceEnds):
     idle_timeout: float | str = toml_key(f"{IDLE_TIMEOUT_S:g}s", _off_or_s(0.1, 30 * DAY_S), "2h 4min").says(
         "How long a connection may be silent. 0s: indefinitely."
     )
-    keepalive: float | str = toml_key("60s", _off_or_s(1, 32767), "60s").says(
+    keepalive: float | str = toml_key("60s", _off_or_s(1, 32767), "60s", idle=_ended_before).says(
         "Silence after which the kernel asks whether the other end lives. 0s: never."
     )
     user_timeout: float | str = toml_key(f"{USER_TIMEOUT_S:g}s", _off_or_s(1, DAY_S), "5min").says(
@@ -208,6 +240,6 @@ class Race(RaceEnds):
     max_connections: int = toml_key(10_000, integer(1, MOST_CONNECTIONS), 10000).says(
         "How many connections may be open; more wait in the kernel's queue."
     )
-    max_connections_per_client: int = toml_key(0, integer(0, MOST_CONNECTIONS), 100).says(
+    max_connections_per_client: int = toml_key(0, integer(0, MOST_CONNECTIONS), 100, idle=_all_from_one).says(
         "How many of them may come from one address; more are reset. 0: no limit."
     )

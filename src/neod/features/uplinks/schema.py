@@ -19,9 +19,9 @@ from neod.features.validation.fields import (
     Mptcp,
     Section,
     TableNumber,
-    Truth,
     Validator,
     probe_key,
+    release_key,
     toml_key,
 )
 from neod.features.validation.text import Path, path_text, show
@@ -57,10 +57,7 @@ class Uplink(Section):
         "The number of its own routing table. There is no default, and a number in the name means nothing: ens3 has no "
         "claim to table 3."
     )
-    release: bool = toml_key(True, Truth, False).says(
-        "Whether a lease that the file gives up is given back to its server (DHCPRELEASE). At a stop, a restart and "
-        "neodctl down every lease is kept."
-    )
+    release: bool = release_key()
     mptcp: tuple[str, ...] = toml_key(("subflow",), Mptcp, ["subflow"]).says(
         "Flags of the MPTCP endpoint of its address: subflow, signal, backup, fullmesh. An empty list makes no "
         "endpoint."
@@ -112,8 +109,6 @@ def _check(uplink: Uplink, place: Path, context: Context) -> None:
     elif uplink.gateway is not None:
         problem = f"a gateway goes with a static address, and ipv4 is {show(uplink.ipv4)}"
         context.problem((*place, "gateway"), problem, 'leave it out, or write e.g. ipv4 = "10.8.0.5/16"')
-    if uplink.ipv4 != "dhcp" and "release" in uplink.model_fields_set:
-        context.warn((*place, "release"), "there is no lease to give back: release goes with leased addresses")
 
 
 TABLE: Final = Table(

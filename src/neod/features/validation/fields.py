@@ -1,15 +1,20 @@
 """How the sections say what a key may be: one check of ``checks``, and what the JSON Schema shows of it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from neod.features.intents import Intents
 from neod.features.validation import addresses, checks, patterns
 from neod.features.validation.patterns import list_of, text_like
+from neod.features.validation.text import Path
 from neod.model.facts import ProbePolicy
+
+Idle = Callable[[Any, Intents], str]
+"""(section, what all tables contribute) -> why a key that the file writes has no effect; empty if it has one."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,7 @@ class Validator:
 
     check: Callable[[object], object]
     schema: Mapping[str, Any] = field(hash=False)
+    idle: Idle | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Have pydantic call *check* and nothing else."""
@@ -45,6 +51,14 @@ class Section(BaseModel):
             if [type(one) for one in key.metadata] != [Validator] and (key.metadata or not optional):
                 raise TypeError(f"{cls.__name__}.{name}: wants one Validator, and has {key.metadata}")
 
+    def counts_for(self, key: str) -> "Sequence[Section]":
+        """Return the sections, with what they inherit, that *key* is said for here."""
+        return (self,)
+
+    def below(self) -> "Iterator[tuple[Path, Section]]":
+        """Yield the sections in this one, each with where it stands and with what it inherits."""
+        return iter(())
+
 
 class SectionKey(NamedTuple):
     """A key of a section: what may stand there is said by its validator, what it is for by :meth:`says`."""
@@ -54,16 +68,23 @@ class SectionKey(NamedTuple):
     examples: tuple[object, ...]
     more: Mapping[str, Any]  # what else pydantic shall know of it
 
+    idle: Idle | None
+
     def says(self, description: str) -> Any:
         """Return the key for pydantic, with *description* for people: JSON Schema, man page."""
         found: Any = Field(self.default, description=description, examples=list(self.examples), **self.more)
-        found.metadata.append(self.validator)
+        found.metadata.append(replace(self.validator, idle=self.idle))
         return found
 
 
-def toml_key(default: Any, validator: Validator, *examples: object, **more: Any) -> SectionKey:
-    """Return a key with its *default* as the file would say it, or ``...``; errors name the first of *examples*."""
-    return SectionKey(default, validator, examples, more)
+def toml_key(
+    default: Any, validator: Validator, *examples: object, idle: Idle | None = None, **more: Any
+) -> SectionKey:
+    """Return a key with its *default* as the file would say it, or ``...``; errors name the first of *examples*.
+
+    *idle* says why it has no effect where it has none: written all the same, it is a warning.
+    """
+    return SectionKey(default, validator, examples, more, idle)
 
 
 def integer(low: int, high: int) -> Validator:
@@ -84,9 +105,31 @@ def text(check: Callable[[str], object], **schema: object) -> Validator:
     return Validator(lambda value: check(checks.text(value)), {"type": "string", **schema})
 
 
+def leased_alone(section: Any, _: Intents) -> str:
+    """Only a lease can be given back."""
+    leased = section.ipv4 in ("dhcp", ())
+    return "" if leased else "there is no lease to give back: release goes with leased addresses"
+
+
+def release_key() -> Any:
+    """Return the key that says what becomes of a lease: of macvlans and uplinks alike."""
+    return toml_key(True, Truth, False, idle=leased_alone).says(
+        "Whether a lease that the file gives up is given back to its server (DHCPRELEASE). At a stop, a restart and "
+        "neodctl down every lease is kept."
+    )
+
+
+def ours_alone(section: Any, _: Intents) -> str:
+    """Of what others put there neod asks nothing; nothing waits but for a lease."""
+    if section.ipv4 == "follow" and section.probe != "auto":
+        return "neod asks about addresses that it puts there itself, and this one follows what others do"
+    leased = section.ipv4 in ("dhcp", ())
+    return "" if leased or section.probe != "before" else "a static address is used at once: only a leased one waits"
+
+
 def probe_key() -> Any:
     """Return the key that says what is asked by ARP about addresses: of macvlans and uplinks alike."""
-    return toml_key("auto", one_of(*map(str, ProbePolicy)), "auto").says(
+    return toml_key("auto", one_of(*map(str, ProbePolicy)), "auto", idle=ours_alone).says(
         "Whether other hosts are asked by ARP for an address of ours. auto: yes; an address that this host had before "
         "from the same server is used meanwhile, another one after 0.2 s of silence. before: every address waits. off: "
         "nothing is asked and no claim counts, as where a switch answers for everything."

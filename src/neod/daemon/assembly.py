@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neod import __version__
 from neod.control.feed import Feed
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
@@ -39,7 +38,6 @@ from neod.reconcile.queue import HintQueue
 from neod.reconcile.state import HostState
 
 if TYPE_CHECKING:
-    from neod.control.server import ControlServer
     from neod.control.verbs.doctor import DoctorReply
     from neod.daemon.doctor.context import ProbeContext
 
@@ -95,7 +93,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, outside: Outs
     controller.adopt(loaded.intents, "start")
     metrics_server = MetricsServer(asyncio.get_running_loop(), partial(metrics_page, controller, config), log)
     control = DaemonControl(controller, config, partial(_examine, namespaces.main.ports), metrics_server)
-    server = partial(bound_server, control, outside.runtime_dir)
+    server = partial(outside.server, control)
     await Supervisor(controller, control, server, metrics_server, config, namespaces, outside.notify, log).run()
 
 
@@ -123,16 +121,3 @@ async def _examine(ports: Ports, context: "ProbeContext") -> "DoctorReply":
     from neod.daemon.doctor.examine import examine  # probes of many things: loaded by who asks
 
     return await examine(ports, context)
-
-
-def bound_server(control: DaemonControl, runtime_dir: Path) -> "ControlServer":
-    """Return the server of the control socket, bound; it takes 0.1 s to load, which the first pass need not wait for.
-
-    Raises:
-        NeoError: the socket cannot be made.
-    """
-    from neod.control.server import ControlServer
-
-    server = ControlServer(control, runtime_dir, __version__)
-    server.bind()
-    return server

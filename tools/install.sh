@@ -1,8 +1,9 @@
 #!/bin/sh
-# tools/install.sh install | uninstall: neo under $DESTDIR$PREFIX, its configuration under $DESTDIR$SYSCONFDIR.
+# tools/install.sh install | files | uninstall: neo under $DESTDIR$PREFIX, its configuration under $DESTDIR$SYSCONFDIR.
 #
 # Python and what neo needs of it live in a virtual environment of their own, $PREFIX/lib/neo. It is made beside the
 # old one and put in its place at the end. /etc/neo/neo.toml is written if there is none, and never otherwise.
+# "files" is the part of it that needs no Python.
 # Every file is listed in $PREFIX/lib/neo/manifest, which is what uninstall goes by. Neither touches the network.
 set -eu
 PREFIX=${PREFIX:-/usr/local}
@@ -15,7 +16,7 @@ home=$PREFIX/lib/neo # where it will be; $DESTDIR$home is where it is made
 
 put() { # put MODE SOURCE TARGET: a file with the paths of this installation, and in the manifest
     mkdir -p "$DESTDIR$(dirname "$3")"
-    sed -e "s|/usr/local/bin/|$PREFIX/bin/|g" "$2" >"$DESTDIR$3.new"
+    sed -e "s,/usr/local/\(bin\|share\)/,$PREFIX/\1/,g" "$2" >"$DESTDIR$3.new"
     chmod "$1" "$DESTDIR$3.new"
     mv -f "$DESTDIR$3.new" "$DESTDIR$3"
     echo "$3" >>"$scratch/manifest"
@@ -82,8 +83,17 @@ files() { # what is installed as it stands in the repository
         docs/pictures/*) place=pictures/${file##*/} ;;
         *) place=${file##*/} ;;
         esac
-        put 644 "$top/$file" "$PREFIX/share/doc/neo/$place"
+        case $file in
+        *.md) document "$top/$file" >"$scratch/document" ;;
+        *) cp "$top/$file" "$scratch/document" ;;
+        esac
+        put 644 "$scratch/document" "$PREFIX/share/doc/neo/$place"
     done
+}
+
+document() { # a document of the repository, with the places that things have once they are installed
+    sed -e 's,\([[(`]\)\(\.\./\)\?etc/\(examples\|opt-out\),\1\3,g' -e "s,\([[(\`]\)etc/neo\.toml,\1$SYSCONFDIR/neo/neo.toml,g" \
+        -e 's,\([[(]\)docs/,\1,g' -e 's,(\.\./\(README\|CHANGELOG\)\.md,(\1.md,g' "$1"
 }
 
 config() { # the file, if there is none
@@ -149,6 +159,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 case ${1:-} in
 install) do_install ;;
+files) files ;;
 uninstall) do_uninstall ;;
-*) echo "usage: $0 install|uninstall" >&2 && exit 2 ;;
+*) echo "usage: $0 install|files|uninstall" >&2 && exit 2 ;;
 esac

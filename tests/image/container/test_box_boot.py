@@ -101,7 +101,7 @@ DROP_IN = "/usr/local/share/doc/neo/examples/proxy-in-namespace.conf"
 
 def test_at_boot_a_proxy_program_starts_when_its_namespace_is_there(campus: BootedCampus) -> None:
     campus.host.write("/etc/neo/neo.toml", PROXY)
-    campus.host.write("/etc/neo/proxy-resolv.conf", "nameserver 127.0.0.1\n")
+    campus.host.write("/etc/netns/proxy/resolv.conf", "nameserver 127.0.0.1\n")
     campus.host.write("/etc/systemd/system/proxy.service", PROGRAM)
     campus.host.ok("mkdir /etc/systemd/system/proxy.service.d && cp $1 /etc/systemd/system/proxy.service.d/", DROP_IN)
     campus.host.ok("systemctl daemon-reload && systemctl enable --quiet neod neo-wait-online proxy")

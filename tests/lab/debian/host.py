@@ -44,7 +44,7 @@ class Host(Machine):
         """Enable neod and a proxy program in its namespace, and wait until all is there."""
         self.configure()
         self.write("/etc/systemd/system/proxy.service", PROXY)
-        self.write("/etc/neo/proxy-resolv.conf", "nameserver 127.0.0.1\n")
+        self.write("/etc/netns/proxy/resolv.conf", "nameserver 127.0.0.1\n")
         self.ok(
             "mkdir /etc/systemd/system/proxy.service.d && "
             "cp /usr/share/doc/neo/examples/proxy-in-namespace.conf /etc/systemd/system/proxy.service.d/neo.conf && "

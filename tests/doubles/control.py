@@ -80,14 +80,14 @@ class FakeControl:
     async def diff(self):
         return await self._answer("diff")
 
-    async def plan(self, file):
-        return await self._answer("plan", file)
+    async def plan(self, file, caller):
+        return await self._answer("plan", file, caller)
 
     async def apply(self):
         return await self._answer("apply")
 
-    async def reload(self, confirm_s):
-        return await self._answer("reload", confirm_s)
+    async def reload(self, confirm_s, digest, caller):
+        return await self._answer("reload", confirm_s, digest, caller)
 
     async def confirm(self):
         return await self._answer("confirm")

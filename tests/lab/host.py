@@ -126,10 +126,12 @@ class Host:
 
     # ── the client ──────────────────────────────────────────────────────────────────────────────
 
-    def ctl(self, *argv: str, timeout_s: float = 60.0) -> Answer:
+    def ctl(self, *argv: str, timeout_s: float = 60.0, env: Mapping[str, str] | None = None) -> Answer:
         """Run ``neodctl`` and return its exit status and words."""
         command = [*program("neodctl"), "--runtime-dir", str(self.runtime), *argv]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=dict(os.environ))
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, env={**os.environ, **(env or {})}
+        )
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def wait(self, timeout_s: float = 60.0) -> None:

@@ -4,7 +4,7 @@ Named tuples: a dataclass takes half a millisecond to make, at every start.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TextIO, TypeVar
 
@@ -75,17 +75,19 @@ def verb_command(
     status: Callable[[R], int] = lambda _: FINE,
     also: tuple[int, ...] = (),
     within_s: Callable[["Namespace"], float] = lambda _: REPLY_TIMEOUT_S,
+    given: Mapping[str, Callable[[], object]] = {},
 ) -> Command:
     """Return the command that calls *verb* and shows the reply.
 
-    Arguments that are named as parameters of the verb are passed to it.
+    Arguments that are named as parameters of the verb are passed to it, and *given* ones that are found out.
     """
 
     def run(invocation: Invocation) -> int:
-        names = [parameter.name for parameter in verb_of(verb).parameters if parameter.name in invocation.args]
+        names = [one.name for one in verb_of(verb).parameters if one.name in invocation.args]
         with invocation.client() as client:
-            given = {name: getattr(invocation.args, name) for name in names}
-            reply = client.ask(verb, within_s(invocation.args), **given)
+            arguments = {name: getattr(invocation.args, name) for name in names}
+            found = {name: find() for name, find in given.items()}
+            reply = client.ask(verb, within_s(invocation.args), **arguments, **found)
         invocation.show(reply, view)
         return status(reply.value)
 

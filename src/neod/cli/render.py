@@ -5,7 +5,7 @@ from typing import Final
 
 from neod.cli.exits import FINE, of_status
 from neod.cli.text import Column, Screen, count, cut, moment, span, table, wrap
-from neod.control.verbs.status import Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
+from neod.control.verbs.status import ASKED, Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
 from neod.model.words import LEASE_FOR, folded, wait_for, waited_for
 
 COLOUR_OF: Final = {
@@ -71,8 +71,13 @@ def status(reply: StatusReply, screen: Screen) -> Iterator[str]:
     if reply.drifts:
         yield ""
         yield screen.paint(count(len(reply.drifts), "drift").upper(), "bold")
-        for drift, links in _folded(reply.drifts).items():
+        asked = [drift.object for drift in reply.drifts if drift.reason == ASKED]
+        for drift, links in _folded(drift for drift in reply.drifts if drift.reason != ASKED).items():
             yield from _drift(drift, links, screen)
+        if asked:
+            others = f" and {len(asked) - 1} more" if asked[1:] else ""
+            yield f"  {cut(asked[0], screen.width - 26)}{others}  {screen.paint('changing', COLOUR_OF['changing'])}"
+            yield f"      {ASKED}"
 
 
 def _heading(reply: StatusReply, screen: Screen) -> str:

@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from neod.cli.text import Screen, count, cut, pairs, span, wrap
-from neod.control.verbs.plan import ApplyReply, BlockedRow, ChangeRow, OutcomeRow, PlanReply, ReloadReply
+from neod.control.verbs.plan import (
+    ApplyReply,
+    BlockedRow,
+    ChangeRow,
+    ImpactRow,
+    OutcomeRow,
+    PlanReply,
+    ReloadReply,
+)
 
 SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "recreate": "±", "conflict": "!"}
 COLOUR_OF: Final = {"create": "green", "update": "yellow", "delete": "red", "recreate": "yellow", "conflict": "red"}
@@ -32,7 +40,32 @@ def _steps(reply: PlanReply, screen: Screen) -> Iterator[str]:
         yield _one_line(change, screen)
     yield from _blocked(reply.blocked, screen)
     yield from wrap(_summary(reply), screen, 0)
+    yield from impact(reply, screen)
     yield from _until_resume(reply)
+
+
+def impact(reply: PlanReply, screen: Screen) -> Iterator[str]:
+    """What goes, and whether the caller's own connection comes in by it."""
+    found = reply.impact
+    if found is None:
+        return
+    parts = [f"{count(found.objects, 'object')} {'goes' if found.objects == 1 else 'go'}"] if found.objects else []
+    parts += [f"{count(found.recreated, 'object')} made anew"] if found.recreated else []
+    parts += [count(len(names), what) for names, what in ((found.leases, "lease"), (found.paths, "path")) if names]
+    if parts or found.connections:
+        yield from wrap(f"Impact: {', '.join((*parts, _connections(found)))}.", screen, 0)
+    if found.caller:
+        back = "`neodctl reload --confirm 60s` goes back by itself"
+        text = f"warning: your own connection comes in {found.caller}; {back}"
+        yield from (screen.paint(line, "red") for line in wrap(text, screen, 0))
+
+
+def _connections(found: ImpactRow) -> str:
+    if found.connections is None:
+        return "and the open connections could not be read"
+    subflows = f" ({count(found.subflows, 'MPTCP subflow')})" if found.subflows else ""
+    number = count(found.connections, "open connection") if found.connections else "no open connection"
+    return f"{number} by them{subflows}"
 
 
 def _until_resume(reply: PlanReply) -> Iterator[str]:
@@ -65,6 +98,14 @@ def reload(reply: ReloadReply, screen: Screen) -> Iterator[str]:
         yield from _steps(found, screen)
     else:
         yield f"{found.file} is in force. Nothing to do: the kernel is what it says."
+    if reply.confirm_s is not None:
+        yield f"Undone in {span(reply.confirm_s)}, unless: neodctl confirm"
+
+
+def reloaded(reply: ReloadReply, screen: Screen) -> Iterator[str]:
+    """The same where the plan was shown already."""
+    yield cut(f"{reply.plan.file} is in force.", screen.width)
+    yield from _until_resume(reply.plan)
     if reply.confirm_s is not None:
         yield f"Undone in {span(reply.confirm_s)}, unless: neodctl confirm"
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,11 @@ class LoadedConfig:
     intents: Intents
     text: bytes
     wall: float  # when
+
+    @property
+    def digest(self) -> str:
+        """Return what tells this text from another."""
+        return sha256(self.text).hexdigest()
 
 
 class ConfigStore:

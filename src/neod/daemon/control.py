@@ -24,6 +24,7 @@ from neod.daemon.controller import Controller
 from neod.daemon.describe import iso
 from neod.daemon.doctor.context import ProbeContext
 from neod.daemon.host_warnings import HostWarnings, thorough_warnings_of
+from neod.daemon.views.impact import caller_of, impact_of
 from neod.daemon.views.leases import leases_reply
 from neod.daemon.views.objects import show_reply
 from neod.daemon.views.path_rows import is_up, one_is_ready, ready_paths
@@ -57,6 +58,7 @@ class DaemonControl:
         self._in_the_way = HostWarnings(controller.clock)
         self._pause_until = ""
         self._pause_timer: asyncio.TimerHandle | None = None
+        self._reloading = asyncio.Lock()
 
     async def status(self, object: str | None = None) -> StatusReply:
         """Return the state after the last pass."""
@@ -67,26 +69,29 @@ class DaemonControl:
 
     async def diff(self) -> PlanReply:
         """Return what separates the kernel, read now, from what is desired."""
-        return await self.plan(None)
+        return await self.plan()
 
-    async def plan(self, file: str | None = None) -> PlanReply:
+    async def plan(self, file: str | None = None, caller: str | None = None) -> PlanReply:
         """Return the plan of a full pass now, or with another file."""
-        if file is None:
-            return await self._preview(self._controller.intents, str(self._config.path), in_force=True)
-        return await self._preview((await self._config.read(Path(file))).intents, file)
+        loaded = self._config.current if file is None else await self._config.read(Path(file))
+        if loaded is None:
+            raise ApplyFailed("no file is in force yet")
+        return await self._preview(loaded, file or str(self._config.path), caller)
 
-    async def _preview(self, intents: Intents, file: str, *, in_force: bool = False) -> PlanReply:
-        """Return the plan towards *intents*; after ``down``, those in force are asked for by nobody."""
-        state = self._controller.state
-        desired = state.desired
-        if not in_force or desired.suspended:
-            desired = DesiredState(state.kinds)
-            desired.replace(intents.fragments, self._controller.facts.known)
+    async def _preview(self, loaded: LoadedConfig, file: str, caller: str | None) -> PlanReply:
+        """Return the plan towards *loaded* and its impact. After ``down``, nobody asks for what is in force."""
+        controller, intents = self._controller, loaded.intents
+        desired = controller.state.desired
+        if intents is not controller.intents or desired.suspended:
+            desired = DesiredState(controller.state.kinds)
+            desired.replace(intents.fragments, controller.facts.known)
         try:
-            plan = await self._controller.reconciler.preview(None if desired is state.desired else desired)
+            plan = await controller.reconciler.preview(None if desired is controller.state.desired else desired)
         except KernelError as error:
             raise ApplyFailed(f"the kernel could not be read: {error}") from error
-        return plan_reply(self._controller, plan, desired, file, await _warnings(intents))
+        impact = await impact_of(controller, plan, intents, caller_of(caller))
+        reply = plan_reply(controller, plan, desired, file, await _warnings(intents))
+        return replace(reply, impact=impact, digest=loaded.digest)
 
     async def show(self, which: str, kind: str | None = None) -> ShowReply:
         """Return the desired or the observed resources."""
@@ -155,8 +160,14 @@ class DaemonControl:
             raise ApplyFailed(f"the kernel could not be read: {error}")
         return joined(reports)
 
-    async def reload(self, confirm_s: float | None = None) -> ReloadReply:
+    async def reload(
+        self, confirm_s: float | None = None, digest: str | None = None, caller: str | None = None
+    ) -> ReloadReply:
         """Read the file again and put it to work."""
+        async with self._reloading:
+            return await self._reload(confirm_s, digest, caller)
+
+    async def _reload(self, confirm_s: float | None, digest: str | None, caller: str | None) -> ReloadReply:
         config, reloads = self._config, self._controller.event_log.counters.reloads
         if config.trial_left_s is not None:
             raise Busy("a reload is still waiting for its confirmation: neodctl confirm")
@@ -165,6 +176,9 @@ class DaemonControl:
         except FileInvalid:
             reloads["invalid"] += 1
             raise
+        if digest not in (None, loaded.digest):
+            raise Busy("the file changed after its plan was shown; nothing was done: neodctl reload again")
+        plan = await self._plan_of_reload(loaded, caller)
         if confirm_s is not None:
             try:
                 config.try_out(loaded, confirm_s)
@@ -174,19 +188,24 @@ class DaemonControl:
         else:
             config.use(loaded)
         reloads["used"] += 1
-        return ReloadReply(await self._adopt(loaded), confirm_s)
+        self._adopt(loaded)
+        return ReloadReply(replace(plan, mode=self._controller.reconciler.mode), confirm_s)
 
-    async def _adopt(self, loaded: LoadedConfig) -> PlanReply:
-        """Work from *loaded*; return the plan that leads to."""
-        controller, file = self._controller, str(self._config.path)
+    async def _plan_of_reload(self, loaded: LoadedConfig, caller: str | None) -> PlanReply:
+        """Return what *loaded* leads to, as things are before anything of it is done."""
+        file = str(self._config.path)
+        try:
+            return await self._preview(loaded, file, caller)
+        except ApplyFailed as error:  # it is put to work all the same
+            return PlanReply(file, warnings=(str(error),))
+
+    def _adopt(self, loaded: LoadedConfig) -> None:
+        """Work from *loaded*."""
+        controller = self._controller
         controller.reconciler.reinstate()
         controller.adopt(loaded.intents, "reload")
-        controller.event_log.note("reload", detail=file)
+        controller.event_log.note("reload", detail=str(self._config.path))
         controller.queue.hint_everything("reload")
-        try:
-            return await self._preview(loaded.intents, file, in_force=True)
-        except ApplyFailed as error:  # it is in force all the same
-            return PlanReply(file, warnings=(str(error),), mode=controller.reconciler.mode)
 
     async def confirm(self) -> ConfirmReply:
         """Make the last reload permanent."""

@@ -1,7 +1,7 @@
 """Between passes and MPTCP: what the kernel's path manager leaves to us, and neod as the path manager itself."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -24,7 +24,7 @@ from neod.model.want import Fact, FactKey, Facts
 from neod.mptcp.path_manager import PathManager
 from neod.mptcp.policy import LocalPath, Policy
 from neod.netlink.attributes import Ip
-from neod.netlink.sock_diag import ConnectionSeen
+from neod.netlink.sock_diag import ConnectionSeen, OpenSocket
 from neod.reconcile.observed import Observed
 from neod.reconcile.queue import HintQueue, Hints
 
@@ -198,6 +198,15 @@ class MptcpController:
         """
         namespace = self._namespaces.opened(netns)
         return [] if namespace is None else await asyncio.to_thread(mptcp.dump_connections, namespace.opener)
+
+    async def open_sockets(self, netns: str, wanted: Callable[[Ip, Ip], bool]) -> list[OpenSocket]:
+        """Return the open TCP sockets of a namespace whose local and remote address are *wanted*, as above.
+
+        Raises:
+            KernelError: they could not be read.
+        """
+        namespace = self._namespaces.opened(netns)
+        return [] if namespace is None else await asyncio.to_thread(mptcp.open_sockets, namespace.opener, wanted)
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know."""

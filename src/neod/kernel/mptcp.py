@@ -13,11 +13,12 @@ from neod.kernel.errors import from_os_error, kernel_call, refused
 from neod.model.errors import KernelError
 from neod.netlink import sock_diag
 from neod.netlink.async_connection import AsyncConnection
+from neod.netlink.attributes import Ip
 from neod.netlink.genl import GENL, Family, family_in, family_request, genl
 from neod.netlink.message import NLM_F_ACK, Answer, Message, NetlinkError
 from neod.netlink.mptcp_pm import EVENTS, FAMILY, Event, event_of
 from neod.netlink.multicast import Subscription
-from neod.netlink.sock_diag import ConnectionSeen
+from neod.netlink.sock_diag import ConnectionSeen, OpenSocket
 from neod.netlink.socket import NETLINK_GENERIC, NETLINK_SOCK_DIAG, Connection, Opener, open_socket
 
 EVENT_BUFFER_BYTES: Final = 8 << 20
@@ -140,6 +141,16 @@ class PathEvents(Subscription):
             event = event_of(payload[0], payload[GENL.size :]) if len(payload) >= GENL.size else None
             if event is not None:
                 self._take(event)
+
+
+def open_sockets(opener: Opener, wanted: Callable[[Ip, Ip], bool]) -> list[OpenSocket]:
+    """Return the open TCP sockets of a namespace whose addresses, local and remote, are *wanted*. Blocks.
+
+    Raises:
+        KernelError: the sockets could not be read.
+    """
+    with kernel_call("sock_diag"), Connection(NETLINK_SOCK_DIAG, opener) as connection:
+        return sock_diag.open_sockets(connection.dump_each, wanted)
 
 
 def dump_connections(opener: Opener) -> list[ConnectionSeen]:

@@ -129,6 +129,9 @@ class AddressKind(Kind[AddressKey, AddressSpec]):
         """An address is a local one, on whatever link."""
         return (LocalKey(key.netns, key.ip),)
 
+    def carries(self, key: AddressKey, spec: AddressSpec | None, tables: Mapping[int, str]) -> Iterable[str]:
+        return (key.link,)
+
     def path(self, key: AddressKey, spec: AddressSpec | None, tables: Mapping[int, str]) -> str:
         """An address belongs to the path of its link."""
         return key.link

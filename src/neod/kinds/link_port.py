@@ -73,6 +73,10 @@ class PortKind(Kind[PortKey, PortSpec]):
         """A NIC that is in our bond or bridge as the file wants it has lost its mark only; elsewhere it is not ours."""
         return have.master == want.master and (made or not have.marked)
 
+    def carries(self, key: PortKey, spec: PortSpec | None, tables: Mapping[int, str]) -> Iterable[str]:
+        """The NIC loses its own addresses to what it is a port of."""
+        return (key.link, spec.master) if spec else (key.link,)
+
     def path(self, key: PortKey, spec: PortSpec | None, tables: Mapping[int, str]) -> str:
         """A port is its bond's or bridge's."""
         return spec.master if spec else ""

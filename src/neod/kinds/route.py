@@ -132,6 +132,10 @@ class RouteKind(Kind[RouteKey, RouteSpec]):
         """A table exists while it holds a route."""
         return (TableKey(key.netns, key.table, key.dst.version),)
 
+    def carries(self, key: RouteKey, spec: RouteSpec | None, tables: Mapping[int, str]) -> Iterable[str]:
+        """What a table is made for follows it."""
+        return (tables[key.table],) if key.table in tables else ()
+
     def path(self, key: RouteKey, spec: RouteSpec | None, tables: Mapping[int, str]) -> str:
         """A table is one path's."""
         return tables.get(key.table, "")

@@ -101,6 +101,10 @@ class RuleKind(Kind[RuleKey, RuleSpec]):
         """The rule of one address is what its endpoint waits for."""
         return (SourceKey(key.netns, key.source.network_address),) if key.makes_path else ()
 
+    def carries(self, key: RuleKey, spec: RuleSpec | None, tables: Mapping[int, str]) -> Iterable[str]:
+        """What a table is made for follows it."""
+        return (tables[key.table],) if key.table in tables else ()
+
     def path(self, key: RuleKey, spec: RuleSpec | None, tables: Mapping[int, str]) -> str:
         """A table is one path's."""
         return tables.get(key.table, "")

@@ -160,6 +160,10 @@ class Kind(Generic[K, S]):
         """Return what people call the object beside its key: what tables show of it, numbers, addresses."""
         return ()
 
+    def carries(self, key: K, spec: S | None, tables: Mapping[int, str]) -> Iterable[str]:
+        """Return the links whose packets need the object, or follow it. *tables*: paths by routing table."""
+        return filter(None, (self.interface(key),))
+
     def interface(self, key: K) -> str:
         """Return the name of the interface that the object is; empty for anything else."""
         return ""

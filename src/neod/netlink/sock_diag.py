@@ -42,6 +42,8 @@ MPTCP_SUBFLOW_ATTR_ID_REM, MPTCP_SUBFLOW_ATTR_ID_LOC = 9, 10
 FLOW_MCAP_LOC, FLOW_JOIN_LOC, FLOW_BACKUP_REM, FLOW_BACKUP_LOC = 2, 8, 16, 32  # MPTCP_SUBFLOW_FLAG_*
 NOT_LISTENING: Final = 0xFFF & ~(1 << 10) & ~(1 << 6) & ~(1 << 7)
 """States to dump: all but LISTEN, TIME_WAIT and CLOSE."""
+OPEN: Final = NOT_LISTENING & ~(1 << 3)
+"""Those that ``ss -t`` shows: no SYN_RECV, which no program has yet."""
 
 REQUEST: Final = Struct("=BBBxI48x")  # inet_diag_req_v2: family, protocol, extensions, states, no socket id
 MESSAGE: Final = Struct(">BBBBHH16s16s")  # inet_diag_msg: family, state, timer, retransmits, ports, addresses, …
@@ -102,6 +104,7 @@ class ConnectionSeen:
 
 
 Dump = Callable[[int, bytes], Sequence[Object]]  # the dump of a ``Connection`` to sock_diag
+DumpEach = Callable[[int, bytes, Callable[[Object], None]], None]  # the same, one by one
 
 
 def dump_connections(dump: Dump) -> list[ConnectionSeen]:
@@ -127,6 +130,37 @@ def dump_sockets(dump: Dump, family: int, protocol: int) -> list[memoryview]:
     if protocol > 0xFF:
         body += attr_u32(INET_DIAG_REQ_PROTOCOL, protocol)
     return [payload for _, payload in dump(SOCK_DIAG_BY_FAMILY, body)]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSocket:
+    """One TCP socket that is connected or about to be; a subflow has the token of its MPTCP connection."""
+
+    local: Ip
+    local_port: int
+    remote: Ip
+    remote_port: int
+    token: int = 0
+
+
+def open_sockets(each: DumpEach, wanted: Callable[[Ip, Ip], bool]) -> list[OpenSocket]:
+    """Return the TCP sockets whose local and remote address are *wanted*; a host may have a million others.
+
+    Raises:
+        NetlinkError: the sockets could not be read.
+    """
+    found: list[OpenSocket] = []
+
+    def take(answer: Object) -> None:
+        local, local_port, remote, remote_port, _ = _ends(answer[1])
+        if wanted(local, remote):
+            flow = flow_of(answer[1])
+            found.append(OpenSocket(local, local_port, remote, remote_port, flow.token if flow else 0))
+
+    for family in (AF_INET, AF_INET6):
+        body = REQUEST.pack(family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), OPEN)
+        each(SOCK_DIAG_BY_FAMILY, body, take)
+    return found
 
 
 def dump_listeners(dump: Dump, family: int, protocol: int) -> Iterator[tuple[Ip, int, int, bool]]:

@@ -4,6 +4,7 @@ import os
 from argparse import ArgumentParser
 from typing import Final
 
+from neod.cli.caller import caller
 from neod.cli.command import verb_command
 from neod.cli.exits import DIFFERS, of_plan
 from neod.cli.render_plan import plan as view
@@ -20,4 +21,4 @@ ABOUT: Final = """Show what the next pass would do, or would do if FILE were the
     + create   ~ change   - remove   ± remove and create   ! held by somebody else
     """
 
-COMMAND: Final = verb_command(PlanVerbs.plan, view, ABOUT, _arguments, of_plan, (DIFFERS,))
+COMMAND: Final = verb_command(PlanVerbs.plan, view, ABOUT, _arguments, of_plan, (DIFFERS,), given={"caller": caller})

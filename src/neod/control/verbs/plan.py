@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from neod.control.errors import ApplyFailed, Busy, FileInvalid, NothingToConfirm, Paused
-from neod.control.verb import Path, PositiveSeconds, Right, verb
+from neod.control.verb import Path, PositiveSeconds, Right, Text, verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,21 @@ class BlockedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ImpactRow:
+    """What a plan takes away, and what is on it now."""
+
+    objects: int  # that go
+    recreated: int  # that go and come again
+    leases: tuple[str, ...] = ()  # links whose lease goes
+    paths: tuple[str, ...] = ()  # that go, or lose their link or address
+    connections: int | None = (
+        0  # open TCP connections by them; all subflows of an MPTCP connection are one. None: unread
+    )
+    subflows: int = 0  # of MPTCP connections among them, by them
+    caller: str = ""  # how the caller's own connection comes in, where that goes or changes
+
+
+@dataclass(frozen=True, slots=True)
 class PlanReply:
     """What the next pass would do, in its order. ``diff``, ``plan`` and ``reload`` share it."""
 
@@ -40,6 +55,8 @@ class PlanReply:
     conflicts: tuple[ChangeRow, ...] = ()
     warnings: tuple[str, ...] = ()
     mode: str = "running"  # of neod: paused or down, it does nothing of this until ``resume``
+    impact: ImpactRow | None = None  # of ``plan`` and ``reload``
+    digest: str = ""  # of the file's text, for ``reload``
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +111,12 @@ class PlanVerbs(Protocol):
         ...
 
     @verb(Right.READ, FileInvalid, ApplyFailed, write_if="file")
-    async def plan(self, file: Path | None = None) -> PlanReply:
+    async def plan(self, file: Path | None = None, caller: Text | None = None) -> PlanReply:
         """What a pass would do, with the file in use or another one. Changes nothing.
 
         The very plan that the next pass would run; paused or down, the first one after ``resume``. A *file* is read
-        with the daemon's rights, and quoted from: that needs the right to write.
+        with the daemon's rights, and quoted from: that needs the right to write. *caller* is what ``SSH_CONNECTION``
+        says of the caller's terminal, or the address of its peer alone.
         """
         ...
 
@@ -112,13 +130,15 @@ class PlanVerbs(Protocol):
         ...
 
     @verb(Right.WRITE, ApplyFailed, Busy, FileInvalid)
-    async def reload(self, confirm_s: PositiveSeconds | None = None) -> ReloadReply:
+    async def reload(
+        self, confirm_s: PositiveSeconds | None = None, digest: Text | None = None, caller: Text | None = None
+    ) -> ReloadReply:
         """Read the file again; with confirm_s it is undone unless Confirm follows in time.
 
         A valid file becomes the desired state, and the pass follows by itself.
         An invalid one changes nothing; ``status`` shows it as stale. With
         *confirm_s* the file before comes back after that time, also if the
-        caller has disconnected; ``Busy`` until then.
+        caller has disconnected; ``Busy`` until then. With *digest*, only the file that a plan was shown of is taken.
         """
         ...
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from neod.control.errors import NoSuchObject
 from neod.control.verb import Right, Text, verb
+
+ASKED: Final = "asked for just now"
+"""The reason of what a new file or lease asks for, as long as no pass has looked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from neod.control.verbs.objects import Resource, ShowReply
+from neod.control.verbs.status import ASKED as ASKED_WORDS
 from neod.control.verbs.status import Drift, ObjectRow
 from neod.daemon.controller import Controller
 from neod.daemon.describe import flat
@@ -80,7 +81,7 @@ def _meaning(status: ObjectStatus) -> str:
     if status.error is not None and status.error.obstacle:
         return status.error.obstacle.text
     if status is ASKED:
-        return "asked for just now"
+        return ASKED_WORDS
     if status.phase is ObjectPhase.CONFLICT and status.change is not None:
         return KINDS[status.change.key.kind].conflict(status.change.before)
     return REASONS.get(status.phase, "")

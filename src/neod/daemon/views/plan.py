@@ -7,22 +7,31 @@ from neod.daemon.controller import Controller
 from neod.daemon.describe import differing, sides
 from neod.daemon.views.objects import origin_of
 from neod.model.change import Change, Op, Outcome, Plan, Report
+from neod.model.key import Key
 from neod.reconcile.desired import DesiredState
 
 
-def change_row(controller: Controller, change: Change) -> ChangeRow:
+def change_row(controller: Controller, change: Change, desired: DesiredState | None = None) -> ChangeRow:
+    """Return one change; *desired* says where it comes from, before what is in force does."""
     now = controller.clock.boottime()
     there, wanted = sides(change, now)
     before, after = None if change.before is None else there, None if change.after is None else wanted
     names = differing(before, after) if change.op in (Op.UPDATE, Op.RECREATE, Op.CONFLICT) else ()
     names = tuple(name for name in names if after and name in after)
-    return ChangeRow(str(change.op), str(change.key), before, after, names, origin_of(controller, change.key))
+    origin = _origin(controller, change.key, desired)
+    return ChangeRow(str(change.op), str(change.key), before, after, names, origin)
 
 
-def blocked_rows(controller: Controller, plan: Plan) -> tuple[BlockedRow, ...]:
+def _origin(controller: Controller, key: Key, desired: DesiredState | None) -> str:
+    want = desired.wants.get(key) if desired else None
+    return str(want.origin) if want else origin_of(controller, key)
+
+
+def blocked_rows(controller: Controller, plan: Plan, desired: DesiredState | None = None) -> tuple[BlockedRow, ...]:
     """Return what of *plan* cannot be done yet."""
     return tuple(
-        BlockedRow(str(key), tuple(map(str, needs)), origin_of(controller, key)) for key, needs in plan.blocked.items()
+        BlockedRow(str(key), tuple(map(str, needs)), _origin(controller, key, desired))
+        for key, needs in plan.blocked.items()
     )
 
 
@@ -33,9 +42,9 @@ def plan_reply(
     waiting = tuple(BlockedRow(unit, texts) for unit, texts in controller.waiting(desired=desired).items())
     return PlanReply(
         file,
-        tuple(change_row(controller, change) for change in plan.changes),
-        (*blocked_rows(controller, plan), *waiting),
-        tuple(change_row(controller, change) for change in plan.conflicts),
+        tuple(change_row(controller, change, desired) for change in plan.changes),
+        (*blocked_rows(controller, plan, desired), *waiting),
+        tuple(change_row(controller, change, desired) for change in plan.conflicts),
         warnings,
         controller.reconciler.mode,
     )

@@ -14,7 +14,7 @@ from neod.daemon.flow_cutter import FlowCutter
 from neod.daemon.mptcp_controller import MptcpController
 from neod.features.daemon.compile import DaemonSettings
 from neod.features.intents import Intents
-from neod.features.parts import PathInfo, followed_links
+from neod.features.parts import PathInfo, followed_links, paths_by_table
 from neod.model.change import Report
 from neod.model.facts import FOREVER, DhcpClient, Lease
 from neod.model.key import Key, LinkKey
@@ -67,6 +67,7 @@ class Controller:
 
     def adopt(self, intents: Intents, cause: str) -> None:
         self.intents = intents
+        self.event_log.name_tables(paths_by_table(intents))
         changed = self.facts.adopt(intents)
         self.queue.hint_keys((*changed, *(LinkKey("", uplink) for uplink in followed_links(intents))), cause)
         self.dhcp.want(intents.of(DhcpClient), intents.of(PathInfo))

@@ -1,6 +1,6 @@
 """Writes each change to the event feed and the log. A pass without changes writes nothing."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from neod.control.feed import Feed
@@ -8,7 +8,8 @@ from neod.control.verbs.events import EventRecord
 from neod.daemon.counters import Counters
 from neod.daemon.describe import WHAT, in_words, iso
 from neod.kinds import KINDS
-from neod.model.change import Actor, Outcome, Report
+from neod.model.change import Actor, Change, Outcome, Report
+from neod.model.kind import path_of
 from neod.model.ports import Clock
 from neod.model.status import DriftKind, ObjectPhase
 from neod.observability.logs import Log
@@ -27,6 +28,11 @@ class EventLog:
         self._conflicts: set[str] = set()
         self.last: Report | None = None
         self.counters = Counters()
+        self._tables: dict[int, str] = {}
+
+    def name_tables(self, paths: Mapping[int, str]) -> None:
+        """Say which path each table is of. What was is kept: what is removed now had a path, too."""
+        self._tables.update(paths)
 
     def note(self, what: str, *, object: str = "", detail: str = "", by: str = "", quiet: bool = False) -> None:
         """Write down something that is not a change of a pass: a lease, a reload, a pause.
@@ -98,12 +104,17 @@ class EventLog:
             "error": record.error,
             "took_ms": record.duration_ms,
             "why": record.cause,
+            "_path": self._path(outcome.change),
         }
         known = {name: value for name, value in fields.items() if value}
         if outcome.error is not None:
             self._log.warning(record.what, **known)
         else:
             self._log.info(record.what, **known)
+
+    def _path(self, change: Change) -> str:
+        spec = change.after if change.after is not None else change.before
+        return path_of(KINDS[change.key.kind], change.key, spec, self._tables)
 
     def _conflicts_of(self, report: Report, wall: float, now: float) -> None:
         """Tell a conflict when it begins, not with every pass that meets it again."""
@@ -113,9 +124,8 @@ class EventLog:
                 self._conflicts.add(name)
                 detail = in_words(change, now)
                 self.feed.append(EventRecord(0, iso(wall), "conflict", object=name, op="conflict", detail=detail), wall)
-                self._log.warning(
-                    "conflict", object=name, fields=detail, why=KINDS[change.key.kind].conflict(change.before)
-                )
+                why = KINDS[change.key.kind].conflict(change.before)
+                self._log.warning("conflict", object=name, fields=detail, why=why, _path=self._path(change))
 
     def forget_resolved_conflicts(self, table: StatusTable) -> None:
         """Forget conflicts that are over, so that a new one is logged."""

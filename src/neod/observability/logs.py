@@ -3,12 +3,17 @@
 import logging
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import structlog
 
+from neod.observability.journal import JournalLogger, fields_of, leads_to_journal
+
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+OF_THE_LINE: Final = ("level", "event", "timestamp", "exception")
+"""What is no value of its own. A value whose name begins with "_" is left out of lines, and is there for programs."""
 
 
 class Log(Protocol):
@@ -23,13 +28,35 @@ class Log(Protocol):
 
 def journal_line(_: Any, __: str, fields: Any) -> str:
     """Return one line with the priority prefix of the journal: ``<6>repaired object=… by=…``."""
-    priority = PRIORITY.get(fields.pop("level", "info"), 6)
-    event = fields.pop("event", "")
-    fields.pop("timestamp", None)
-    trace = fields.pop("exception", "")
-    text = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
-    line = f"<{priority}>{_quoted(event, words=True)} {text}".rstrip()
-    return "\n".join([line, *(f"<{priority}>  {_printable(part)}" for part in str(trace).splitlines())])
+    prefix = f"<{PRIORITY.get(fields.get('level', 'info'), 6)}>"
+    return "\n".join(prefix + line for line in _lines(fields))
+
+
+def journal_entry(_: Any, __: str, fields: Any) -> tuple[tuple[str, dict[str, str]], dict[str, Any]]:
+    """Return what ``JournalLogger`` sends: a line, and the fields of it."""
+    values = {name.lstrip("_"): _printable(str(value)) for name, value in fields.items() if name not in OF_THE_LINE}
+    priority = PRIORITY.get(fields.get("level", "info"), 6)
+    message, event = "\n".join(_lines(fields)), _printable(str(fields.get("event", "")))
+    program = os.path.basename(sys.argv[0]) or "neod"  # noqa: PTH119  as the service manager names it
+    return (journal_line(_, __, fields), fields_of(program, priority, message, event, values)), {}
+
+
+def _lines(fields: Mapping[str, Any]) -> Iterator[str]:
+    """Yield event and values in one line, and a traceback in lines of its own."""
+    shown = {name: value for name, value in fields.items() if name not in OF_THE_LINE and not name.startswith("_")}
+    text = " ".join(f"{name}={_quoted(value)}" for name, value in shown.items())
+    yield f"{_quoted(fields.get('event', ''), words=True)} {text}".rstrip()
+    for part in str(fields.get("exception", "")).splitlines():
+        yield f"  {_printable(part)}"
+
+
+def _all_shown(_: Any, __: str, fields: Any) -> Any:
+    """Return the fields for a program to read: those that a line leaves out, too."""
+    return {name.lstrip("_"): value for name, value in fields.items()}
+
+
+def _as_line(_: Any, __: str, fields: Any) -> Any:
+    return {name: value for name, value in fields.items() if not name.startswith("_")}
 
 
 def _printable(text: str) -> str:
@@ -58,19 +85,22 @@ def _stamp(_: Any, __: str, fields: Any) -> Any:
 def configure(level: str, style: str) -> Log:
     """Log to standard error from now on, and return the log; *style* is auto, json or console."""
     if style == "auto":
-        style = "journal" if "JOURNAL_STREAM" in os.environ or not sys.stderr.isatty() else "console"
+        style = "console" if sys.stderr.isatty() else "journal"
+    stream = os.environ.get("JOURNAL_STREAM", "")
+    native = style == "journal" and bool(stream) and leads_to_journal(sys.stderr.fileno(), stream)
+    journal = JournalLogger(sys.stderr) if native else None
     shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
     if style == "json":
-        shared += [_stamp, structlog.processors.JSONRenderer()]
+        shared += [_all_shown, _stamp, structlog.processors.JSONRenderer()]
     elif style == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        shared += [_clean, structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False), renderer]
+        shared += [_as_line, _clean, structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False), renderer]
     else:
-        shared.append(journal_line)
+        shared.append(journal_entry if journal else journal_line)
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, logging.INFO)),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=(lambda *_: journal) if journal else structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
     log: Log = structlog.get_logger()

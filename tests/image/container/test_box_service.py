@@ -116,6 +116,14 @@ def test_it_repairs_inside_its_sandbox(running: BootedCampus) -> None:
     assert running.addresses() == before
 
 
+def test_the_journal_finds_what_happened_to_a_path(running: BootedCampus) -> None:
+    running.host.ok("ip rule del priority 11001")
+    found = "journalctl --no-pager -q -o cat NEO_PATH=neo1 NEO_EVENT=repaired PRIORITY=6 -u neod"
+    poll(lambda: "rule:11001" in running.host.ok(found), 10, why="the repair is in the journal")
+    assert "<6>" not in running.host.ok("journalctl --no-pager -q -o cat INTERFACE=neo1")
+    assert running.host.ok("journalctl --no-pager -q -t neod -n 1")
+
+
 def test_a_reboot_asks_for_the_same_leases(running: BootedCampus) -> None:
     before, discovers = running.addresses(), running.count("DHCPDISCOVER")
     running.host.reboot()

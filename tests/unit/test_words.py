@@ -2,7 +2,7 @@
 
 import pytest
 
-from neod.model.words import folded, wait_for, waited_for
+from neod.model.words import folded, maker, wait_for, waited_for
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,18 @@ def test_a_reason_that_says_what_is_waited_for_is_said_once():
 
 def test_what_no_link_waits_for_is_said_alone():
     assert wait_for([], "room for 2 more MPTCP endpoints") == "room for 2 more MPTCP endpoints"
+
+
+@pytest.mark.parametrize(
+    ("drift", "by", "detail", "who"),
+    [
+        ("missing", "ip[812]", "", "ip[812]"),
+        ("missing", "", "", "another program"),
+        ("modified", "", "mtu: 1400 → 1500", "another program"),
+        ("missing", "", "went with link:neo1", ""),
+        ("orphan", "", "", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_who_is_said_where_it_is_known_and_honestly_where_it_is_not(drift, by, detail, who):
+    assert maker(drift, by, detail) == who

@@ -8,6 +8,7 @@ from neod.cli.text import Column, Screen, clock, count, cut, date, moment, pairs
 from neod.control.verbs.events import EventRecord
 from neod.control.verbs.mode import ModeReply, WaitReply
 from neod.control.verbs.objects import LeaseRow, LeasesReply, ShowReply, WhyReply
+from neod.model.words import maker
 
 LEASE_COLUMNS: Final = (
     Column("LINK"),
@@ -24,7 +25,7 @@ ALSO: Final = 4
 """So many of the other objects that a name stands for are shown."""
 
 MADE_BY: Final = {"missing": "deleted", "modified": "changed", "orphan": "added"}
-ALONE: Final = {"missing": "was missing", "modified": "was changed", "orphan": "was left over"}
+ALONE: Final = {"missing": "was missing", "orphan": "was left over"}
 EVENT_COLOUR: Final = {"repaired": "yellow", "failed": "red", "conflict": "red", "contested": "red"}
 
 
@@ -140,8 +141,8 @@ def event(record: EventRecord, screen: Screen, indent: int = 0) -> Iterator[str]
 def _cause(record: EventRecord) -> str:
     if not record.drift:
         return ""
-    if record.by:
-        return f"{MADE_BY.get(record.drift, record.drift)} by {record.by}"
+    if by := maker(record.drift, record.by, record.detail):
+        return f"{MADE_BY.get(record.drift, record.drift)} by {by}"
     return ALONE.get(record.drift, record.drift)
 
 

@@ -148,7 +148,7 @@ class Controller:
         actors = {str(c.key): actor for c in changes if (actor := self.reconciler.actor_of(c, hints))}
         refused = (outcome.change.key for outcome in report.outcomes if outcome.error)
         stale = {str(key) for key in refused if self.state.status.is_stale(key)}
-        self.event_log.report(report, hints, self.reconciler.drifts, actors, stale)
+        self.event_log.report(report, hints, self.reconciler.drifts, actors, self.reconciler.gone_with, stale)
         self.event_log.forget_resolved_conflicts(self.state.status)
 
     def _links_of(self, keys: Iterable[Key] | None) -> set[str] | None:

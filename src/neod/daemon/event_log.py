@@ -12,6 +12,7 @@ from neod.model.change import Actor, Change, Outcome, Report
 from neod.model.kind import path_of
 from neod.model.ports import Clock
 from neod.model.status import DriftKind, ObjectPhase
+from neod.model.words import WENT_WITH, maker
 from neod.observability.logs import Log
 from neod.reconcile.queue import Hints
 from neod.reconcile.status import StatusTable
@@ -52,9 +53,10 @@ class EventLog:
         hints: Hints,
         drifts: dict[str, DriftKind],
         actors: dict[str, Actor],
+        gone_with: dict[str, str],
         stale: Collection[str],
     ) -> None:
-        """Write down a pass, if it did or found anything new. *drifts* and *actors* are by key text.
+        """Write down a pass, if it did or found anything new. *drifts*, *actors*, *gone_with* are by key text.
 
         *stale*: refusals that are no failure yet, since a late event of a
         deletion makes us create what exists again. The next pass reads and decides.
@@ -68,6 +70,8 @@ class EventLog:
             name = str(outcome.change.key)
             if not outcome.skipped and name not in stale:
                 fields = self._fields(outcome, name, drifts.get(name), actors.get(name), (now - since) * 1000, now)
+                if (other := gone_with.get(name)) and not fields["by"]:
+                    fields["detail"] = f"{WENT_WITH}{other}"
                 record = self.feed.append(EventRecord(0, when, cause=report.cause, **fields), wall)
                 if outcome.error is not None or not many:
                     self._log_change(record, outcome)
@@ -99,7 +103,7 @@ class EventLog:
             "object": record.object,
             "op": record.op,
             "drift": record.drift,
-            "by": record.by,
+            "by": maker(record.drift, record.by, record.detail),
             "fields": record.detail,
             "error": record.error,
             "took_ms": record.duration_ms,

@@ -8,6 +8,11 @@ from typing import Final
 A_LEASE: Final = "a lease"
 LEASE_FOR: Final = f"{A_LEASE} for "
 WAITS_FOR: Final = "waits for "
+WENT_WITH: Final = "went with "
+ANOTHER: Final = "another program"
+"""Who it was, where the kernel does not tell. It names the sender of a change of addresses, routes, rules and nftables,
+where that used the first socket of its process; of no link, sysctl, endpoint, namespace or legacy table."""
+
 NUMBERED: Final = re.compile(r"(.*?)(0|(?<!0)[1-9]\d*)$", re.DOTALL)
 RUN: Final = 3
 """So many names with numbers in a row are told by the first and the last."""
@@ -37,3 +42,10 @@ def folded(names: Iterable[str]) -> str:
         run = [f"{stem}{number}" if number >= 0 else stem for _, (stem, number) in group]
         found += [f"{run[0]} … {run[-1]}"] if len(run) >= RUN else run
     return ", ".join(found)
+
+
+def maker(drift: str, by: str, detail: str) -> str:
+    """Return who made a drift, in words; empty where nobody did: what is left over, what went with something else."""
+    if by or drift not in ("missing", "modified") or detail.startswith(WENT_WITH):
+        return by
+    return ANOTHER

@@ -1,13 +1,13 @@
 """One pass: observe, diff, order, apply, record. The only writer to the kernel."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from neod.model.change import Actor, Change, Op, Outcome, Plan, Report, Seen
 from neod.model.errors import KernelError
-from neod.model.key import Key
+from neod.model.key import Key, NetnsKey
 from neod.model.ports import Clock
-from neod.model.status import DriftKind
+from neod.model.status import DriftKind, ObjectPhase
 from neod.reconcile.apply import apply
 from neod.reconcile.desired import DesiredState
 from neod.reconcile.diff import diff
@@ -38,6 +38,7 @@ class Reconciler:
         self.passes = 0
         self._was_down = False
         self.drifts: dict[str, DriftKind] = {}  # of the last pass: what its repairs repaired, by key text
+        self.gone_with: dict[str, str] = {}  # of these, what went along with another, and with which
 
     @property
     def unreadable(self) -> Iterable[KernelError]:
@@ -165,6 +166,7 @@ class Reconciler:
             status.conflict(change)
         drifts = ((change.key, status.drift_of(change)) for change in plan.changes)
         self.drifts = {str(key): drift for key, drift in drifts if drift is not None}
+        self.gone_with = dict(self._gone_with([change for change in plan.changes if str(change.key) in self.drifts]))
         for outcome in outcomes:
             self._carry_over(outcome)
             status.settle(outcome, now, hints.keys.get(outcome.change.key))
@@ -175,6 +177,21 @@ class Reconciler:
             if change.key not in tried:
                 status.waiting(change, hints.keys.get(change.key))
         status.expire_contests(now)
+
+    def _gone_with(self, drifted: Sequence[Change]) -> Iterator[tuple[str, str]]:
+        """Yield which of the missing objects the kernel took along with another, which they need, and with which."""
+        state, lost = self._state, dict[Key, Key]()
+        for change in drifted:
+            kind, now = state.kind_of(change.key), Seen(change.before, True) if change.before else None
+            took = change.op is Op.RECREATE or isinstance(change.key, NetnsKey)
+            if took or kind.loses_dependents(Seen(change.after, True) if change.after else None, now):
+                lost |= dict.fromkeys((change.key, *kind.provides(change.key)), change.key)
+        for change in (one for one in drifted if one.op is Op.CREATE):
+            status = state.status.out_of_sync.get(change.key)
+            waited = status.waits_for if status is not None and status.phase is ObjectPhase.BLOCKED else ()
+            needs = state.needs_of(change.key, change.after)
+            if other := next((lost[need] for need in needs if need in lost), next(iter(waited), None)):
+                yield str(change.key), str(other)
 
     def _record_unplanned(self, key: Key, now: float) -> None:
         want, seen = self._state.desired.specs.get(key), self._state.observed.get(key)

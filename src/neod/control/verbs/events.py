@@ -18,7 +18,7 @@ class EventRecord:
     object: str = ""
     op: str = ""  # create | update | recreate | delete | conflict
     drift: str = ""  # missing | modified | orphan: made by another process; empty: the file or a lease asked for it
-    by: str = ""  # who made the drift: "ip[812]"
+    by: str = ""  # who made the drift: "ip[812]"; empty where the kernel does not tell
     error: str = ""
     duration_ms: float | None = None  # from the kernel's event, or the start of the pass, to done
     cause: str = ""  # what woke the pass

@@ -11,11 +11,11 @@ from neod.daemon.views import causes
 from neod.kinds import KINDS
 from neod.model.key import Key
 from neod.model.status import ASKED, ObjectPhase, ObjectStatus
+from neod.model.words import ANOTHER
 
 DOWN = "down"
 REASONS = {
     ObjectPhase.FAILED: "the kernel refuses it",
-    ObjectPhase.CONTESTED: "somebody keeps undoing it; repairs slow down",
     ObjectPhase.RETRYING: "the kernel refused it for now",
     ObjectPhase.BLOCKED: "",  # what it waits for says it
     ObjectPhase.CHANGING: "differs, but neod is paused",
@@ -34,8 +34,6 @@ def drift_row(controller: Controller, key: Key, status: ObjectStatus, of_nic: Ca
     next_s = None if status.next_at is None else round(max(0.0, status.next_at - now), 1)
     shown = controller.state.status.of  # what is shown of these is in a row of their own
     reason = _meaning(status) or causes.of_needs(of_nic, (need for need in status.waits_for if not shown(need)))
-    if status.phase is ObjectPhase.CONTESTED:
-        reason = f"repaired {status.attempts} times within a minute; repairs slow down"
     return Drift(
         str(key),
         str(status.phase),
@@ -80,6 +78,9 @@ def why_not_in_sync(status: ObjectStatus) -> str:
 def _meaning(status: ObjectStatus) -> str:
     if status.error is not None and status.error.obstacle:
         return status.error.obstacle.text
+    if status.phase is ObjectPhase.CONTESTED:
+        who = status.actor or ANOTHER
+        return f"{who} keeps undoing it: repaired {status.attempts} times within a minute; repairs slow down"
     if status is ASKED:
         return ASKED_WORDS
     if status.phase is ObjectPhase.CONFLICT and status.change is not None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from neod.control.verbs.status import ForwardRow, NamespaceRow
 from neod.daemon.controller import Controller
 from neod.daemon.views.causes import if_down
-from neod.daemon.views.objects import DOWN
+from neod.daemon.views.objects import DOWN, why_not_in_sync
 from neod.features.forwards.compile import ForwardInfo
 from neod.features.namespaces.compile import NamespaceInfo
 from neod.model.key import Key, NetnsKey
@@ -63,8 +63,7 @@ def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
     if not found:
         return str(ObjectPhase.IN_SYNC), ""
     key, status = min(found, key=lambda one: (SEVERITY[one[1].phase], str(one[0])))
-    waits = "waits for " + ", ".join(map(str, status.waits_for)) if status.waits_for else ""
-    return str(status.phase), f"{key}: {status.error or waits}".rstrip(": ")
+    return str(status.phase), f"{key}: {why_not_in_sync(status)}".rstrip(": ")
 
 
 def driver_notes(controller: Controller) -> tuple[str, ...]:

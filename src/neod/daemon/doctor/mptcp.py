@@ -17,7 +17,7 @@ FALLBACKS: Final = {
     "MPCapableFallbackACK": "a server or something on the way answered MP_CAPABLE and then dropped MPTCP",
     "MPCapableFallbackSYNACK": "servers answered without MP_CAPABLE: they do not speak MPTCP, or it is stripped",
     "MPFallbackTokenInit": "connections were begun as MPTCP and could not be",
-    "DSSNotMatching": "a middlebox changes sequence numbers or payload",
+    "DSSNotMatching": "a middlebox changes sequence numbers or payload, or Linux resets what joins (docs/mptcp.md)",
     "InfiniteMapRx": "peers fell back to TCP in the middle of a connection",
     "MPJoinSynAckHMacFailure": "joins were answered with a wrong key: a middlebox answers for the server",
     "MPTCPRstRx": "peers closed subflows with a reason",

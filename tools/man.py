@@ -10,11 +10,14 @@ import io
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
+from datetime import UTC, datetime
 from importlib.metadata import version
 from inspect import cleandoc
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Final
 
 from neod.cli.parser import front, parser_of
@@ -46,19 +49,34 @@ SIGNALS: Final = (
 
 def escaped(text: str) -> str:
     """Return *text* such that roff prints it as it is."""
-    text = text.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq")
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq").replace("…", "...")
+    text = "".join(char if char.isascii() else f"\\[u{ord(char):04X}]" for char in text)
     return "\n".join("\\&" + line if line.startswith((".", "'")) else line for line in text.split("\n"))
+
+
+def filled(text: str) -> Iterator[str]:
+    """Yield *text* as paragraphs of short lines; one that is indented stays as it stands."""
+    for number, paragraph in enumerate(re.split(r"\n\s*\n", text.strip("\n"))):
+        if number:
+            yield ".PP"
+        if paragraph.startswith(" "):
+            yield from (".nf", escaped(paragraph.rstrip()), ".fi")
+        else:
+            lines = wrap(paragraph, 72, break_long_words=False, break_on_hyphens=False)
+            yield from map(escaped, lines)
 
 
 def head(title: str, section: int, about: str) -> Iterator[str]:
     """Yield the beginning of a page."""
-    yield f'.TH "{title.upper()}" {section} "" "neo {version("neod")}" "neo"'
+    now = time.time()  # noqa: TID251  a page is dated by when it is built
+    built = datetime.fromtimestamp(float(os.environ.get("SOURCE_DATE_EPOCH", now)), UTC)
+    yield f'.TH "{title.upper()}" {section} "{built:%Y-%m-%d}" "neo {version("neod")}" "neo"'
     yield from (".SH NAME", f"{escaped(title)} \\- {escaped(about)}")
 
 
 def entry(term: str, text: str) -> Iterator[str]:
     """Yield one paragraph under a term in bold."""
-    yield from (".TP", f".B {escaped(term)}", escaped(text) or "\\&")
+    yield from (".TP", f".B {escaped(term)}", *(filled(text) if text else ["\\&"]))
 
 
 def foot(but: str) -> Iterator[str]:
@@ -91,8 +109,8 @@ def synopsis(parser: argparse.ArgumentParser) -> str:
 def program(title: str, section: int, about: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     """Yield the page of a program without commands."""
     yield from head(title, section, about)
-    yield from (".SH SYNOPSIS", escaped(synopsis(parser)))
-    yield from (".SH DESCRIPTION", escaped(cleandoc(parser.description or "")))
+    yield from (".SH SYNOPSIS", *filled(synopsis(parser)))
+    yield from (".SH DESCRIPTION", *filled(cleandoc(parser.description or "")))
     yield ".SH OPTIONS"
     for term, text in terms(parser):
         yield from entry(term, text)
@@ -116,7 +134,7 @@ def neo_race() -> Iterator[str]:
     usage, _, rest = said_by(race_main).partition("\n\n")
     yield from (".SH SYNOPSIS", ".nf", escaped(cleandoc(usage.removeprefix("usage:"))), ".fi")
     description, _, options = rest.partition("\n\n")
-    yield from (".SH DESCRIPTION", escaped(" ".join(description.split())))
+    yield from (".SH DESCRIPTION", *filled(" ".join(description.split())))
     yield from (".SH OPTIONS", ".nf", escaped(options.rstrip()), ".fi")
     yield from foot("neo-race(8)")
 
@@ -133,17 +151,17 @@ def said_by(main: Callable[[list[str]], int]) -> str:
 def neodctl() -> Iterator[str]:
     """Yield neodctl(1)."""
     yield from head("neodctl", 1, "ask and direct neod")
-    yield from (".SH SYNOPSIS", escaped(synopsis(front())), ".SH OPTIONS")
+    yield from (".SH SYNOPSIS", *filled(synopsis(front())), ".SH OPTIONS")
     common = [(term, text) for term, text in terms(front()) if term.startswith("-")]
     for term, text in common:
         yield from entry(term, text)
     yield ".PP"
-    yield escaped("Options may stand before and after the command and its arguments.")
+    yield from filled("Options may stand before and after the command and its arguments.")
     yield ".SH COMMANDS"
     for name in names():
         sub = parser_of(name)
         yield f".SS {escaped(synopsis(sub).replace(COMMON, ''))}"
-        yield escaped(cleandoc(command_of(name).run.__doc__ or summary(name)))
+        yield from filled(cleandoc(command_of(name).run.__doc__ or summary(name)))
         for term, text in terms(sub):
             if (term, text) not in common:
                 yield from entry(term, text)
@@ -207,10 +225,12 @@ def neo_toml() -> Iterator[str]:
     """Yield neo.toml(5)."""
     schema = json_schema()
     yield from head("neo.toml", 5, "what neod keeps true on this host")
-    yield from (".SH SYNOPSIS", "/etc/neo/neo.toml", ".SH DESCRIPTION", escaped(schema["description"]))
-    yield escaped("Durations are written as systemd does: 20ms, 5s, 2min. A variable NEO_TABLE__KEY outranks the file.")
+    yield from (".SH SYNOPSIS", "/etc/neo/neo.toml", ".SH DESCRIPTION", *filled(schema["description"]))
+    yield from filled(
+        "Durations are written as systemd does: 20ms, 5s, 2min. A variable NEO_TABLE__KEY outranks the file."
+    )
     for title, about, keys in tables(schema):
-        yield from (f".SH {escaped(title)}", escaped(about))
+        yield from (f".SH {escaped(title)}", *filled(about))
         for key, value in keys.items():
             yield from entry(example(key, value), remark(value))
     yield from foot("neo.toml(5)")

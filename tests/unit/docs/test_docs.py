@@ -1,7 +1,9 @@
 """What is written for people is what the program says of itself."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +56,23 @@ def test_no_line_of_a_page_is_taken_for_a_request_by_accident(page: str, written
     lines = (written / page).read_text().splitlines()
     assert {line.split()[0] for line in lines if line.startswith((".", "'"))} <= known
     assert not any('"' in line for line in lines if line.startswith(".B "))
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+@pytest.mark.parametrize(
+    "judge", [("groff", "-man", "-ww", "-Tascii", "-z"), ("mandoc", "-Tlint", "-Wstyle")], ids=["groff", "mandoc"]
+)
+def test_a_page_has_nothing_that_a_formatter_warns_of(page: str, judge: tuple[str, ...], written: Path) -> None:
+    if not shutil.which(judge[0]):
+        pytest.skip(f"no {judge[0]} on this machine: make test installs it")
+    answer = subprocess.run([*judge, written / page], capture_output=True, text=True, check=False)
+    assert answer.stdout + answer.stderr == ""
+
+
+def test_a_page_has_the_date_that_it_is_built_for(tmp_path: Path) -> None:
+    argv = [sys.executable, str(TOP / "tools/man.py"), str(tmp_path)]
+    subprocess.run(argv, check=True, env=os.environ | {"SOURCE_DATE_EPOCH": "1777636800"})
+    assert {path.read_text().split('"')[3] for path in tmp_path.iterdir()} == {"2026-05-01"}
 
 
 @pytest.mark.parametrize("document", sorted(path.name for path in (TOP / "docs").glob("*.md")))

@@ -16,6 +16,7 @@ from pathlib import Path
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
 from neod.kernel.clock import SystemClock
+from neod.kernel.files import StateFile
 from neod.model.facts import DhcpClient, ProbePolicy
 
 
@@ -31,7 +32,7 @@ class _Program:
     def __init__(self, state, parent):
         self.parent = parent
         self.clock = _SkewedClock(SystemClock())
-        store = LeaseStore(Path(state), self.clock)
+        store = LeaseStore(StateFile(Path(state) / "leases.json"), self.clock)
         self.service = DhcpService(
             self.clock,
             store,

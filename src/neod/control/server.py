@@ -1,9 +1,7 @@
 """The control socket of the daemon: its file, and admission of connections."""
 
 import asyncio
-import os
 import socket
-import stat
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -12,26 +10,22 @@ import structlog
 from asyncvarlink import VarlinkInterfaceRegistry
 from asyncvarlink.serviceinterface import VarlinkServiceInterface
 
-from neod.control.access import Groups, admit, groups_of_host
-from neod.control.address import SOCKET, bindable
+from neod.control.access import Groups, groups_of_host
+from neod.control.address import SOCKET
 from neod.control.codec import encode
 from neod.control.connection import ClientConnection
 from neod.control.errors import Overrun
 from neod.control.peer import Peer, peer_of
 from neod.control.service import ControlService
+from neod.control.socket_file import BACKLOG, AlreadyServed, SocketFile
 from neod.control.stream import ClientLimits, Stream
 from neod.control.varlink import NAME, VarlinkAdapter
-from neod.model.errors import NeoError
 
-BACKLOG: Final = 64
+LOOK_S: Final = 1.0  # at the socket file
 ACCEPT_AT_ONCE: Final = 4  # connections in one turn of the loop; asyncio takes its backlog for that
 REFUSAL_LOG_INTERVAL_S: Final = 10.0  # one line for all refused connections: a flood of them must not flood the log
 
 log = structlog.get_logger("neod.control")
-
-
-class AlreadyServed(NeoError):
-    """Another process answers on the control socket."""
 
 
 class ControlServer:
@@ -45,7 +39,6 @@ class ControlServer:
         limits: ClientLimits | None = None,
         groups: Groups | None = None,
     ) -> None:
-        self.path = runtime_dir / SOCKET
         self._limits = limits or ClientLimits()
         self._registry = VarlinkInterfaceRegistry()
         self._registry.register_interface(VarlinkServiceInterface("neo", "neod", version, "", self._registry))
@@ -53,48 +46,68 @@ class ControlServer:
         self.groups = groups or groups_of_host()
         self._open: Counter[int] = Counter()  # connections by uid
         self._refused, self._refusal_logged = 0, float("-inf")
-        self._socket: socket.socket | None = None
+        self.path = runtime_dir / SOCKET
+        self._file = SocketFile(self.path, self.groups)
+        self._socket: socket.socket | None = None  # the last that was bound
+        self._server: asyncio.Server | None = None
+        self._problem = ""
         self._group: asyncio.TaskGroup | None = None
         self._turn = asyncio.Lock()
 
     def bind(self) -> None:
-        """Make the socket file; clients that connect from now on wait for ``run``.
+        """Make the socket file; clients that connect from now on wait for ``run``, which tries again if it cannot be.
 
         Raises:
             AlreadyServed: another process listens there.
-            OSError: the file cannot be made.
         """
-        _clear(self.path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            os.fchmod(sock.fileno(), 0o600)  # the file is born with this mode: no moment when all may connect
-            with bindable(str(self.path)) as name:
-                sock.bind(name)
-            if os.geteuid() == 0:
-                admit(self.path, self.groups)
-            sock.listen(BACKLOG)
-        except BaseException:
-            sock.close()
-            raise
-        self._socket = sock
+            self._socket = self._file.bind()
+        except OSError as error:
+            if self._problem != (problem := f"{error.strerror or error}"):
+                log.error("no control socket", path=str(self.path), why=problem, next=f"tried every {LOOK_S:g} s")
+            self._problem = problem
+        else:
+            self._problem = ""
 
     async def run(self) -> None:
-        """Serve until cancelled; then close all connections and remove the socket file."""
-        if self._socket is None:
-            self.bind()
-        assert self._socket is not None
-        born = self.path.lstat().st_ino
-        server = await asyncio.get_running_loop().create_unix_server(
-            lambda: Stream(self._limits, self._admit), sock=self._socket, backlog=ACCEPT_AT_ONCE, start_serving=False
-        )
+        """Serve until cancelled; then close all connections and remove the socket file.
+
+        Whoever removes the file, its directory or its rights, gets them made again.
+        """
         try:
-            await server.start_serving()
-            self._socket.listen(BACKLOG)  # as start_serving() has just made it ACCEPT_AT_ONCE
             async with asyncio.TaskGroup() as self._group:
-                await server.serve_forever()
+                while True:
+                    if self._server is None or not self._file.in_place():
+                        await self._serve_again()
+                    await asyncio.sleep(LOOK_S)
         finally:
-            server.close()
-            _remove(self.path, born)
+            if self._server is not None:
+                self._server.close()
+            self._file.remove()
+
+    async def _serve_again(self) -> None:
+        """Listen on the socket that is bound, or a new one; clients of the one before are served to their end."""
+        if self._server is not None or self._socket is None:
+            try:
+                self.bind()
+            except AlreadyServed as error:
+                if self._server is None:
+                    raise
+                log.error("no control socket", path=str(self.path), why=str(error))
+                return
+        if self._socket is None or self._problem:
+            return
+        if self._server is not None:
+            log.warning("the control socket was taken away; it is made again", path=str(self.path))
+            self._server.close()
+        await self._listen(self._socket)
+
+    async def _listen(self, sock: socket.socket) -> None:
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            lambda: Stream(self._limits, self._admit), sock=sock, backlog=ACCEPT_AT_ONCE, start_serving=False
+        )
+        await self._server.start_serving()
+        sock.listen(BACKLOG)  # as start_serving() has just made it ACCEPT_AT_ONCE
 
     def _admit(self, stream: Stream) -> None:
         """Start serving the client, or refuse it with an error."""
@@ -135,35 +148,3 @@ class ControlServer:
             self._open[peer.uid] -= 1
             if not self._open[peer.uid]:
                 del self._open[peer.uid]
-
-
-def _clear(path: Path) -> None:
-    """Remove the socket file of a process that has ended.
-
-    Raises:
-        AlreadyServed: it still runs.
-        FileExistsError: something else has the name.
-    """
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(f"{path} exists and is no socket")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe, bindable(str(path)) as name:
-        try:
-            probe.connect(name)
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except BlockingIOError:
-            pass  # a listener so busy that its backlog is full
-    raise AlreadyServed(f"another neod answers on {path}")
-
-
-def _remove(path: Path, inode: int) -> None:
-    """Unlink the socket file if it is still ours and not that of a successor."""
-    try:
-        if path.lstat().st_ino == inode:
-            path.unlink()
-    except FileNotFoundError:
-        pass

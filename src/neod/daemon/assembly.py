@@ -49,7 +49,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, outside: Outs
         ConfigError: there is no file to start from.
         NeoError: the kernel or the control socket refuse.
     """
-    clock, state_dir = outside.clock, outside.state_dir
+    clock, files = outside.clock, outside.files
     log = outside.log("info", "auto")
     # Sources write to the queue, and to nothing else that is made after them.
     queue, state = HintQueue(clock), HostState(KINDS)
@@ -81,10 +81,10 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, outside: Outs
         dhcp=dhcp,
         mptcp=mptcp,
         facts=facts,
-        flows=FlowCutter(event_log, TranslationStore(state_dir / "translation.json"), outside.cut_flows),
+        flows=FlowCutter(event_log, TranslationStore(files.file("translation.json")), outside.cut_flows),
         routes=EffectiveRoutes(state, namespaces.main.rtnl, clock, queue, event_log),
     )
-    config = ConfigStore(config_path, state_dir, clock, controller.revert, outside.reader)
+    config = ConfigStore(config_path, files, clock, controller.revert, outside.reader)
     loaded = await asyncio.to_thread(config.load_initial, child)
     settings = loaded.intents.settings(DaemonSettings)
     outside.log(settings.log_level, settings.log_format)

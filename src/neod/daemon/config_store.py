@@ -11,17 +11,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Final
 
 from neod.config.reader import FileReader
 from neod.control.errors import FileInvalid, NothingToConfirm
 from neod.features.intents import Intents
-from neod.kernel.files import write_atomically
-from neod.model.errors import ConfigError
+from neod.kernel.files import StateDirectory, set_aside, write_atomically
+from neod.model.errors import ConfigError, ReadingFailed
 from neod.model.ports import Clock
 
 if TYPE_CHECKING:
     from subprocess import Popen
+
+
+SAVE_AGAIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,14 @@ class ConfigStore:
     def __init__(
         self,
         path: Path,
-        state_dir: Path,
+        files: StateDirectory,
         clock: Clock,
         revert: Callable[[Intents], None],
         reader: FileReader | None = None,
     ) -> None:
         self.path, self._clock, self._revert = path, clock, revert
         self._reader = reader or FileReader()
-        self._good, self._trial = state_dir / "last-good.toml", state_dir / "unconfirmed"
+        self._files, self._good, self._trial = files, files.file("last-good.toml"), files.path / "unconfirmed"
         self.problems: tuple[str, ...] = ()
         self.unconfirmed = False  # what is wrong with the file on disk is only that nobody confirmed it
         self.current: LoadedConfig | None = None
@@ -62,7 +66,6 @@ class ConfigStore:
         self._deadline = 0.0
         self._before: LoadedConfig | None = None
         self._rolled_back = False
-        self.degraded = ""  # why the last good file could not be kept on disk
 
     async def read(self, path: Path | None = None) -> LoadedConfig:
         """Return what the file says now.
@@ -84,14 +87,19 @@ class ConfigStore:
     def use(self, loaded: LoadedConfig) -> None:
         """Make *loaded* the file in force, and the one to fall back to."""
         self.current, self.problems, self.unconfirmed = loaded, (), False
-        self._keep(loaded)
+        self._good.save(loaded.text)
 
-    def _keep(self, loaded: LoadedConfig) -> None:
-        try:
-            write_atomically(self._good, loaded.text)
-            self.degraded = ""
-        except OSError as error:
-            self.degraded = f"cannot keep {self._good}: {error.strerror or error}"
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """Return what is wrong with files of the state directory."""
+        return tuple(self._files.problems)
+
+    async def save_again(self) -> None:
+        """Write every few seconds what could not be written, for ever."""
+        while True:
+            await asyncio.sleep(SAVE_AGAIN_S)
+            if self._files.problems:
+                await asyncio.to_thread(self._files.save_again)
 
     def line(self, number: int) -> str:
         """Return one line of the file in force, from 1; empty where there is none."""
@@ -120,7 +128,7 @@ class ConfigStore:
         if self._timer is None or self.current is None:
             raise NothingToConfirm(self._rolled_back)
         self._end_trial()
-        self._keep(self.current)
+        self._good.save(self.current.text)
 
     def _roll_back(self) -> None:
         self._end_trial()
@@ -149,8 +157,9 @@ class ConfigStore:
         """
         try:
             intents = self._reader.collect(child)
-            if not self._trial.exists():  # a reload was on trial when the last process ended
-                return LoadedConfig(intents, self.path.read_bytes(), self._clock.wall())
+            loaded = LoadedConfig(intents, self.path.read_bytes(), self._clock.wall())
+            if not self._was_on_trial():
+                return loaded
             error = ConfigError((f"{self.path}: not confirmed before neod ended; `neodctl reload` uses it",))
             self.unconfirmed = True
         except ConfigError as refusal:
@@ -158,12 +167,33 @@ class ConfigStore:
         self.problems = error.problems
         with suppress(OSError):
             self._trial.unlink(missing_ok=True)
-        if not self._good.exists():
+        try:
+            if good := self._last_good():
+                for problem in error.problems:
+                    print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
+                return good
+        except ConfigError as unusable:
+            if not isinstance(unusable, ReadingFailed):
+                self._good.refuse("; ".join(unusable.problems))
+        if not self.unconfirmed:
             raise error
-        for problem in error.problems:
-            print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
-        child = self._reader.spawn(str(self._good))
-        return LoadedConfig(self._reader.collect(child), self._good.read_bytes(), self._clock.wall())
+        self.problems, self.unconfirmed = (), False
+        return loaded  # there is nothing to go back to
+
+    def _last_good(self) -> LoadedConfig | None:
+        if not (text := self._good.load(bytes)):
+            return None
+        return LoadedConfig(self._reader.collect(self._reader.spawn(str(self._good.path))), text, self._clock.wall())
+
+    def _was_on_trial(self) -> bool:
+        """Whether a reload was on trial when the last process ended."""
+        try:
+            if S_ISREG(self._trial.lstat().st_mode):
+                return True
+            set_aside(self._trial)
+        except OSError:
+            pass
+        return False
 
     def start_with(self, loaded: LoadedConfig) -> None:
         """Make *loaded* the file in force; one that is only a fallback does not become the last good one again."""

@@ -110,10 +110,8 @@ class FlowCutter:
                 self._kept[name] = (now,)
 
     async def _save(self) -> None:
-        try:
-            await asyncio.to_thread(self._store.save, dict(self._kept))
-        except OSError as error:
-            self._event_log.note("rules not kept", object="neod", detail=str(error))
+        if problem := await asyncio.to_thread(self._store.save, dict(self._kept)):
+            self._event_log.note("rules not kept", object="neod", detail=problem)
 
     async def _compare(self, key: Key, change: RuleChange) -> None:
         judge, name = self._judge(change), str(key)

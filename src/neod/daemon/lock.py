@@ -10,12 +10,14 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from neod.kernel.files import set_aside
 from neod.model.errors import NeoError
 from neod.netlink.netns import OWN
 
@@ -101,6 +103,9 @@ def _make_private(directory: Path) -> None:
 
 def _take(path: Path, holder: str) -> Lock | str:
     """Return the lock on *path* with *holder* written in it; or what is written there by who holds it."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            set_aside(path)
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:

@@ -15,6 +15,7 @@ from neod.dhcp.lease_writer import LeaseDisk
 from neod.dhcp.rawsocket import Packets
 from neod.dhcp.store import LeaseStore
 from neod.kernel.clock import SystemClock
+from neod.kernel.files import StateDirectory
 from neod.kernel.machine import machine_id
 from neod.kernel.mount_events import MountEvents
 from neod.kernel.moved_links import NetlinkMovedLinks
@@ -55,7 +56,7 @@ class Outside:
     """The machine, its kernel and its disk."""
 
     def __init__(self, runtime_dir: Path, state_dir: Path) -> None:
-        self.runtime_dir, self.state_dir = runtime_dir, state_dir
+        self.runtime_dir, self.files = runtime_dir, StateDirectory(state_dir)
         self.clock: Clock = SystemClock()
         self.rng: Random = SystemRandom()  # an xid that can be guessed can be answered by anybody
         self.packets = Packets()
@@ -71,8 +72,8 @@ class Outside:
     def sysctls(self, netns: str) -> Sysctls:
         """Return the sysctls of a namespace, with the values found there before neod's first write."""
         if not netns:
-            return ProcSysctls(self.state_dir / "sysctls.json")
-        return NetnsSysctls(NAMED / netns, self.state_dir / f"sysctls-{netns}.json")
+            return ProcSysctls(self.files.file("sysctls.json"))
+        return NetnsSysctls(NAMED / netns, self.files.file(f"sysctls-{netns}.json"))
 
     def netfilter(self, netns: str) -> ClosingNetfilter:
         """Return the translation of a namespace."""
@@ -119,7 +120,7 @@ class Outside:
 
     def leases(self) -> LeaseDisk:
         """Return where leases are kept."""
-        return LeaseStore(self.state_dir, self.clock)
+        return LeaseStore(self.files.file("leases.json"), self.clock)
 
     def server(self, service: "ControlService") -> "ControlServer":
         """Return the server of the control socket, bound; it takes 0.1 s to load, which the first pass need not await.
@@ -135,7 +136,7 @@ class Outside:
 
     def machine_id(self) -> str:
         """Return who this machine is."""
-        return machine_id(self.state_dir)
+        return machine_id(self.files.file("machine-id"))
 
     def log(self, level: str, style: str) -> Log:
         """Log so from now on."""

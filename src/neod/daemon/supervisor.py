@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
-from neod.control.errors import Busy, FileInvalid
+from neod.control.errors import ControlError, FileInvalid
 from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
 from neod.daemon.controller import Controller
@@ -71,6 +71,7 @@ class Supervisor:
                         ("paths", self._controller.mptcp.run),
                         ("control", self._serve),
                         ("metrics", self._metrics),
+                        ("state files", self._config.save_again),
                         ("sighup", self._reload_on_sighup),
                         ("suspend watch", self._watch_for_suspend),
                         ("watchdog", self._watchdog),
@@ -159,8 +160,10 @@ class Supervisor:
             except FileInvalid as error:
                 for problem in error.problems:
                     self._log.error("file not used", problem=problem)
-            except Busy as error:
+            except (ControlError, NeoError, OSError) as error:
                 self._log.error("file not used", problem=str(error))
+            except Exception:  # the top of what a signal asks for, as a call of a client has one
+                self._log.error("bug", exc_info=True, why="a reload failed; the file before may be in force")
             self._notify.ready()
 
     async def _watch_for_suspend(self) -> None:

@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_origin, get_type_hints
 
-from neod.kernel.files import write_atomically
+from neod.kernel.files import StateFile
 from neod.model.nat import AnswerBy, Dnat, Guard, NatRule, Ruleset, SnatFrom, SnatTo
 
 RULES: Final = {kind.__name__: kind for kind in (AnswerBy, Dnat, Guard, SnatFrom, SnatTo)}
@@ -20,28 +19,25 @@ Kept = Mapping[str, tuple[Ruleset, ...]]
 class TranslationStore:
     """One file. What cannot be read is as if it were not there: then less is known of old connections."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: StateFile) -> None:
+        self._file = file
 
     def load(self) -> dict[str, tuple[Ruleset, ...]]:
         """Return what was saved last."""
-        try:
-            stored = json.loads(self._path.read_bytes())["rules"]
-            return {name: tuple(map(_ruleset, rulesets)) for name, rulesets in stored.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
+        return self._file.load(_stored) or {}
 
-    def save(self, kept: Kept) -> None:
-        """Replace it; no file where there are no rules.
-
-        Raises:
-            OSError: it cannot be written; what was there stays.
-        """
+    def save(self, kept: Kept) -> str:
+        """Replace it, and return what went wrong, or nothing; no file where there are no rules."""
         if not kept:
-            self._path.unlink(missing_ok=True)
-            return
+            self._file.remove()
+            return ""
         rules = {name: [[_written(rule) for rule in one.rules] for one in rulesets] for name, rulesets in kept.items()}
-        write_atomically(self._path, json.dumps({"version": 1, "rules": rules}).encode())
+        return self._file.save(json.dumps({"version": 1, "rules": rules}).encode())
+
+
+def _stored(content: bytes) -> dict[str, tuple[Ruleset, ...]]:
+    stored = json.loads(content)["rules"]
+    return {name: tuple(map(_ruleset, rulesets)) for name, rulesets in stored.items()}
 
 
 def _written(rule: NatRule) -> list[Any]:
@@ -58,7 +54,26 @@ def _plain(value: object) -> object:
 
 
 def _ruleset(stored: list[list[Any]]) -> Ruleset:
-    return Ruleset(tuple(RULES[kind](*map(_value, values)) for kind, *values in stored))
+    return Ruleset(tuple(_rule(kind, *map(_value, values)) for kind, *values in stored))
+
+
+def _rule(kind: str, *values: Any) -> NatRule:
+    """Return the rule.
+
+    Raises:
+        TypeError: a value is not of the type of its field: who compares rules later would stumble over it.
+    """
+    made = RULES[kind](*values)
+    hints = get_type_hints(RULES[kind])
+    if wrong := [one.name for one in fields(made) if not _is_a(getattr(made, one.name), hints[one.name])]:
+        raise TypeError(f"{kind}.{wrong[0]}")
+    return made
+
+
+def _is_a(value: object, hint: Any) -> bool:
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    return isinstance(value, hint)
 
 
 def _value(stored: object) -> Any:

@@ -28,14 +28,17 @@ this is overloaded or broken."""
 LATER_S: Final = 30.0
 """How long the write of an extension may wait. One write for each would cost 1000 clients more than the renewals."""
 
-RETRY_S: Final = 30.0
+RETRY_S: Final = 5.0
 FLUSH_S: Final = 3.0  # at the end of the process
 
 
 class LeaseDisk(Protocol):
     """Durable memory for leases: the file, or what a simulation has in its place."""
 
-    problem: str  # why the last load or write failed; empty if it did not
+    @property
+    def problem(self) -> str:
+        """Return why the last load or write failed; empty if it did not."""
+        ...
 
     def load(self) -> Mapping[str, StoredLease]:
         """Return the leases that still hold, by link."""

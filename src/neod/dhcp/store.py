@@ -6,21 +6,23 @@ to, and the wall time at which it was written. ``load`` and ``save`` block; ``wr
 
 import asyncio
 import json
-import os
 import threading
 import zlib
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
+from neod.dhcp.lease_from_ack import LEAST_MTU, ON_THE_LINK, SHORTEST_PREFIX, not_a_router
+from neod.dhcp.packet import is_host
 from neod.model.facts import FOREVER, Lease
-from neod.model.ports import Clock
+from neod.model.ports import Clock, Disk
 
 VERSION: Final = 1
+AHEAD_S: Final = 60.0  # of now, at most: a lease was bound in the past, but for a clock that was read twice
+LONGEST_S: Final = 2.0**32  # the option has 32 bits of seconds
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -36,46 +38,39 @@ class StoredLease:
 
 
 class LeaseStore:
-    """The file ``leases.json`` in the state directory."""
+    """The file ``leases.json``."""
 
-    def __init__(self, directory: Path, clock: Clock, *, boot_id: Path = BOOT_ID) -> None:
-        self._path = directory / "leases.json"
-        self._clock = clock
+    def __init__(self, file: Disk, clock: Clock, *, boot_id: Path = BOOT_ID) -> None:
+        self._file, self._clock = file, clock
         self._boot = _read_boot_id(boot_id)
-        self._lock = threading.Lock()  # the last write at exit may meet one still under way
         self._encoded: dict[str, tuple[StoredLease, str]] = {}  # one new lease must not cost encoding a thousand
-        self.problem = ""  # what the last load or save stumbled over, for people
+
+    @property
+    def problem(self) -> str:
+        """Return what the last load or save stumbled over, for people."""
+        return self._file.problem
 
     def load(self) -> Mapping[str, StoredLease]:
         """Return the leases that still hold, by link; none if the file is missing or cannot be used.
 
-        An unusable file is kept beside as ``leases.json.bad``.
+        A file that is not as we write them is kept beside as ``leases.json.bad``. One lease in it that makes no sense
+        costs the others nothing.
         """
-        try:
-            text = self._path.read_bytes()
-        except FileNotFoundError:
+        found = self._file.load(self._decode)
+        if found is None:
             return {}
-        except OSError as exc:
-            self.problem = f"{self._path}: {exc.strerror or exc}"
-            return {}
-        try:
-            stored = self._decode(text)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
-            self._set_aside(exc)
-            return {}
+        stored, refused = found
+        if refused:
+            self._file.refuse("; ".join(refused)[:200])
+            problem = self._file.problem
+            self.save(stored)
+            self._file.problem = self._file.problem or problem
         now = self._clock.boottime()
         return {link: entry for link, entry in stored.items() if entry.lease.expires_at > now}
 
     def save(self, leases: Mapping[str, StoredLease]) -> str:
         """Replace the file durably; return what went wrong, or nothing. Safe in any thread."""
-        with self._lock:
-            try:
-                self._write(self._encode(leases))
-            except OSError as exc:
-                self.problem = f"{self._path}: {exc.strerror or exc}"
-            else:
-                self.problem = ""
-            return self.problem
+        return self._file.save(self._encode(leases))
 
     async def write(self, leases: Mapping[str, StoredLease]) -> str:
         """Do ``save`` in a thread of its own. It is a daemon thread: a disk that hangs must not hold up the exit."""
@@ -91,33 +86,6 @@ class LeaseStore:
         threading.Thread(target=save, name="leases", daemon=True).start()
         return await asyncio.wrap_future(saved)
 
-    def _write(self, content: bytes) -> None:
-        temporary = self._path.with_name("leases.json.tmp")
-        fd = _create(temporary)
-        try:
-            try:
-                while content:
-                    content = content[os.write(fd, content) :]
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            temporary.rename(self._path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-
-    def _set_aside(self, why: Exception) -> None:
-        bad = self._path.with_name("leases.json.bad")
-        self.problem = f"{self._path}: {type(why).__name__}; kept as {bad.name}"
-        with suppress(OSError):
-            self._path.replace(bad)
-
     def _encode(self, leases: Mapping[str, StoredLease]) -> bytes:
         head = _compact({"boot_id": self._boot, "boottime": self._clock.boottime(), "wall": self._clock.wall()})
         self._encoded = {link: self._encode_one(link, entry) for link, entry in sorted(leases.items())}
@@ -130,15 +98,23 @@ class LeaseStore:
             return known
         return entry, f"{json.dumps(link)}:{_compact(_to_json(entry))}"
 
-    def _decode(self, content: bytes) -> dict[str, StoredLease]:
+    def _decode(self, content: bytes) -> tuple[dict[str, StoredLease], list[str]]:
+        """Return the leases, and what is wrong with those that cannot be."""
         file = json.loads(content)
         if file["version"] != VERSION:
             raise ValueError("unknown version")
         body = file["body"]
         if zlib.crc32(_compact(body).encode()) != file["crc32"]:
             raise ValueError("wrong checksum")
-        shift_s = self._shift_s(body)
-        return {link: _from_json(link, entry, shift_s) for link, entry in body["leases"].items()}
+        shift_s, latest = self._shift_s(body), self._clock.boottime() + AHEAD_S
+        found: dict[str, StoredLease] = {}
+        refused: list[str] = []
+        for link, entry in body["leases"].items():
+            try:
+                found[link] = _sound(_from_json(link, entry, shift_s), latest)
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+                refused.append(f"lease of {link[:15]!a}: {type(error).__name__}: {error}")
+        return found, refused
 
     def _shift_s(self, body: Mapping[str, Any]) -> float:
         """Return what to add to the file's deadlines to have them on this boot's clock.
@@ -152,14 +128,30 @@ class LeaseStore:
         return self._clock.boottime() - float(body["boottime"]) - away_s
 
 
-def _create(path: Path) -> int:
-    """Open a new file at *path*; what a crash or anybody else left there goes."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(path, flags, 0o600)
-    except FileExistsError:
-        path.unlink()
-        return os.open(path, flags, 0o600)
+def _sound(entry: StoredLease, latest: float) -> StoredLease:
+    """Return *entry*: the checksum says that it is what was written, not that it can be.
+
+    Raises:
+        ValueError: no server can have granted it, or not yet.
+    """
+    lease = entry.lease
+    if not 0 < len(lease.link.encode()) < 16 or set("/ \t\n") & set(lease.link):
+        raise ValueError("no name of a link")
+    if not is_host(int(lease.ip)):
+        raise ValueError(f"{lease.ip} is no address of a host")
+    if not SHORTEST_PREFIX <= lease.prefix_length <= 32:
+        raise ValueError(f"prefix length {lease.prefix_length}")
+    times = (lease.renew_at, lease.rebind_at, lease.expires_at)
+    if not lease.bound_at <= latest or not all(t == FOREVER or abs(t - lease.bound_at) <= LONGEST_S for t in times):
+        raise ValueError("times that no lease has")
+    if lease.mtu is not None and not LEAST_MTU <= lease.mtu <= 0xFFFF:
+        raise ValueError(f"MTU {lease.mtu}")
+    subnet = IPv4Network((lease.ip, lease.prefix_length), strict=False)
+    vias = {via for destination, via in lease.routes if IPv4Network(destination)} - {ON_THE_LINK, lease.ip}
+    for router in vias | ({lease.gateway} if lease.gateway else set()):
+        if why := not_a_router(router, lease.ip, subnet):
+            raise ValueError(f"router {router} {why}")
+    return entry
 
 
 def _read_boot_id(path: Path) -> str:
@@ -199,23 +191,35 @@ def _from_json(link: str, entry: Mapping[str, Any], shift_s: float) -> StoredLea
     gateway = entry["gateway"]
     lease = Lease(
         link=link,
-        ip=IPv4Address(entry["ip"]),
-        prefix_length=int(entry["prefix_length"]),
-        gateway=IPv4Address(gateway) if gateway else None,
-        server=IPv4Address(entry["server"]),
+        ip=IPv4Address(_text(entry["ip"])),  # of a number it would be an address, too
+        prefix_length=_whole(entry["prefix_length"]),
+        gateway=IPv4Address(_text(gateway)) if gateway else None,
+        server=IPv4Address(_text(entry["server"])),
         bound_at=bound,
         renew_at=renew,
         rebind_at=rebind,
         expires_at=expires,
-        dns=tuple(IPv4Address(ip) for ip in entry["dns"]),
+        dns=tuple(IPv4Address(_text(ip)) for ip in entry["dns"]),
         domain=str(entry["domain"]),
-        mtu=None if entry["mtu"] is None else int(entry["mtu"]),
-        routes=tuple((str(destination), IPv4Address(via)) for destination, via in entry["routes"]),
+        mtu=None if entry["mtu"] is None else _whole(entry["mtu"]),
+        routes=tuple((_text(destination), IPv4Address(_text(via))) for destination, via in entry["routes"]),
         left_out=tuple(map(str, entry.get("left_out", ()))),  # 0.1.0 did not write these
         no_router=str(entry.get("no_router", "")),
     )
     more = str(entry.get("parent", "")), bool(entry.get("release", True))
     return StoredLease(lease, str(entry["mac"]), str(entry["server_mac"]), *more)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!a:.40} is no text")
+    return value
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!a:.40} is no whole number")
+    return value
 
 
 def _finite(instant: float) -> float | None:

@@ -2,22 +2,37 @@
 
 import secrets
 from pathlib import Path
+from string import hexdigits
 from typing import Final
 
-from neod.kernel.files import write_atomically
+from neod.kernel.files import StateFile
+from neod.model.errors import NeoError
 
 MACHINE_ID: Final = Path("/etc/machine-id")
+LEAST_LETTERS: Final = 16
 
 
-def machine_id(state_dir: Path) -> str:
-    """Return the machine's id; where it has none, one that is made once and kept in *state_dir*."""
-    own = state_dir / "machine-id"
-    for path in (own, MACHINE_ID):
-        try:
-            if len(text := path.read_text().strip()) >= 16:
-                return text
-        except OSError:
-            continue
+def machine_id(own: StateFile) -> str:
+    """Return the machine's id; where it has none, one that is made once and kept in the file *own*.
+
+    Raises:
+        NeoError: it cannot be kept: MACs would be others at each start.
+    """
+    if text := own.load(_id):
+        return text
+    try:
+        if len(text := MACHINE_ID.read_text(errors="replace").strip()) >= LEAST_LETTERS:
+            return text
+    except OSError:
+        pass
     made = secrets.token_hex(16)
-    write_atomically(own, made.encode() + b"\n")
+    if problem := own.save(made.encode() + b"\n"):
+        raise NeoError(f"{MACHINE_ID} has no id, and one of our own cannot be kept: {problem}")
     return made
+
+
+def _id(content: bytes) -> str:
+    text = content.decode("ascii").strip()
+    if len(text) < LEAST_LETTERS or not set(text) <= {*hexdigits, "-"}:
+        raise ValueError("no id")
+    return text

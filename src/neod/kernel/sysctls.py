@@ -4,12 +4,12 @@ import errno
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from neod.kernel.errors import from_os_error, kernel_call, refused, within_netns
-from neod.kernel.files import write_atomically
+from neod.kernel.files import StateFile
 from neod.model.errors import KernelError
 from neod.netlink.libc import open_beneath
 
@@ -67,24 +67,15 @@ def _read(root: int, path: str) -> str | None:
 class ProcSysctls:
     """The port ``Sysctls``. *store* holds the originals; one from another boot is not used."""
 
-    def __init__(self, store: Path, lifetime: str | None = None) -> None:
+    def __init__(self, store: StateFile, lifetime: str | None = None) -> None:
         self._store, self._lifetime = store, lifetime or lifetime_of_sysctls()
-        self._originals: dict[str, str] = self._load()
+        self._originals = store.load(self._decode) or {}
         self.writes = 0
 
-    def _load(self) -> dict[str, str]:
-        try:
-            stored = json.loads(self._store.read_bytes())
-            found = {**stored["originals"], **stored.get("switches", {})}
-            originals = {str(k): str(v) for k, v in found.items() if str(k).startswith(BELOW)}
-            return originals if stored["lifetime"] == self._lifetime else {}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # It cannot be restored from, but a person may still read it: rename it, do not overwrite it.
-            with suppress(OSError):
-                self._store.rename(self._store.with_name(f"{self._store.name}.bad"))
-            return {}
+    def _decode(self, content: bytes) -> dict[str, str]:
+        stored = json.loads(content)
+        found = {**stored["originals"], **stored.get("switches", {})}
+        return {str(k): str(v) for k, v in found.items()} if stored["lifetime"] == self._lifetime else {}
 
     def read(self, paths: Collection[str]) -> Mapping[str, str]:
         with _root() as root:
@@ -132,17 +123,14 @@ class ProcSysctls:
         switches = {path: value for path, value in merged.items() if path.endswith(SWITCHES)}
         originals = {path: value for path, value in merged.items() if path not in switches}
         document = {"version": 1, "lifetime": self._lifetime, "originals": originals, "switches": switches}
-        try:
-            write_atomically(self._store, json.dumps(document).encode())
-        except OSError as error:
-            raise refused(f"write {self._store}", error.errno or errno.EIO) from error
+        self._store.save(json.dumps(document).encode())  # the network does not wait for a disk; status says so
         self._originals = merged
 
 
 class NetnsSysctls(ProcSysctls):
     """Sysctls of another namespace: each call runs in a thread that enters it and ends."""
 
-    def __init__(self, netns: Path, store: Path) -> None:
+    def __init__(self, netns: Path, store: StateFile) -> None:
         self._netns = netns
         super().__init__(store, within_netns(netns, lifetime_of_sysctls))
 

@@ -1,10 +1,12 @@
 """What neo needs from the outside, as Protocols. Nothing here touches the system."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from neod.model.errors import KernelError
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -269,6 +271,24 @@ class Dweller:
     pid: int
     program: str
     unit: str = ""  # of the service manager that it belongs to; empty: none
+
+
+class Disk(Protocol):
+    """One small file."""
+
+    problem: str  # what the last load or save stumbled over, for people; empty: nothing
+
+    def load(self, decode: Callable[[bytes], T]) -> T | None:
+        """Return what *decode* makes of the content; None where there is none that can be used."""
+        ...
+
+    def refuse(self, why: str) -> None:
+        """Set the file aside."""
+        ...
+
+    def save(self, data: bytes) -> str:
+        """Replace the content durably; return what went wrong, or nothing. What could not be written is tried again."""
+        ...
 
 
 class Namespaces(Protocol):

@@ -10,6 +10,7 @@ from tests.lab.netns import ip, ip_batch, namespace, poll
 
 from neod.features.forwarding import ForwardingFragment, Opening, Openings
 from neod.kernel.clock import SystemClock
+from neod.kernel.files import StateFile
 from neod.kernel.sysctls import NetnsSysctls
 from neod.kinds.sysctl import SysctlDriver, SysctlKey, SysctlSpec
 from neod.model.facts import Forwarding, Host
@@ -42,7 +43,7 @@ class Links:
 
 
 def opened(host, store, **links):
-    sysctls, names = NetnsSysctls(Path("/run/netns", host), store / "sysctls.json"), Links(**links)
+    sysctls, names = NetnsSysctls(Path("/run/netns", host), StateFile(store / "sysctls.json")), Links(**links)
     return sysctls, SysctlDriver(Ports("", SystemClock(), names, sysctls, None, None, None, None))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.lab.netns import namespace
 
+from neod.kernel.files import StateFile
 from neod.kernel.sysctls import NetnsSysctls
 from neod.model.errors import KernelError
 from neod.netlink import libc
@@ -31,7 +32,7 @@ def sysctls(request, tmp_path, monkeypatch):
     if request.param != "openat2":
         monkeypatch.setattr(libc, "OPENAT2", 100_000)  # a call that no kernel has
     with namespace("sys") as name:
-        yield NetnsSysctls(Path("/run/netns") / name, tmp_path / "sysctls.json")
+        yield NetnsSysctls(Path("/run/netns") / name, StateFile(tmp_path / "sysctls.json"))
 
 
 @pytest.mark.parametrize("path", OUT)

@@ -11,6 +11,7 @@ from tests.lab.netns import delete, namespace
 
 from neod.kernel.clock import SystemClock
 from neod.kernel.errors import within_netns
+from neod.kernel.files import StateFile
 from neod.kernel.moved_links import NetlinkMovedLinks
 from neod.kernel.mptcp import NetlinkMptcp
 from neod.kernel.netfilter.port import KernelNetfilter
@@ -43,7 +44,7 @@ class RealKernel:
 
         async def go():
             rtnl = NetlinkRtnl()
-            sysctls = ProcSysctls(self._state_dir / "sysctls.json")
+            sysctls = ProcSysctls(StateFile(self._state_dir / "sysctls.json"))
             mptcp = NetlinkMptcp()
             netfilter = KernelNetfilter(None, SystemClock())
             namespaces = NamedNamespaces(self._state_dir / "netns")

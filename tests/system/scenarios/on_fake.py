@@ -38,6 +38,7 @@ from neod.daemon.mptcp_controller import MptcpController
 from neod.daemon.translation_store import TranslationStore
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.kernel.clock import SystemClock
+from neod.kernel.files import StateDirectory, StateFile
 from neod.kinds import KINDS
 from neod.kinds.link import LinkSpec
 from neod.model.change import Actor
@@ -176,11 +177,13 @@ class Daemon:
             mptcp=mptcp,
             facts=FactCollector(state, known, UplinkFollower(), ForwardingReader(), Unasked(), mptcp),  # type: ignore[arg-type]
             flows=FlowCutter(
-                event_log, TranslationStore(self._directory / "translation.json"), lambda netns, judge: ()
+                event_log,
+                TranslationStore(StateFile(self._directory / "translation.json")),
+                lambda netns, judge: (),
             ),
             routes=Straight(),  # type: ignore[arg-type]
         )
-        file = ConfigStore(self._directory / "neo.toml", self._directory, clock, controller.revert)
+        file = ConfigStore(self._directory / "neo.toml", StateDirectory(self._directory), clock, controller.revert)
         metrics = MetricsServer(self.loop, lambda: "", self._log)
         control = DaemonControl(controller, file, not_examined, metrics)
         try:

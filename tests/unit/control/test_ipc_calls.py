@@ -438,9 +438,9 @@ async def test_a_second_daemon_leaves_the_socket_of_the_first(control, tmp_path)
 
 async def test_a_file_in_the_way_is_not_removed(control, tmp_path):
     (tmp_path / "neod.sock").write_text("precious")
-    with pytest.raises(FileExistsError):
-        ControlServer(control, tmp_path, "0.1.0").bind()
-    assert (tmp_path / "neod.sock").read_text() == "precious"
+    async with serving(control, tmp_path):
+        assert decode(StatusReply, await call(tmp_path, "Status")) == STATUS
+    assert (tmp_path / "neod.sock.bad").read_text() == "precious"
 
 
 async def test_the_socket_of_a_successor_is_left(control, tmp_path):

@@ -12,6 +12,7 @@ from neod.daemon.flow_cutter import FlowCutter
 from neod.daemon.translation_store import TranslationStore
 from neod.features.intents import Intents
 from neod.features.nat.compile import NatSettings
+from neod.kernel.files import StateFile
 from neod.kinds.nat import NatKey, NatSpec
 from neod.model.change import Change, Op, Outcome, Plan, Report
 from neod.model.errors import KernelError
@@ -58,7 +59,7 @@ def played(script, flows=(), path=None, fails=None):
         return told[-1]
 
     async def go():
-        cutter = FlowCutter(log, TranslationStore(path or Path(directory) / "rules"), cut)
+        cutter = FlowCutter(log, TranslationStore(StateFile(path or Path(directory) / "rules")), cut)
         task = asyncio.create_task(cutter.run())
         await script(cutter, told)
         task.cancel()
@@ -141,7 +142,7 @@ def test_rules_that_changed_while_neod_was_away_are_a_change_too(tmp_path):
 
     async def first(cutter, told):
         cutter.on_pass_done(written(rules("198.51.100.1"), Op.CREATE), {})
-        await until(lambda: len(told) == 1 and len(TranslationStore(path).load()["nat:main"]) == 1)
+        await until(lambda: len(told) == 1 and len(TranslationStore(StateFile(path)).load()["nat:main"]) == 1)
 
     async def gone(cutter, told):
         cutter.on_pass_done(written(None, Op.DELETE), {})
@@ -156,12 +157,14 @@ def test_what_the_process_before_wrote_and_did_not_compare_is_compared(tmp_path)
     old, new = rules("198.51.100.1").ruleset, rules("198.51.100.2")
     flows = [flow(17, to=A), flow(17, to=B)]
     for kept in ((old,), (old, new.ruleset)):
-        TranslationStore(path).save({"nat:main": kept})
+        TranslationStore(StateFile(path)).save({"nat:main": kept})
 
         async def script(cutter, told):
             cutter.on_pass_done(nothing, {NatKey(""): new})
             cutter.on_pass_done(nothing, {NatKey(""): rules("198.51.100.3")})  # later passes tell of what they wrote
-            await until(lambda: len(told) == 1 and TranslationStore(path).load() == {"nat:main": (new.ruleset,)})
+            await until(
+                lambda: len(told) == 1 and TranslationStore(StateFile(path)).load() == {"nat:main": (new.ruleset,)}
+            )
 
         assert played(script, flows, path)[0] == [[flows[0]]]
 
@@ -186,8 +189,8 @@ def test_rules_are_kept_on_disk_as_they_are_and_what_is_unreadable_is_nothing(tm
         )
     )
     kept = {"": (every, Ruleset()), "px": (every,)}
-    TranslationStore(path).save(kept)
-    assert TranslationStore(path).load() == kept
+    TranslationStore(StateFile(path)).save(kept)
+    assert TranslationStore(StateFile(path)).load() == kept
     for text in ("", "[]", '{"rules": {"": [[["Unknown", 1]]]}}', '{"rules": {"": [[["Dnat", 1]]]}}'):
         path.write_text(text)
-        assert TranslationStore(path).load() == {}
+        assert TranslationStore(StateFile(path)).load() == {}

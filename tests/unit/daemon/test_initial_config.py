@@ -6,6 +6,7 @@ from tests.doubles.kernel import FakeClock
 from neod.config import reader
 from neod.daemon import main
 from neod.daemon.config_store import ConfigStore
+from neod.kernel.files import StateDirectory
 from neod.model.errors import ConfigError, ReadingFailed
 
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"  # as the kernel does when memory is short
@@ -14,7 +15,7 @@ KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"  # as the ker
 def first(tmp_path, text):
     path = tmp_path / "neo.toml"
     path.write_text(text)
-    store = ConfigStore(path, tmp_path, FakeClock(), lambda intents: None)
+    store = ConfigStore(path, StateDirectory(tmp_path), FakeClock(), lambda intents: None)
     return store.load_initial(reader.spawn(str(path)))
 
 

@@ -16,7 +16,9 @@ from neod.dhcp import fsm, lease_writer, rawsocket, runner, timers
 from neod.dhcp.packet import ACK, DISCOVER, NAK, OFFER, RELEASE, REQUEST
 from neod.dhcp.runner import DhcpService
 from neod.dhcp.store import LeaseStore
+from neod.kernel import files
 from neod.kernel.clock import SystemClock
+from neod.kernel.files import StateFile
 from neod.model.facts import FOREVER, DhcpClient
 
 pytestmark = pytest.mark.slow
@@ -137,7 +139,7 @@ class Host:
         self.service = self.make()
 
     def make(self):
-        store = LeaseStore(self.directory, self.clock)
+        store = LeaseStore(StateFile(self.directory / "leases.json"), self.clock)
         log = lambda event, fields: self.logged.append((event, fields))  # noqa: E731
         return DhcpService(self.clock, store, self.publish, packets=self.wire, rng=Random(1), log=log)
 
@@ -145,7 +147,7 @@ class Host:
         """Return what a process would find that starts now."""
         path = self.directory / "leases.json"
         if path.exists() and (now := path.read_bytes()) != self._file:
-            self._file, self._on_disk = now, LeaseStore(self.directory, self.clock).load()
+            self._file, self._on_disk = now, LeaseStore(StateFile(self.directory / "leases.json"), self.clock).load()
         return self._on_disk
 
     def publish(self, link, lease):
@@ -510,7 +512,8 @@ async def test_a_parent_that_is_replaced_is_listened_to_again(host, wire, monkey
 
 
 async def test_a_disk_that_fails_is_shown_and_stops_nothing(host, wire, monkeypatch):
-    monkeypatch.setattr(LeaseStore, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(files, "write_atomically", lambda *_: (_ for _ in ()).throw(full))
     host.disk_works = False
     host.want(1)
     async with host.running():
@@ -522,7 +525,7 @@ async def test_a_disk_that_fails_is_shown_and_stops_nothing(host, wire, monkeypa
 @pytest.mark.slow
 async def test_a_disk_that_hangs_is_shown_and_holds_up_neither_a_lease_nor_the_end(host, wire, monkeypatch):
     answer = threading.Event()
-    monkeypatch.setattr(LeaseStore, "_write", lambda *_: answer.wait())
+    monkeypatch.setattr(files, "write_atomically", lambda *_: answer.wait())
     monkeypatch.setattr(lease_writer, "WAIT_S", 0.05)
     monkeypatch.setattr(lease_writer, "FLUSH_S", 0.05)
     host.disk_works = False

@@ -7,6 +7,7 @@ import random
 import signal
 import stat
 import time
+import zlib
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neod.dhcp.store import LeaseStore, StoredLease
+from neod.kernel.files import StateFile
 from neod.model.facts import FOREVER, Lease
 
 
@@ -59,7 +61,7 @@ def store(tmp_path, boot_id):
     (tmp_path / "state").mkdir()
 
     def make(clock=None):
-        return LeaseStore(tmp_path / "state", clock or Clock(), boot_id=boot_id)
+        return LeaseStore(StateFile(tmp_path / "state" / "leases.json"), clock or Clock(), boot_id=boot_id)
 
     return make
 
@@ -236,7 +238,50 @@ def test_kill_9_at_any_moment_leaves_one_of_the_two_files(store):
     assert {30, 300} <= seen <= {0, 30, 300}
 
 
-def test_a_missing_directory_is_a_problem_and_no_exception(tmp_path):
-    store = LeaseStore(tmp_path / "nowhere", Clock())
+def test_a_directory_that_was_removed_is_made_again(tmp_path):
+    store = LeaseStore(StateFile(tmp_path / "nowhere" / "leases.json"), Clock())
+    assert store.load() == {}
+    assert store.save({"m1": ENTRY}) == ""
+    assert store.load() == {"m1": ENTRY}
+
+
+def test_a_directory_that_cannot_be_made_is_a_problem_and_no_exception(tmp_path):
+    (tmp_path / "nowhere").write_text("a file")
+    store = LeaseStore(StateFile(tmp_path / "nowhere" / "leases.json"), Clock())
     assert store.load() == {}
     assert store.save({"m1": ENTRY})
+
+
+SENSELESS = {
+    "prefix": {"prefix_length": 99},
+    "prefix of a text": {"prefix_length": "24"},
+    "half of the Internet": {"prefix_length": 1},
+    "no address": {"ip": "0.0.0.0"},
+    "loopback": {"ip": "127.0.0.1"},
+    "multicast": {"ip": "224.0.0.1"},
+    "a number": {"ip": 17},
+    "router is the address": {"gateway": "10.77.1.5"},
+    "router is multicast": {"gateway": "239.1.1.1"},
+    "not a number": {"times": [float("nan"), 1, 2, 3]},
+    "never ends": {"times": [900.0, 1000.0, 1100.0, 1e300]},
+    "not begun": {"times": [1e12, 1e12, 1e12, 1e12]},
+    "three times": {"times": [1, 2, 3]},
+    "times of texts": {"times": ["a", "b", "c", "d"]},
+    "MTU": {"mtu": 7},
+    "route": {"routes": [["10.0.0.0/99", "10.77.0.9"]]},
+    "list": {"dns": 5},
+}
+
+
+@pytest.mark.parametrize("wrong", SENSELESS.values(), ids=SENSELESS.keys())
+def test_a_lease_that_cannot_be_costs_the_others_nothing(store, tmp_path, wrong):
+    store().save({"m1": ENTRY, "m2": replace(ENTRY, lease=replace(LEASE, link="m2"))})
+    file = json.loads(path_of(tmp_path).read_text())
+    file["body"]["leases"]["m1"] |= wrong
+    file["crc32"] = zlib.crc32(json.dumps(file["body"], separators=(",", ":")).encode())
+    path_of(tmp_path).write_text(json.dumps(file))
+    fresh = store()
+    assert list(fresh.load()) == ["m2"]
+    assert "lease of 'm1'" in fresh.problem
+    assert path_of(tmp_path).with_name("leases.json.bad").exists()
+    assert list(store().load()) == ["m2"], "and is on disk"

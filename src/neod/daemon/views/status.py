@@ -66,7 +66,7 @@ def file_state(config: ConfigStore, more: tuple[str, ...]) -> FileState:
 def notes(controller: Controller, config: ConfigStore, metrics: MetricsServer) -> tuple[str, ...]:
     """Return what people should know beside the state of objects."""
     found = [
-        config.degraded,
+        *config.degraded,
         controller.dhcp.service.degraded,
         _metrics_note(metrics),
         *(f"not read: {error}" for error in controller.reconciler.unreadable),
@@ -75,7 +75,7 @@ def notes(controller: Controller, config: ConfigStore, metrics: MetricsServer) -
         *controller.state.desired.remarks(controller.facts.known),
         "" if controller.ready else "the first pass is not over yet",
     ]
-    return tuple(note for note in found if note)
+    return tuple(dict.fromkeys(note for note in found if note))
 
 
 def _metrics_note(metrics: MetricsServer) -> str:

@@ -22,7 +22,7 @@ NO_FILE: Final = frozenset({errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENXIO,
 
 SENSELESS: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
-log = structlog.get_logger("neod.state")
+log = structlog.get_logger("neod.kernel")
 
 
 def read_small(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     boots = item.get_closest_marker("box") or item.get_closest_marker("vm")
     if boots and MINUTES and time.monotonic() - BEGUN > 60 * float(MINUTES):
         pytest.skip(f"the {MINUTES} minutes that this run may take to boot machines are over (TEST_MINUTES)")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not run, folder by folder, and why: pytest itself names the line that skips, which many share."""
+    reports = terminalreporter.stats.get("skipped", [])
+    found = Counter((_folder(report.nodeid), _reason(report)) for report in reports)
+    if found:
+        terminalreporter.section("not run on this machine")
+    for (folder, reason), number in sorted(found.items()):
+        terminalreporter.line(f"{number:>4} of {folder}: {reason}")
+
+
+def _folder(nodeid: str) -> str:
+    return nodeid.partition("::")[0].rpartition("/")[0]
+
+
+def _reason(report: pytest.TestReport) -> str:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")

@@ -1,5 +1,6 @@
 """``neodctl``: parse, run one command, exit with a status that means something."""
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from neod.cli.parser import arguments
 from neod.cli.registry import command_of
 from neod.cli.text import clean, screen_of
 from neod.control.errors import ControlError
+from neod.observability.streams import tolerate
 
 
 def _version() -> str:
@@ -38,15 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
         return BROKEN_PIPE
+    except OSError as exc:
+        _complain(f"standard output: {exc.strerror or exc}" if exc.errno == errno.ENOSPC else _bug(exc))
+        return INTERNAL
     except Exception as exc:  # the top of a program whose users do not read Python
         _complain(_bug(exc))
         return INTERNAL
 
 
 def _run(given: Sequence[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without "→" gets "?"
+    tolerate()
     args = arguments(given)
     if args.version:
         print(f"neodctl {_version()}")

@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol
+from contextlib import suppress
+from typing import Any, Final, Protocol, TextIO
 
 import structlog
 
@@ -82,6 +83,23 @@ def _stamp(_: Any, __: str, fields: Any) -> Any:
     return {"timestamp": now.isoformat(timespec="milliseconds"), **fields}
 
 
+class LogStream:
+    """Writes to *stream*; a line that cannot be written is lost, and costs neither a connection nor the program."""
+
+    __slots__ = ("__weakref__", "_stream")  # structlog keeps its locks by stream
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(level: str, style: str) -> Log:
     """Log to standard error from now on, and return the log; *style* is auto, json or console."""
     if style == "auto":
@@ -97,10 +115,11 @@ def configure(level: str, style: str) -> Log:
         shared += [_as_line, _clean, structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False), renderer]
     else:
         shared.append(journal_entry if journal else journal_line)
+    stream: Any = LogStream(sys.stderr)
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, logging.INFO)),
-        logger_factory=(lambda *_: journal) if journal else structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=(lambda *_: journal) if journal else structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
     log: Log = structlog.get_logger()

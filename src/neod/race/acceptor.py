@@ -8,13 +8,15 @@ from dataclasses import astuple
 from typing import Final, Protocol
 
 from neod.race.byte_flow import SharedBuffers
+from neod.race.conduct import Ending, fault
 from neod.race.connection import ProxiedConnection
 from neod.race.dialer import Dialer, DialError, Winner
 from neod.race.limits import ConnectionLimits, DescriptorBudget
 from neod.race.loop import IN
 from neod.race.metrics import RaceGauges, RaceStats, count
+from neod.race.order import AddressPair
 from neod.race.settings import RaceSettings
-from neod.race.sockets import SHORTAGE, is_mptcp, reset_on_close, set_options
+from neod.race.sockets import SHORTAGE, bound_buffers, is_loopback, is_mptcp, reset_on_close, set_options
 
 BATCH: Final = 64
 """Accepted in one turn; so a SYN flood leaves time for open connections."""
@@ -32,6 +34,7 @@ class RaceObserver(Protocol):
 
     def won(self, race: str, client: str, winner: Winner, mptcp: bool) -> None: ...
     def lost(self, race: str, client: str, error: DialError) -> None: ...
+    def unanswered(self, race: str, client: str, pair: AddressPair, why: str, after_s: float) -> None: ...
 
 
 class Acceptor:
@@ -107,13 +110,15 @@ class Acceptor:
                     self._pause_accepting()
                     return
                 continue  # accept(2): the error of a connection that ended in the queue
-            self._admit(client, address[0])
+            self._admit(client, address[0].removeprefix("::ffff:"))
             if self._descriptors.scarce(client.fileno()):
                 self._pause_accepting()
                 return
 
     def _admit(self, client: socket.socket, host: str) -> None:
         client.setblocking(False)
+        if is_loopback(host) or host == self.settings.listen.host:
+            bound_buffers(client)
         if not self.limits.admit(host):
             count(self.stats.refused, "per_client")
             reset_on_close(client)
@@ -164,11 +169,22 @@ class Acceptor:
         candidate = winner.pair
         count(self.stats.won, (candidate.upstream, candidate.source, "mptcp" if mptcp else "tcp"))
         self.stats.connect.observe(winner.took_s)
+        self.stats.slower += winner.slower
         self._observer.won(self.settings.name, connection.host, winner, mptcp)
 
     def on_lost(self, connection: ProxiedConnection, error: DialError) -> None:
         count(self.stats.lost, error.reason)
         self._observer.lost(self.settings.name, connection.host, error)
+
+    def on_judged(self, connection: ProxiedConnection, pair: AddressPair, end: Ending) -> None:
+        """Learn what the upstream of a connection made of it."""
+        why = fault(end)
+        if why or (end.answered and self.dialer.conduct):
+            self.dialer.conduct.note(pair, bool(why), end)
+        if why:
+            count(self.stats.unanswered, (pair.upstream, pair.source, why))
+            name, after_s = self.settings.name, end.ended_s - end.began_s
+            self._observer.unanswered(name, connection.host, pair, why, after_s)
 
     def on_closed(self, connection: ProxiedConnection, how: str) -> None:
         """Count how a connection ended, and its bytes."""

@@ -43,7 +43,7 @@ def dial(settings: RaceSettings, paths: tuple[str, ...], runtime_dir: str, log: 
     ended: list[Winner | DialError] = []
     dialer = Dialer(loop, settings, partial(socket_opener, NetnsEntry))
     update: Callable[[], None] = lambda: candidates.update()  # noqa: E731
-    auto = AutoSources(loop, runtime_dir, paths, update) if settings.sources is None else None
+    auto = AutoSources(loop, runtime_dir, paths, lambda _: update()) if settings.sources is None else None
     candidates = CandidateSet(dialer, log, lambda: auto.addresses if auto is not None else (), update)
     candidates.update()
     dialer.start(ended.append, ended.append)

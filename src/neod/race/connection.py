@@ -1,17 +1,19 @@
 """One accepted connection: its race, then two byte flows, and an end that is passed on as what it was.
 
 A FIN is forwarded after all data before it; the connection ends when both directions have. A reset is forwarded as a
-reset, after the data before it. A connection without a first byte, or idle for too long, is reset.
+reset, after the data before it. A connection without a first byte of its upstream, or idle for too long, is reset.
 """
 
 import errno
 from dataclasses import dataclass
-from socket import SO_ERROR, SOL_SOCKET, socket
+from socket import MSG_PEEK, SO_ERROR, SOL_SOCKET, socket
 from typing import Final, Protocol
 
 from neod.race.byte_flow import ByteFlow, FlowBroken, SharedBuffers
+from neod.race.conduct import Ending
 from neod.race.dialer import Dialer, DialError, DialRace, Winner
 from neod.race.loop import DUPLEX, ERR, HUP, IN, OUT, RDHUP, Loop
+from neod.race.order import AddressPair
 from neod.race.settings import RaceSettings
 from neod.race.sockets import INITIAL_OPTIONS, IPPROTO_MPTCP, reset_on_close, set_options, unacknowledged_bytes
 
@@ -25,6 +27,10 @@ LONGEST_POLL_S: Final = 0.05
 PLAIN_EVENTS: Final = IN | OUT
 """Events after which a short read means an empty socket; after all others, read until EAGAIN."""
 
+
+UPLOAD_BYTES: Final = 1 << 16
+"""As many bytes of a client begin the time for the first byte of the upstream anew: a long upload is answered at its
+end, and what trickles is no upload."""
 
 PATH_LOST: Final = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 """Errors of a path that is down; everything else is a reset by the peer."""
@@ -41,6 +47,7 @@ class ConnectionOwner(Protocol):
     def settings(self) -> RaceSettings: ...
     def on_won(self, connection: "ProxiedConnection", winner: Winner) -> None: ...
     def on_lost(self, connection: "ProxiedConnection", error: DialError) -> None: ...
+    def on_judged(self, connection: "ProxiedConnection", pair: AddressPair, end: Ending) -> None: ...
     def on_closed(self, connection: "ProxiedConnection", how: str) -> None: ...
 
 
@@ -58,7 +65,7 @@ class ProxiedConnection:
     """From accept to close. ``last_activity_s`` is when either side last sent or took data."""
 
     __slots__ = (
-        "_draining", "_early_events", "_owner", "_race", "client", "closed",
+        "_asked", "_draining", "_early_events", "_first_fin", "_owner", "_race", "_unjudged", "client", "closed",
         "down", "host", "keepalive", "last_activity_s", "since_s", "up",
     )  # fmt: skip
 
@@ -67,6 +74,9 @@ class ProxiedConnection:
         self.up: ByteFlow | None = None  # client to upstream; with ``down``, once the race is won
         self.down: ByteFlow | None = None
         self.since_s = self.last_activity_s = owner.loop.now_s  # when accepted, then when joined
+        self._asked = (0, 0.0)  # the client's bytes that the upstream has to answer, and since when
+        self._first_fin = ("", 0.0)  # whose, and how long nothing had come
+        self._unjudged: AddressPair | None = None  # that won, until it is certain what it made of the connection
         self.closed = False
         self.keepalive = False  # TCP keepalive and user time-out are set on the upstream socket
         self._race: DialRace | None = None
@@ -74,8 +84,12 @@ class ProxiedConnection:
         self._early_events = 0  # epoll events of the client during the race
 
     def open(self) -> None:
-        """Watch the client and start the race."""
+        """Watch the client, and start the race unless it has to speak first."""
         self._owner.loop.watch(self.client.fileno(), self._on_client_while_dialing, DUPLEX)
+        if self._owner.settings.dial == "accept":
+            self._dial()
+
+    def _dial(self) -> None:
         self._race = self._owner.dialer.start(self._on_won, self._on_lost)
 
     def enable_keepalive(self) -> None:
@@ -90,11 +104,20 @@ class ProxiedConnection:
     def exceeded_timeout(self, now_s: float) -> str:
         """Return the name of the exceeded time-out; empty: none, or the race is not decided."""
         timeouts, up, down = self._owner.settings.timeouts, self.up, self.down
-        if up is None or down is None or self._draining is not None:
+        if self._draining is not None or self._race is not None:
             return ""
-        if 0 < timeouts.first_byte_s < now_s - self.since_s and not (up.moved or down.moved):
+        if up is None or down is None:
+            return "client_silent" if 0 < (timeouts.first_byte_s or timeouts.idle_s) < now_s - self.since_s else ""
+        if not (down.moved or down.held) and self._unanswered(up, timeouts.first_byte_s, now_s):
             return "first_byte_timeout"
         return "idle_timeout" if 0 < timeouts.idle_s < now_s - self.last_activity_s else ""
+
+    def _unanswered(self, up: ByteFlow, limit_s: float, now_s: float) -> bool:
+        """Whether the upstream has been silent for too long: since it was joined, or asked."""
+        asked = self._asked[0]
+        if up.moved - asked >= (UPLOAD_BYTES if asked else 1):
+            self._asked = up.moved, self.last_activity_s
+        return 0 < limit_s < now_s - max(self.since_s, self._asked[1])
 
     def abort(self, how: str) -> None:
         """Reset both sides now."""
@@ -107,6 +130,7 @@ class ProxiedConnection:
         if self.closed:
             return
         self.closed = True
+        self._judge(how)
         loop = self._owner.loop
         loop.close_later(self.client)
         if self._race is not None:
@@ -119,10 +143,36 @@ class ProxiedConnection:
         self._draining = None
         self._owner.on_closed(self, how)
 
+    def _judge(self, how: str) -> None:
+        """Tell what the upstream made of the connection, once."""
+        up, down, pair = self.up, self.down, self._unjudged
+        if up is None or down is None or pair is None:
+            return
+        self._unjudged = None
+        answered, now_s = down.moved + down.held, self._owner.loop.now_s
+        who, waited_s = self._first_fin
+        self._owner.on_judged(self, pair, Ending(how, who, up.moved, answered, self.since_s, now_s, waited_s))
+
     def _on_client_while_dialing(self, mask: int) -> None:
         self._early_events |= mask
         if mask & (ERR | HUP):
             self.abort("client_gave_up")
+        elif self._race is None and mask & ~OUT:
+            self._dial_if_asked()
+
+    def _dial_if_asked(self) -> None:
+        """Start the race that waits for the first byte of the client, or end if none will come."""
+        try:
+            asked = self.client.recv(1, MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.abort("client_gave_up")
+            return
+        if asked:
+            self._dial()
+        else:
+            self._close("client_gave_up")
 
     def _on_lost(self, error: DialError) -> None:
         self._race = None
@@ -131,11 +181,11 @@ class ProxiedConnection:
 
     def _on_won(self, winner: Winner) -> None:
         owner, client, upstream = self._owner, self.client, winner.sock
-        self._race = None
+        self._race, self._unjudged = None, winner.pair
         set_options(upstream, INITIAL_OPTIONS)
         self.up = ByteFlow(client, upstream, owner.scratch, exact=client.proto == IPPROTO_MPTCP)
         self.down = ByteFlow(upstream, client, owner.scratch, exact=upstream.proto == IPPROTO_MPTCP)
-        self.since_s = owner.loop.now_s
+        self.since_s = self.last_activity_s = owner.loop.now_s
         owner.loop.transfer(client.fileno(), self._on_client)
         owner.loop.transfer(upstream.fileno(), self._on_upstream)
         owner.on_won(self, winner)
@@ -154,6 +204,11 @@ class ProxiedConnection:
 
     def _arrived(self, mask: int, reads: ByteFlow, writes: ByteFlow) -> None:
         """Handle epoll events of the socket that *reads* reads from and *writes* writes to."""
+        if mask & RDHUP and not self._first_fin[0]:
+            self._first_fin = (
+                "client" if reads is self.up else "upstream",
+                self._owner.loop.now_s - self.last_activity_s,
+            )
         self.last_activity_s = self._owner.loop.now_s
         again = False
         try:
@@ -175,6 +230,8 @@ class ProxiedConnection:
             self._close("finished")
         elif again:
             self._owner.loop.call_soon(self._resume)
+        elif reads.done and self._first_fin[0] == "upstream":
+            self._judge("finished")  # whatever the client does now
 
     def _resume(self) -> None:
         """Continue flows that used up their share of the last turn."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from neod.race import order
+from neod.race.conduct import Conduct
 from neod.race.loop import ERR, HUP, OUT, Loop, Timer
 from neod.race.settings import RaceSettings
 from neod.race.sockets import SHORTAGE, SockAddr, address_of, connecting, options, reset_on_close
@@ -47,6 +48,7 @@ class Winner(NamedTuple):
     pair: order.AddressPair
     took_s: float  # of this attempt, from SYN to established
     losers: tuple[str, ...]  # "source → upstream: why"
+    slower: int  # of these, those that did not fail
     mask: int  # epoll events of the socket so far
 
 
@@ -71,6 +73,7 @@ class Dialer:
         self._opener_in = opener_in
         self.settings, self.options = settings, options(settings)
         self.open = opener_in(settings.netns)
+        self.conduct = Conduct()
         self.candidates: list[DialCandidate] = []
         self._lanes: list[list[DialCandidate]] = []
         self.turn = 0
@@ -86,6 +89,7 @@ class Dialer:
         known = {candidate.pair: candidate for candidate in self.candidates}
         self.candidates = [known.get(pair) or DialCandidate(pair) for pair in dict.fromkeys(pairs)]
         self._lanes = order.by_upstream(self.candidates)
+        self.conduct.forget_all_but(known.keys() & {candidate.pair for candidate in self.candidates})
         if self.candidates:
             waiting, self._waiting = self._waiting, {}
             for race in waiting:
@@ -101,9 +105,14 @@ class Dialer:
         return race
 
     def start_order(self) -> tuple[list[DialCandidate], int]:
-        """Return the candidates of the next race in order, and how many of them start at once."""
+        """Return the candidates of the next race in order, and how many of them start at once.
+
+        Without those that took connections and did not answer, unless there are no others.
+        """
         self.turn += 1
-        settings, candidates = self.settings, self.candidates
+        settings, candidates, lanes = self.settings, self.candidates, self._lanes
+        if self.conduct and (trusted := [c for c in candidates if not self.conduct.avoids(c.pair, self.loop.now_s)]):
+            candidates, lanes = trusted, order.by_upstream(trusted)
         if len(candidates) == 1:
             return candidates[:], 1
         together = settings.max_attempts if settings.stagger_s == 0 else 1
@@ -111,7 +120,7 @@ class Dialer:
             first = self.turn % len(candidates)
             return [*candidates[first:], *candidates[:first]], together
         if len(candidates) > MAX_WEIGHED:
-            candidates = order.window(self._lanes, self.turn, MAX_WEIGHED)
+            candidates = order.window(lanes, self.turn, MAX_WEIGHED)
         arranged = order.ranked_order(candidates, self.turn, self.loop.now_s)
         if order.explores(self.turn):
             arranged = order.with_explorer(arranged, together if settings.stagger_s else together - 1)
@@ -146,7 +155,9 @@ class Attempt:
 class DialRace:
     """One connection to make: attempts under way, and candidates not started yet."""
 
-    __slots__ = ("_deadline", "_dialer", "_losers", "_lost", "_next", "_ordered", "_queue", "_running", "_won")
+    __slots__ = (
+        "_deadline", "_dialer", "_last_resort", "_losers", "_lost", "_next", "_ordered", "_queue", "_running", "_won",
+    )  # fmt: skip
 
     def __init__(self, dialer: Dialer, won: Callable[[Winner], None], lost: Callable[[DialError], None]) -> None:
         self._dialer, self._won, self._lost = dialer, won, lost
@@ -155,6 +166,7 @@ class DialRace:
         self._running: dict[Attempt, None] = {}  # oldest first
         self._losers: list[str] = []
         self._next: Timer | None = None
+        self._last_resort: Timer | None = None  # when candidates that are not trusted take part
         self._deadline = dialer.loop.call_later(dialer.settings.timeout_s, self._on_timeout)
 
     def begin(self) -> None:
@@ -162,6 +174,8 @@ class DialRace:
         arranged, together = self._dialer.start_order()
         self._ordered = arranged
         self._queue.extend(arranged)
+        if self._dialer.conduct and len(arranged) < len(self._dialer.candidates):
+            self._last_resort = self._dialer.loop.call_later(self._dialer.settings.timeout_s / 2, self._try_remaining)
         self._start(together)
 
     def cancel(self) -> None:
@@ -183,10 +197,11 @@ class DialRace:
                 order.after_failure(score, now_s) if silent else order.after_losing(score, waited_s, now_s)
             )
             self._losers.append(f"{loser.candidate.pair}: slower than {waited_s * 1000:.1f} ms")
+        slower = len(self._running)
         self._end()
         won = self._won
         dialer.remove_waiting(self)
-        won(Winner(attempt.sock, attempt.candidate.pair, took_s, tuple(self._losers), mask))
+        won(Winner(attempt.sock, attempt.candidate.pair, took_s, tuple(self._losers), slower, mask))
 
     def on_failure(self, attempt: Attempt, code: int) -> None:
         """Drop *attempt* and start the next candidate at once (RFC 8305, section 5)."""
@@ -254,12 +269,12 @@ class DialRace:
         self._fail("timeout" if self._running or self._queue else "no_candidates")
 
     def _try_remaining(self) -> None:
-        """All ordered candidates have failed: try those that were left out, if any."""
+        """All ordered candidates have failed, or are silent for too long: try those that were left out, if any."""
         tried, self._ordered = self._ordered, self._dialer.candidates
         self._queue.extend(self._dialer.untried(tried))
         if self._queue:
             self._start(self._dialer.settings.max_attempts)
-        else:
+        elif not self._running:
             self._fail("failed")
 
     def _fail(self, reason: str) -> None:
@@ -274,6 +289,6 @@ class DialRace:
             self._dialer.loop.close_later(attempt.sock)
         self._running.clear()
         self._queue.clear()
-        self._deadline.cancel()
-        if self._next is not None:
-            self._next.cancel()
+        for timer in (self._deadline, self._next, self._last_resort):
+            if timer is not None:
+                timer.cancel()

@@ -11,7 +11,7 @@ RESERVE: Final = 128
 
 def client_of(host: str) -> str:
     """Return what counts as one client: an IPv4 address, or an IPv6 /64, within which a host may use any address."""
-    if ":" not in host or host.startswith("::ffff:"):
+    if ":" not in host:
         return host
     return str(IPv6Address(int(IPv6Address(host.partition("%")[0])) >> 64 << 64))
 

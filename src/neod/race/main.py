@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from socket import socketpair
 from typing import Final, NamedTuple
 
+from neod import __version__
 from neod.netlink.netns import StuckInNetns
 from neod.observability.logs import Log, configure
+from neod.observability.streams import guarded
 from neod.observability.systemd import SystemdNotify
 from neod.race.limits import raise_descriptor_limit
 from neod.race.loop import IN, Loop
@@ -20,6 +22,8 @@ from neod.race.settings import ConfigError, RaceConfig, ReadingFailed, read_conf
 OK, FAILED, USAGE, TIMED_OUT, NO_SUCH, FILE_INVALID = 0, 1, 2, 3, 10, 78
 """Exit statuses, the same as neodctl's."""
 
+NONE: Final = "write a table [races.NAME] there, with listen and upstreams, and start neo-race again"
+
 STATUS_S: Final = 10.0
 
 GC_THRESHOLD: Final = 50_000
@@ -27,6 +31,11 @@ GC_THRESHOLD: Final = 50_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``neo-race`` and return its exit status."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     """Run races until a signal ends them, or join one to standard input and output."""
     options = _options(argv)
     try:
@@ -36,10 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED if isinstance(error, ReadingFailed) else FILE_INVALID  # after which systemd gives up
     known = {race.name: race for race in config.races}
     unknown = [name for name in options.names if name not in known]
-    if unknown:
-        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
-        print(f"{options.config}: no race {', '.join(unknown)}; {has}", file=sys.stderr)
-        return NO_SUCH
+    if unknown or not known:
+        what = f"no race {', '.join(unknown)}" if unknown else "no races"
+        has = f"it has {', '.join(sorted(known))}" if known else NONE
+        print(f"{options.config}: {what}; {has}", file=sys.stderr)
+        return NO_SUCH  # after which systemd gives up, too
     if options.connect:
         from neod.race.connect import connect
 
@@ -62,10 +72,12 @@ def _options(argv: Sequence[str] | None) -> Options:
         "       %(prog)s [--config FILE] [--runtime-dir DIR] connect NAME",
         description="Accept connections and forward each over whichever way is established first. With connect: make "
         "one connection in this manner and join it to standard input and output, as ssh's ProxyCommand wants it.",
-        epilog="Exit status: 0 fine, 1 no connection, 2 usage, 3 time-out, 10 no such race, 78 file invalid.",
+        epilog="Exit status: 0 fine, 1 no connection, 2 usage, 3 time-out, 10 no such race or none at all, "
+        "78 file invalid.",
     )
     parser.add_argument("--config", default="/etc/neo/neo.toml", metavar="FILE")
     parser.add_argument("--runtime-dir", default="/run/neo", metavar="DIR", help="where neod's control socket is")
+    parser.add_argument("--version", action="version", version=f"neo-race {__version__}")
     parser.add_argument("names", nargs="*", metavar="NAME", help="races of the file; all of them without")
     options = parser.parse_intermixed_args(argv)
     connect = options.names[:1] == ["connect"]
@@ -152,6 +164,8 @@ class RaceProgram:
         else:
             self._use(found)
             self._log.info("reloaded", races=len(self._service.runners))
+            if not self._service.runners:
+                self._log.warning("no races", file=self._file, next="nothing is listened on until a reload finds one")
         self._notify_ready()
         if self._reload_again:
             self._reload_again = False

@@ -48,6 +48,8 @@ class RaceStats:
     lost: dict[str, int] = field(default_factory=dict)  # reason
     failed: dict[tuple[str, str, str], int] = field(default_factory=dict)  # upstream, source, errno name
     closed: dict[str, int] = field(default_factory=dict)  # how
+    slower: int = 0  # attempts of races that another one won
+    unanswered: dict[tuple[str, str, str], int] = field(default_factory=dict)  # upstream, source, what it did
     bytes_up: int = 0  # of closed connections
     bytes_down: int = 0
     connect: Histogram = field(default_factory=Histogram)
@@ -92,6 +94,11 @@ def _failed(stats: RaceStats, _: RaceGauges) -> Iterable[Sample]:
         yield "", {"upstream": upstream, "source": source, "error": error}, value
 
 
+def _unanswered(stats: RaceStats, _: RaceGauges) -> Iterable[Sample]:
+    for (upstream, source, why), value in sorted(stats.unanswered.items()):
+        yield "", {"upstream": upstream, "source": source, "why": why}, value
+
+
 def _bytes(stats: RaceStats, gauges: RaceGauges) -> Iterable[Sample]:
     yield from plain(stats.bytes_up + gauges.live_up, direction="to_upstream")
     yield from plain(stats.bytes_down + gauges.live_down, direction="to_client")
@@ -105,6 +112,13 @@ METRICS: Final[tuple[tuple[str, str, str, Samples], ...]] = (
     ("neo_race_won_total", "counter", "Races won, by upstream, source address and protocol.", _won),
     ("neo_race_lost_total", "counter", "Races that nobody won.", lambda s, _: by(s.lost, "reason")),
     ("neo_race_attempts_failed_total", "counter", "Attempts that failed before the race was decided.", _failed),
+    (
+        "neo_race_attempts_slower_total",
+        "counter",
+        "Attempts that another one was faster than.",
+        lambda s, _: plain(s.slower),
+    ),
+    ("neo_race_unanswered_total", "counter", "Connections that the upstream took and did not answer.", _unanswered),
     ("neo_race_closed_total", "counter", "Connections ended, by how.", lambda s, _: by(s.closed, "how")),
     ("neo_race_bytes_total", "counter", "Bytes forwarded.", _bytes),
     ("neo_race_connections_open", "gauge", "Connections open now, races included.", lambda _, g: plain(g.open)),

@@ -1,11 +1,16 @@
 """The log of races: one line a race at low rates, one summary a second at high rates."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from neod.observability.logs import Log
 from neod.race.dialer import DialError, Winner
 from neod.race.loop import Loop
+from neod.race.order import AddressPair
+
+NAMED_LOSERS: Final = 3
+"""So many are told one by one, more as a sum."""
 
 LINES_PER_SECOND: Final = 20
 """More are summarised: a line takes half as much CPU as a connection, and the journal has a rate limit, too."""
@@ -33,7 +38,7 @@ class RaceLog:
             winner=str(winner.pair),
             connect_ms=round(winner.took_s * 1000, 2),
             protocol="mptcp" if mptcp else "tcp",
-            losers=", ".join(winner.losers) or "none",
+            losers=summed(winner.losers) or "none",
         )
 
     def lost(self, race: str, client: str, error: DialError) -> None:
@@ -41,8 +46,16 @@ class RaceLog:
         if not self._within_rate():
             self._unlogged[race, "lost", error.reason] += 1
             return
-        losers = ", ".join(error.losers) or "no candidates"
+        losers = summed(error.losers) or "no candidates"
         self.log.warning("race lost", race=race, client=client, reason=error.reason, losers=losers)
+
+    def unanswered(self, race: str, client: str, pair: AddressPair, why: str, after_s: float) -> None:
+        """Log that an upstream took a connection and did not answer."""
+        if not self._within_rate():
+            self._unlogged[race, why, str(pair)] += 1
+            return
+        after_ms = round(after_s * 1000, 2)
+        self.log.warning("not answered", race=race, client=client, upstream=str(pair), why=why, after_ms=after_ms)
 
     def _within_rate(self) -> bool:
         now_s = self._loop.now_s
@@ -61,3 +74,11 @@ class RaceLog:
             self.log.info(
                 "more races", race=race, count=sum(mine.values()), by=", ".join(f"{n} {k}" for k, n in mine.items())
             )
+
+
+def summed(losers: Sequence[str]) -> str:
+    """Return why each lost ("way: why"), or how many for which reason where these are many."""
+    if len(losers) <= NAMED_LOSERS:
+        return ", ".join(losers)
+    reasons = Counter(loser.rpartition(": ")[2].partition(" than ")[0] for loser in losers)
+    return f"{len(losers)}: " + ", ".join(f"{count} {why}" for why, count in reasons.most_common())

@@ -1,5 +1,6 @@
 """One ``[races.NAME]`` table: its candidates and its acceptor, kept in line with the file."""
 
+import errno
 import socket
 from collections.abc import Callable, Collection
 from functools import partial
@@ -12,7 +13,7 @@ from neod.race.candidate_set import CandidateSet
 from neod.race.dialer import Dialer, OpenSocket
 from neod.race.forwarding_loops import RaceNode, Target
 from neod.race.limits import DescriptorBudget
-from neod.race.loop import Loop
+from neod.race.loop import Loop, Timer
 from neod.race.metrics import RaceStats
 from neod.race.race_log import RaceLog
 from neod.race.settings import RaceSettings
@@ -20,6 +21,16 @@ from neod.race.sockets import SockAddr, connecting, listener
 
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 15.0
+
+TRIED_AGAIN: Final = f"it is tried again, at least every {LONGEST_RETRY_S:g} s"
+REMEDIES: Final = {
+    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE: the drop-in for neo-race.service is in docs/race.md",
+    errno.EADDRINUSE: f"`ss -ltnp` names who listens there; {TRIED_AGAIN}",
+    errno.EADDRNOTAVAIL: "this host does not have the address now; it is listened on as soon as it comes",
+    errno.ENOENT: f"there is no such namespace now; {TRIED_AGAIN}",
+    errno.EPERM: "netns and listen_netns need CAP_SYS_ADMIN, or a service inside the namespace: see docs/race.md",
+}
+"""What people can do, by the errno of listening."""
 
 
 class RaceContext(Protocol):
@@ -55,6 +66,7 @@ class RaceRunner:
         self.acceptor = Acceptor(self.dialer, context.scratch, context.descriptors, self.stats, context.race_log)
         self.error = ""  # why it does not listen
         self._retry_s = FIRST_RETRY_S
+        self._retrying: Timer | None = None
         self._stopped = False
 
     @property
@@ -98,17 +110,22 @@ class RaceRunner:
             netns = settings.listen_netns
             self.acceptor.listen_on(self._context.netns_entry(netns).inside(make) if netns else make())
         except OSError as error:
-            why = f"{settings.listen}: {error.strerror or error}"
-            if why != self.error:
-                self._log.error("cannot listen", why=why)
-            self.error = why
-            self._context.loop.call_later(self._retry_s, self.listen)
-            self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+            self._retry(f"{settings.listen}: {error.strerror or error}", REMEDIES.get(error.errno or 0, TRIED_AGAIN))
             return
         self.error, self._retry_s = "", FIRST_RETRY_S
         host, port = self.acceptor.address or ("", 0)
         self._log.info("listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         self._context.schedule_update()
+
+    def _retry(self, why: str, remedy: str) -> None:
+        """Listen later; say why not now, once."""
+        if why != self.error:
+            self._log.error("cannot listen", why=why, next=remedy)
+        self.error = why
+        if self._retrying is not None:
+            self._retrying.cancel()
+        self._retrying = self._context.loop.call_later(self._retry_s, self.listen)
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
 
 
 def socket_opener(entry: Callable[[str], NetnsEntry], netns: str) -> OpenSocket:

@@ -74,7 +74,8 @@ class RaceService:
         """Return one line for ``systemctl status``."""
         broken = [f"{name}: {c.error}" for name, c in sorted(self.runners.items()) if c.error]
         broken += [f"metrics: {self._metrics.error}"] if self._metrics.error else []
-        return "; ".join((f"{len(self.runners)} races, {self.connections} connections", *broken))
+        races = f"{len(self.runners)} races" if self.runners else "no races in the file"
+        return "; ".join((f"{races}, {self.connections} connections", *broken))
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """Stop accepting, and call *stopped* when all connections have ended; a second call resets them."""
@@ -133,8 +134,12 @@ class RaceService:
         self._auto = AutoSources(self.loop, self._runtime_dir, paths, self._on_sources)
         self._log_sources()
 
-    def _on_sources(self) -> None:
-        self._log_sources()
+    def _on_sources(self, usable: bool) -> None:
+        """Use other sources, and addresses that have come: a race may wait for one to listen on."""
+        if usable:
+            self._log_sources()
+        for runner in self.runners.values():
+            runner.listen()
         self.schedule_update()
 
     def _log_sources(self) -> None:

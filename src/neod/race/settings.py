@@ -23,7 +23,7 @@ class HostPort(NamedTuple):
 class Timeouts:
     """How long an accepted connection may be silent."""
 
-    first_byte_s: float = 60.0  # of either side, once joined; 0: none
+    first_byte_s: float = 60.0  # of the upstream, once asked; of the client, where it is waited for; 0: none
     idle_s: float = 7440.0  # without a byte either way; 0: none
     keepalive_s: float = 60.0  # silence before the kernel probes; 0: none
     user_s: float = 300.0  # unacknowledged data before the kernel gives up; 0: the kernel's own
@@ -41,6 +41,7 @@ class RaceSettings:
     listen_mptcp: bool = False
     stagger_s: float = 0.0  # 0: all at once
     timeout_s: float = 5.0  # from accept to the first connection established
+    dial: str = "accept"  # first-byte: connect when the client has sent something
     max_attempts: int = 16  # under way at the same time, in one race
     netns: str = ""  # connects from this namespace; empty: neo-race's own
     listen_netns: str = ""

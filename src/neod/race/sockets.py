@@ -34,6 +34,10 @@ INITIAL_OPTIONS: Final[SocketOptions] = (
 )
 """Needed from the first byte on. Keepalive and user time-out are set later: a short connection is over by then."""
 
+LOOPBACK_BYTES: Final = 1 << 18
+"""Of a socket's buffers on loopback, where there is no round-trip time to be filled. The recipe for many paths
+(docs/mptcp.md) makes receive buffers begin with megabytes: a program that has stopped reading had 19 MB read ahead."""
+
 SockAddr = tuple[str, int] | tuple[str, int, int, int]
 
 
@@ -120,6 +124,17 @@ def set_options(sock: socket.socket, wanted: SocketOptions) -> None:
             continue
 
 
+def is_loopback(host: str) -> bool:
+    """Whether packets for *host*, an address, never leave this host."""
+    return host == "::1" or host.startswith("127.")
+
+
+def bound_buffers(sock: socket.socket) -> None:
+    """Keep no more ahead of a reader on loopback than it takes to keep it busy."""
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, LOOPBACK_BYTES)
+
+
 def connecting(family: int, local: SockAddr | None, remote: SockAddr, mptcp: bool) -> socket.socket:
     """Return a socket that is connecting to *remote*.
 
@@ -128,6 +143,8 @@ def connecting(family: int, local: SockAddr | None, remote: SockAddr, mptcp: boo
     """
     sock = stream(family, mptcp)
     try:
+        if is_loopback(remote[0]):
+            bound_buffers(sock)
         if local is not None:
             bind_source(sock, local)
         code = sock.connect_ex(remote)

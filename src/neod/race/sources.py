@@ -32,12 +32,12 @@ def _in_sync(address: LocalAddress, states: States | None) -> bool:
 
 
 class AutoSources:
-    """Follows the usable addresses of *links*, and calls *changed* when they change.
+    """Follows the addresses of the host, and calls *changed* when they change, with whether the usable ones did.
 
     ``local`` is every address of the host, whether usable or not.
     """
 
-    def __init__(self, loop: Loop, runtime_dir: str, links: tuple[str, ...], changed: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, runtime_dir: str, links: tuple[str, ...], changed: Callable[[bool], None]) -> None:
         self.local: tuple[LocalAddress, ...] = ()
         self.addresses: tuple[str, ...] = ()
         self._loop, self._links, self._changed = loop, links, changed
@@ -45,20 +45,19 @@ class AutoSources:
         self._watch = AddressWatch(loop, self._on_addresses)
         self._path_status = PathStatusClient(loop, runtime_dir, self._on_path_status)
         self._read()
+        self._recompute()
 
     def close(self) -> None:
         self._closed = True
         self._watch.close()
         self._path_status.close()
 
-    def _read(self) -> bool:
-        """Read the addresses, or retry later. True if the usable ones have changed."""
+    def _read(self) -> None:
+        """Read the addresses, or retry later."""
         try:
             self.local = addresses.read()
         except OSError:
             self._loop.call_later(RETRY_S, self._on_addresses)
-            return False
-        return self._recompute()
 
     def _recompute(self) -> bool:
         before, self.addresses = self.addresses, usable(self._links, self.local, self._path_status.states)
@@ -69,10 +68,13 @@ class AutoSources:
         if self._closed:
             return
         self._path_status.query()
-        if self._read():
-            self._changed()
+        before, usable_before = self.local, self.addresses
+        self._read()
+        self._recompute()
+        if before != self.local or usable_before != self.addresses:
+            self._changed(usable_before != self.addresses)
 
     def _on_path_status(self) -> None:
         """Apply the states that neod has reported."""
         if self._recompute():
-            self._changed()
+            self._changed(True)

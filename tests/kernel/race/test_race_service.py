@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 from tests.lab import netns
@@ -99,6 +100,31 @@ def test_an_address_that_comes_later_is_listened_on_then(ns):
             assert talks(client)
 
 
+def test_an_address_that_goes_and_comes_is_listened_on_at_once_and_what_is_in_the_way_is_told_with_what_to_do(ns):
+    with Server(ns, echo, ("127.0.0.1", 4001)) as taken:
+        text = race("r", "10.96.0.1:4000", taken.upstream) + race("s", "127.0.0.1:4001", "127.0.0.1:9")
+        with Racer(ns, text) as racer:
+            told = {str(r["why"]): str(r["next"]) for r in poll(lambda: racer.records("cannot listen")[:2], 5)}
+            assert "as soon as it comes" in told["10.96.0.1:4000: Cannot assign requested address"]
+            assert "ss -ltnp" in told["127.0.0.1:4001: Address already in use"]
+            time.sleep(2.0)  # the pauses between tries have grown to seconds
+            ip_batch(ns, ["addr add 10.96.0.1/32 dev lo"])
+            poll(lambda: racer.records("listening"), 1.5, why="it does not wait for the next try")
+
+
+def test_a_reload_without_races_leaves_it_running_and_says_so(ns):
+    with Server(ns, echo) as server, Racer(ns, race("r", "127.0.0.1:4000", server.upstream)) as racer:
+        with dial(ns, ("127.0.0.1", 4000)) as open_:
+            assert talks(open_)
+            racer.reload("")
+            assert racer.records("no races")
+            assert talks(open_)
+        assert racer.told("STATUS=no races in the file, 1 connections") == 1
+        racer.reload(race("r", "127.0.0.1:4000", server.upstream))
+        with dial(ns, ("127.0.0.1", 4000)) as client:
+            assert talks(client)
+
+
 def test_a_stop_lets_connections_end_by_themselves_for_a_while(ns):
     with Server(ns, echo) as server, Racer(ns, race("r", "127.0.0.1:4000", server.upstream)) as racer:
         with dial(ns, ("127.0.0.1", 4000)) as client:
@@ -168,10 +194,12 @@ def test_many_races_are_told_in_sum(ns):
     [
         ('[races.r]\nlisten = "1"\nupstreams = ["a:1"]', [], 78, "races.r.listen"),
         ('[races.r]\nlisten = "127.0.0.1:1"\nupstreams = ["a:1"]', ["x"], 10, "no race x; it has r"),
+        ("[daemon]", [], 10, "no races; write a table [races.NAME]"),
+        ("[daemon]", ["x"], 10, "no race x; write a table [races.NAME]"),
         ('[races.r]\nlisten = "127.0.0.1:1"\nupstreams = ["a:1"]', ["--nonsense"], 2, "usage"),
         ('[races.r]\nlisten = "127.0.0.1:1"\nupstreams = ["a:1"]', ["connect"], 2, "usage"),
     ],
-    ids=["file invalid", "no such race", "usage", "connect without a name"],
+    ids=["file invalid", "no such race", "no races", "no races, but a name", "usage", "connect without a name"],
 )
 def test_the_exit_status_says_what_is_wrong(ns, tmp_path, text, argv, status, says):
     file = tmp_path / "neo.toml"

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from neod.race.conduct import Ending
 from neod.race.dialer import Dialer, DialError, Winner
 from neod.race.loop import Loop
 from neod.race.order import address_pairs
@@ -227,3 +228,39 @@ def test_of_very_many_the_only_live_one_is_found(track):
     for _ in range(3):
         race.after(0)
     assert race.winner() == "b"
+
+
+def distrusted(race, name):
+    pair = next(c.pair for c in race.dialer.candidates if NAMES[c.pair.host] == name)
+    now_s = race.clock.now_s
+    race.dialer.conduct.note(pair, True, Ending("upstream_reset", "", 9, 0, now_s - 1.0, now_s, 0.0))
+
+
+@pytest.mark.parametrize("stagger_s", [0.0, 0.25])
+def test_who_did_not_answer_is_tried_when_all_others_refuse(track, stagger_s):
+    race = track({"stagger_s": stagger_s}, a="answers", b=errno.ECONNREFUSED)
+    distrusted(race, "a")
+    race.start()
+    assert race.ways.tried == ["b"]
+    race.after(0)
+    assert race.winner() == "a"
+
+
+def test_who_did_not_answer_is_tried_after_half_the_time_that_others_are_silent(track):
+    race = track({"timeout_s": 4.0}, a="answers", b="silence", c="silence")
+    distrusted(race, "a")
+    race.start()
+    race.after(1.9)
+    assert sorted(race.ways.tried) == ["b", "c"]
+    race.after(0.2)
+    assert race.winner() == "a"
+
+
+def test_where_nobody_answered_all_are_tried_as_ever(track):
+    race = track(a="answers", b="silence")
+    for name in "ab":
+        distrusted(race, name)
+    race.start()
+    assert sorted(race.ways.tried) == ["a", "b"]
+    race.after(0)
+    assert race.winner() == "a"

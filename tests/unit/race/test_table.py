@@ -71,6 +71,7 @@ sources = ["10.0.0.1", "2001:db8:0::9"]
 listen_mptcp = true
 stagger = "250ms"
 timeout = "1min"
+dial = "first-byte"
 max_attempts = 3
 netns = "a"
 listen_netns = "b"
@@ -90,6 +91,7 @@ max_connections_per_client = 2
             listen_mptcp=True,
             stagger_s=0.25,
             timeout_s=60.0,
+            dial="first-byte",
             max_attempts=3,
             netns="a",
             listen_netns="b",
@@ -98,6 +100,13 @@ max_connections_per_client = 2
             max_connections_per_client=2,
         ),
     )
+
+
+def test_ipv4_in_the_form_of_ipv6_is_ipv4(races):
+    mapped = '[races.r]\nlisten = "[::ffff:127.0.0.1]:4430"\nupstreams = ["[::ffff:198.51.100.10]:443"]\n'
+    assert races(mapped) == races(f"[races.r]\n{GOOD}")
+    (race,) = races(mapped + 'sources = ["::ffff:10.0.0.1"]\n')
+    assert race.sources == ("10.0.0.1",)
 
 
 def test_the_defaults_of_the_file_are_those_of_the_settings(races):
@@ -126,6 +135,7 @@ def test_the_defaults_of_the_file_are_those_of_the_settings(races):
         ('mptcp = "yes"', "'yes' is not true or false; write e.g. mptcp = true"),
         ('stagger = "1ms"', "'1ms' is shorter than 0.01 s; write a longer time, or \"0s\" for none"),
         ('timeout = "0s"', "'0s' is not between 0.05 s and 300 s"),
+        ('dial = "late"', "'late' is not accept or first-byte"),
         ("max_attempts = 0", "0 is not between 1 and 256"),
         ('netns = "../x"', "'../x' is not the name of a network namespace; name one that `ip netns` lists"),
         ('colour = "red"', "there is no such key"),

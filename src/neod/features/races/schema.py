@@ -54,6 +54,7 @@ def _plain(name: str, race: Race) -> dict[str, object]:
         "listen_mptcp": race.listen_mptcp,
         "stagger_s": seconds(race.stagger),
         "timeout_s": seconds(race.timeout),
+        "dial": race.dial,
         "max_attempts": race.max_attempts,
         "netns": race.netns,
         "listen_netns": race.listen_netns,

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from neod.features.intents import Intents
 from neod.features.validation import addresses, checks, patterns
 from neod.features.validation.checks import InvalidValue
-from neod.features.validation.fields import Section, Truth, Validator, duration_s, integer, text, toml_key
+from neod.features.validation.fields import Section, Truth, Validator, duration_s, integer, one_of, text, toml_key
 from neod.features.validation.patterns import list_of, text_like
 from neod.features.validation.text import show
 
@@ -60,7 +60,12 @@ def endpoint(value: object) -> RaceEndpoint:
     match = ENDPOINT.fullmatch(given)
     if match is None:
         raise InvalidValue(f"{show(given)} is not ADDRESS:PORT")
-    return RaceEndpoint(str(addresses.parsed_ip(match[1] or match[2])), _port(match[3], 0))
+    return RaceEndpoint(str(unmapped(addresses.parsed_ip(match[1] or match[2]))), _port(match[3], 0))
+
+
+def unmapped(found: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return an address; ::ffff:192.0.2.1 is the IPv4 address that it is."""
+    return (found.ipv4_mapped if found.version == 6 else None) or found
 
 
 def upstream(value: object) -> RaceEndpoint:
@@ -72,7 +77,7 @@ def upstream(value: object) -> RaceEndpoint:
         raise InvalidValue(f"{show(given)} is not ADDRESS:PORT or NAME:PORT", f'write "[{given}]:443"' if bare else "")
     port, host = _port(match[3], 1), match[1] or match[2]
     try:
-        found: IPv4Address | IPv6Address = ip_address(host)
+        found = unmapped(ip_address(host))
     except ValueError:
         if match[1] or re.fullmatch(r"[0-9.]+", host) or not HOST_NAME.fullmatch(host):
             meant = addresses.plain_ip(host)
@@ -122,7 +127,7 @@ def sources(value: object) -> tuple[str, ...] | None:
 
 
 def _source(value: object) -> str:
-    found = addresses.parsed_ip(checks.text(value))
+    found = unmapped(addresses.parsed_ip(checks.text(value)))
     if found.is_unspecified or found.is_multicast:
         raise InvalidValue(f"no connection can start from {found}", 'write "none" to let the kernel choose')
     return str(found)
@@ -212,6 +217,10 @@ class Race(RaceEnds):
     stagger: float | str = toml_key(
         "0ms", Validator(off_or_s(0.01, 10), duration_s(0, 10).schema), "0ms", "250ms", idle=_one_way
     ).says("How long to wait for one way before the next is tried as well. 0ms: all start at once.")
+    dial: str = toml_key("accept", one_of("accept", "first-byte"), "accept", "first-byte").says(
+        "When to connect. accept: at once. first-byte: when the client has sent something, so that a client that is "
+        "itself a race costs one connection; not for protocols in which the server speaks first (SSH, SMTP)."
+    )
     timeout: float | str = toml_key("5s", duration_s(0.05, 300), "5s").says(
         "When a race that nobody has won is given up."
     )
@@ -225,7 +234,9 @@ class Race(RaceEnds):
         "Network namespace to listen in. Needs CAP_SYS_ADMIN."
     )
     first_byte_timeout: float | str = toml_key("60s", _off_or_s(0.1, DAY_S), "60s").says(
-        "How long a connection may last without a byte from either side. 0s: indefinitely."
+        "How long the upstream may take for its first byte, from the first one of the client on; 64 KiB more from the "
+        'client begin it anew. Where neither says a word it counts from the beginning, and with dial = "first-byte" '
+        "for the client. 0s: indefinitely."
     )
     idle_timeout: float | str = toml_key(f"{IDLE_TIMEOUT_S:g}s", _off_or_s(0.1, 30 * DAY_S), "2h 4min").says(
         "How long a connection may be silent. 0s: indefinitely."

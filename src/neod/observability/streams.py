@@ -1,0 +1,41 @@
+"""Standard output and error as they may be: in ASCII, closed, a pipe whose reader has left, on a full disk."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Final
+
+BROKEN_PIPE: Final = 141  # as a shell reports SIGPIPE
+UNWRITABLE: Final = 74  # EX_IOERR
+
+
+def tolerate() -> None:
+    """Print a character that the stream has not as "?", and what goes to a closed stream nowhere."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # its descriptor would be that of the next file or socket
+            setattr(sys, name, open(os.devnull, "w", errors="replace"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def guarded(program: Callable[[], int]) -> int:
+    """Return the exit status of *program*, or of its output where that cannot be written to its end."""
+    tolerate()
+    try:
+        try:
+            return program()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard()
+        return BROKEN_PIPE
+    except OSError as error:
+        _discard()
+        print(f"standard output: {error.strerror or error}", file=sys.stderr)
+        return UNWRITABLE
+
+
+def _discard() -> None:
+    """Let what is still to be printed go nowhere: the interpreter would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -116,6 +116,34 @@ def test_at_boot_a_proxy_program_starts_when_its_namespace_is_there(campus: Boot
     assert campus.show("NRestarts", "proxy") == "0", "it was not started before"
 
 
+FAR = """
+[races.far]
+listen = "0.0.0.0:443"
+listen_mptcp = true
+upstreams = ["127.0.0.1:10443"]
+sources = "none"
+"""
+LOW_PORT = """[Service]
+PrivateUsers=no
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+"""
+
+
+def test_a_race_in_front_of_a_proxy_program_listens_with_mptcp_inside(campus: BootedCampus) -> None:
+    """The page on proxy servers says how; without a resolv.conf of the namespace, too."""
+    campus.host.write("/etc/neo/neo.toml", PROXY + FAR)
+    campus.host.ok(
+        "mkdir /etc/systemd/system/neo-race.service.d && cp $1 /etc/systemd/system/neo-race.service.d/", DROP_IN
+    )
+    campus.host.write("/etc/systemd/system/neo-race.service.d/port.conf", LOW_PORT)
+    campus.host.ok("systemctl daemon-reload && systemctl enable --quiet --now neod neo-wait-online neo-race")
+    poll(lambda: ":443" in campus.host.run(f"{INSIDE} ss -Htln").out, 20, why="it listens inside")
+    assert campus.host.run("ss -Htln sport = :443").out == "", "and not outside"
+    if campus.host.run("sysctl -n net.mptcp.enabled").out.strip() == "1":
+        assert "mptcp" in campus.host.ok(f"{INSIDE} ss -HMtln sport = :443")
+
+
 def test_exposure_is_no_more_than_it_was(campus: BootedCampus, release: Debian, report: Callable[[str], None]) -> None:
     for unit, most in MOST_EXPOSED.items():
         said = campus.host.ok(f"systemd-analyze security --no-pager {unit} | tail -n 1")

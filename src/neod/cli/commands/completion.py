@@ -89,7 +89,8 @@ def _completions() -> Iterator[Completions]:
 
 def _of(name: str, help_: str, parser: ArgumentParser) -> Completions:
     def value(action: Action) -> Value:
-        return Value(str(action.metavar or ""), tuple(map(str, action.choices or ())))
+        unnamed = action.dest.upper() if action.option_strings else ""
+        return Value(str(action.metavar or unnamed), tuple(map(str, action.choices or ())))
 
     actions = parser._actions  # argparse has no public way to ask what it parses
     options = [

@@ -115,11 +115,11 @@ def configure(level: str, style: str) -> Log:
         shared += [_as_line, _clean, structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False), renderer]
     else:
         shared.append(journal_entry if journal else journal_line)
-    stream: Any = LogStream(sys.stderr)
+    output: Any = LogStream(sys.stderr)
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, logging.INFO)),
-        logger_factory=(lambda *_: journal) if journal else structlog.WriteLoggerFactory(stream),
+        logger_factory=(lambda *_: journal) if journal else structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
     log: Log = structlog.get_logger()

@@ -76,7 +76,8 @@ def _refused(error: ControlError, as_json: bool) -> int:
 
 def _complain(line: str) -> None:
     sys.stdout.flush()
-    print(f"neodctl: {clean(line)}", file=sys.stderr)
+    name = "" if line.startswith(" ") else "neodctl: "  # below it, the line of a file that is wrong
+    print(f"{name}{clean(line)}", file=sys.stderr)
 
 
 def _bug(exc: Exception) -> str:

@@ -59,9 +59,9 @@ def answer(path: str, environ: Mapping[str, str], kind: str = "intents") -> tupl
     try:
         return "ok", ANSWERS[kind](load(path, environ))
     except ConfigError as error:
-        return "error", error.problems
+        return "error", (error.problems, error.excerpts)
     except MemoryError:
-        return "error", (f"{path!a}: takes more than {MEMORY_BYTES >> 20} MiB to read; make it smaller",)
+        return "error", ((f"{path!a}: takes more than {MEMORY_BYTES >> 20} MiB to read; make it smaller",),)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -5,16 +5,19 @@ import os
 import re
 import stat
 import tomllib
+from ast import literal_eval
 from dataclasses import dataclass
 from typing import Any, Final
 
 from neod.config.positions import Unsafe, scan
 from neod.features.validation.context import Positions
-from neod.features.validation.text import printable
+from neod.features.validation.excerpt import excerpt
+from neod.features.validation.text import path_text, printable
 from neod.model.errors import ConfigError
 
 MAX_BYTES: Final = 1 << 20
 PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+KEY: Final = re.compile(r"""\((?:'.*'|".*"),?\)""")
 TO_ASK_FOR_NOTHING: Final = "to remove all that neod made, write the table [daemon]"
 
 REMEDIES: Final = {
@@ -54,7 +57,7 @@ def read(path: str) -> Document:
         positions = scan(text)
     except Unsafe as unsafe:
         line, column = _place_of(text, unsafe.offset)
-        raise ConfigError((f"{shown}:{line}:{column}: {unsafe.problem}; {unsafe.hint}",)) from None
+        raise _refused_at(shown, text, line, column, f"{unsafe.problem}; {unsafe.hint}") from None
     data = _parse(text, shown)
     if not data:
         raise ConfigError((f"{shown}: asks for nothing, not even a table; {TO_ASK_FOR_NOTHING}",))
@@ -112,9 +115,8 @@ def _decode(content: bytes, shown: str) -> str:
     except UnicodeDecodeError as error:
         line, column = _place_of(content[: error.start].decode("utf-8"), error.start)
         byte = content[error.start]
-        raise ConfigError(
-            (f"{shown}:{line}:{column}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8",)
-        ) from None
+        problem = f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+        raise _refused_at(shown, content.decode("utf-8", "replace"), line, column, problem) from None
     if text.startswith("\ufeff"):
         raise ConfigError((f"{shown}:1:1: begins with a byte order mark; save the file as UTF-8 without one",))
     return text
@@ -129,7 +131,7 @@ def _parse(text: str, shown: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError((_syntax(str(error), text, shown),)) from None
+        raise _syntax(str(error), text, shown) from None
     except RecursionError:
         raise ConfigError((f"{shown}: nests too deep; write tables instead of brackets",)) from None
     except MemoryError:
@@ -138,9 +140,23 @@ def _parse(text: str, shown: str) -> dict[str, Any]:
         raise ConfigError((f"{shown}: {printable(str(error))}; no number of neo is so large",)) from None
 
 
-def _syntax(message: str, text: str, shown: str) -> str:
+def _refused_at(shown: str, text: str, line: int, column: int, problem: str) -> ConfigError:
+    lines = text.split("\n")
+    found = excerpt(lines[line - 1], line, column) if 0 < line <= len(lines) else ""
+    return ConfigError((f"{shown}:{line}:{column}: {problem}",), (found,))
+
+
+def _syntax(message: str, text: str, shown: str) -> ConfigError:
     match = PLACE.fullmatch(message)
-    problem = printable(match[1] if match else message)
+    problem = KEY.sub(_key, printable(match[1] if match else message))
     line, column = (int(match[2]), int(match[3])) if match and match[2] else _place_of(text, len(text))
     remedy = next((remedy for start, remedy in REMEDIES.items() if problem.startswith(start)), "see https://toml.io")
-    return f"{shown}:{line}:{column}: this is not TOML: {problem}; {remedy}"
+    return _refused_at(shown, text, line, column, f"this is not TOML: {problem}; {remedy}")
+
+
+def _key(match: re.Match[str]) -> str:
+    """Return a key as people write it; the parser names it by its parts."""
+    try:
+        return path_text(literal_eval(match[0]))
+    except (ValueError, SyntaxError):
+        return "a key"

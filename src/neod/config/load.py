@@ -39,7 +39,7 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Intents:
     context.sections.update(_validated(data, root(Closed), context))
     intents = _compiled(context)
     if context.problems:
-        raise ConfigError(context.errors)
+        raise ConfigError(*context.errors)
     values = {kind: found for kind, found in intents.values.items() if not issubclass(kind, Interim)}
     return replace(intents, values=values, warnings=context.warnings, source=read.source)
 

@@ -65,7 +65,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text, self.pos, self.entries, self.depth = text, 0, 0, 0
         self.elements: dict[Path, int] = {}  # array of tables -> how many so far
-        self.found = Positions(lines=[0, *(match.end() for match in re.finditer("\n", text))])
+        self.found = Positions(lines=[0, *(match.end() for match in re.finditer("\n", text))], text=text)
 
     def document(self) -> None:
         """Headers and ``key = value`` lines up to the end."""

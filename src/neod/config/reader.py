@@ -24,7 +24,7 @@ __all__ = ["Child", "ConfigError", "FileReader", "ReadingFailed", "answer_of", "
 Child = subprocess.Popen[bytes]
 
 HEADER: Final = Struct(">Q")
-"""The length of the pickle that follows: ``("ok", answer)`` or ``("error", problems)``."""
+"""The length of the pickle that follows: ``("ok", answer)`` or ``("error", (problems, excerpts))``."""
 
 PATIENCE_S: Final = 60.0
 """For a file system that does not answer: half of what systemd gives us to start. Slow machines import for 10 s."""
@@ -83,7 +83,7 @@ def answer_of(child: Child, patience_s: float = PATIENCE_S) -> Any:
         raise _child_failure(child, err)
     verdict, found = pickle.loads(out[HEADER.size :])
     if verdict != "ok":
-        raise ConfigError(found)
+        raise ConfigError(*found)
     return found
 
 

@@ -31,9 +31,10 @@ class FileInvalid(ControlError):
     """The file cannot be used; nothing was changed."""
 
     problems: tuple[str, ...]  # one line each: file:line:column: key: what would be right
+    lines: tuple[str, ...] = ()  # the same for people: below each the line of the file, and a line with a caret
 
     def __str__(self) -> str:
-        return "\n".join(self.problems)
+        return "\n".join(self.lines or self.problems)
 
 
 @dataclass(eq=False)

@@ -80,7 +80,7 @@ class ConfigStore:
         except ConfigError as error:
             if path is None:
                 self.problems, self.unconfirmed = error.problems, False
-            raise FileInvalid(error.problems) from error
+            raise FileInvalid(error.problems, error.lines) from error
         except OSError as error:
             raise FileInvalid((f"{target}: {error.strerror or error}",)) from error
 
@@ -169,8 +169,8 @@ class ConfigStore:
             self._trial.unlink(missing_ok=True)
         try:
             if good := self._last_good():
-                for problem in error.problems:
-                    print(f"{problem}\n(the last good file is used instead)", file=sys.stderr)
+                for line in (*error.lines, "(the last good file is used instead)"):
+                    print(line, file=sys.stderr)
                 return good
         except ConfigError as unusable:
             if not isinstance(unusable, ReadingFailed):

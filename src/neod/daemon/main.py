@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _start(arguments)
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
+        for line in error.lines:
+            print(line, file=sys.stderr)
         return EX_UNAVAILABLE if isinstance(error, ReadingFailed) else EX_CONFIG  # after which systemd gives up
     except NeoError as error:
         print(f"neod: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -60,11 +61,17 @@ class KernelError(NeoError):
 
 
 class ConfigError(NeoError):
-    """The file cannot be used; *problems* says where and why, one line each."""
+    """The file cannot be used; *problems* says where and why, one line each; *excerpts*, of each, shows the place."""
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    def __init__(self, problems: tuple[str, ...], excerpts: tuple[str, ...] = ()) -> None:
         super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems, self.excerpts = problems, excerpts
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Each problem, and below it the line of the file with a caret, where there is one: for people."""
+        pairs = zip_longest(self.problems, self.excerpts, fillvalue="")
+        return tuple(line for problem, excerpt in pairs for line in (problem, *filter(None, excerpt.split("\n"))))
 
 
 class ReadingFailed(ConfigError):

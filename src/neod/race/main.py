@@ -41,7 +41,7 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         config = read_config(options.config)
     except ConfigError as error:
-        print("\n".join(error.problems), file=sys.stderr)
+        print("\n".join(error.lines), file=sys.stderr)
         return FAILED if isinstance(error, ReadingFailed) else FILE_INVALID  # after which systemd gives up
     known = {race.name: race for race in config.races}
     unknown = [name for name in options.names if name not in known]

@@ -24,6 +24,7 @@ class ValidateReply:
     valid: bool
     problems: tuple[str, ...] = ()  # one line each
     warnings: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()  # the problems for people: below each the line of the file, and a line with a caret
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -40,14 +41,14 @@ def _validate(invocation: Invocation) -> int:
         intents = load(Path(file), os.environ)
         reply = ValidateReply(file, True, warnings=(*intents.warnings, *thorough_warnings(intents)))
     except ConfigError as exc:
-        reply = ValidateReply(file, False, problems=exc.problems)
+        reply = ValidateReply(file, False, problems=exc.problems, lines=exc.lines)
     invocation.show(ControlReply(as_mapping(reply), reply), _view)
     return FINE if reply.valid else FILE_INVALID
 
 
 def _view(reply: ValidateReply, screen: Screen) -> Iterator[str]:
-    for problem in reply.problems:
-        yield screen.paint(problem, "red")
+    for line in reply.lines:
+        yield screen.paint(line, "" if line.startswith(" ") else "red")
     for warning in reply.warnings:
         yield f"warning: {warning}"
     if reply.valid:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Final
 
+from neod.features.validation.excerpt import excerpt
 from neod.features.validation.text import Path, path_text, printable
 from neod.model.want import Origin
 
@@ -20,6 +21,7 @@ class Positions:
     keys: dict[Path, int] = field(default_factory=dict)
     values: dict[Path, int] = field(default_factory=dict)
     lines: list[int] = field(default_factory=list)  # the offset at which each line starts
+    text: str = ""
 
     def of_key(self, path: Path) -> tuple[int, int]:
         """Return line and column, from 1, of the key of *path* or of its nearest parent; (0, 0) without one."""
@@ -30,6 +32,12 @@ class Positions:
     def of_value(self, path: Path) -> tuple[int, int]:
         """Return line and column of the value of *path*; of a table, where its header or first key stands."""
         return self.at(self.values[path]) if path in self.values else self.of_key(path)
+
+    def excerpt(self, line: int, column: int) -> str:
+        """Return the line with a caret, for people; empty for what stands nowhere."""
+        if not 0 < line <= len(self.lines):
+            return ""
+        return excerpt(self.text[self.lines[line - 1] :].partition("\n")[0], line, column)
 
     def at(self, offset: int) -> tuple[int, int]:
         """Return line and column, both from 1, of an offset into the text."""
@@ -44,6 +52,7 @@ class Problem:
     line: int
     column: int
     text: str
+    excerpt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +83,11 @@ class Context:
     @property
     def warnings(self) -> tuple[str, ...]:
         """One line each, in the order of the file."""
-        return _in_order(self._warnings)
+        return _in_order(self._warnings)[0]
 
     @property
-    def errors(self) -> tuple[str, ...]:
-        """One line each, in the order of the file; the same line only once."""
+    def errors(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """One line each, in the order of the file, the same line only once; and the excerpt of each."""
         return _in_order(self.problems)
 
     def origin(self, *path: str | int) -> Origin:
@@ -140,11 +149,12 @@ class Context:
             return Problem(*UNPLACED, f"{variable}: {key}{text}")
         line, column = self._place(path, at_key)
         place = f"{self.source}:{line}:{column}" if line else self.source
-        return Problem(line, column, f"{printable(place)}: {key}{text}")
+        return Problem(line, column, f"{printable(place)}: {key}{text}", self._positions.excerpt(line, column))
 
 
-def _in_order(problems: list[Problem]) -> tuple[str, ...]:
+def _in_order(problems: list[Problem]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     placed = sorted(problems, key=lambda problem: (problem.line, problem.column))
-    lines = list(dict.fromkeys(problem.text for problem in placed))
+    lines = {problem.text: problem.excerpt for problem in placed}
     rest = len(lines) - MOST_LINES
-    return tuple(lines) if rest <= 0 else (*lines[:MOST_LINES], f"and {rest} more")
+    shown = (*list(lines)[:MOST_LINES], *((f"and {rest} more",) if rest > 0 else ()))
+    return shown, tuple(lines.get(line, "") for line in shown)

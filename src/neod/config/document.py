@@ -76,7 +76,7 @@ def _content(path: str, shown: str) -> bytes:
     except (OSError, ValueError) as error:
         raise ConfigError((f"{shown}: {_why_unreadable(error)}",)) from None
     if content is None:
-        raise ConfigError((f"{shown}: is not a regular file; name one with --config",))
+        raise ConfigError((f"{shown}: is not a regular file; name another",))
     if len(content) > MAX_BYTES:
         raise ConfigError((f"{shown}: is larger than {MAX_BYTES >> 20} MiB; a file for neo is far smaller",))
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, len(content)):
@@ -98,7 +98,7 @@ def _bytes(descriptor: int) -> bytes:
 
 def _why_unreadable(error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
-        return "is not a path; name the file with --config"
+        return "is not a path; name another file"
     match error.errno:
         case errno.ENOENT:
             return "does not exist; write it, or name another file"
@@ -106,7 +106,7 @@ def _why_unreadable(error: OSError | ValueError) -> str:
             return "cannot be read: permission denied; neod has to run as root, or the file's mode to allow it"
         case code:
             name = errno.errorcode.get(code or 0, str(code))
-            return f"cannot be read: {name}: {error.strerror or error}; name a regular file with --config"
+            return f"cannot be read: {name}: {error.strerror or error}; name a regular file"
 
 
 def _decode(content: bytes, shown: str) -> str:

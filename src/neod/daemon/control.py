@@ -164,8 +164,12 @@ class DaemonControl:
         self, confirm_s: float | None = None, digest: str | None = None, caller: str | None = None
     ) -> ReloadReply:
         """Read the file again and put it to work."""
-        async with self._reloading:
-            return await self._reload(confirm_s, digest, caller)
+        self._controller.expect()
+        try:
+            async with self._reloading:
+                return await self._reload(confirm_s, digest, caller)
+        finally:
+            await self._controller.expected()
 
     async def _reload(self, confirm_s: float | None, digest: str | None, caller: str | None) -> ReloadReply:
         config, reloads = self._config, self._controller.event_log.counters.reloads

@@ -76,6 +76,16 @@ class Controller:
         self.routes.want(intents)
         self.dhcp.on_pass_done(None, self.state.observed, self.state.desired.specs)
 
+    def expect(self) -> None:
+        """A file is to be read and put to work: say nothing of what is in force as if it were the last word."""
+        self.queue.expected += 1
+
+    async def expected(self) -> None:
+        """What ``expect`` announced has been adopted, or cannot be."""
+        self.queue.expected -= 1
+        async with self.passed:
+            self.passed.notify_all()
+
     def revert(self, intents: Intents) -> None:
         """Work from *intents* again, or stay down: the reload after that was not confirmed."""
         self.event_log.note("not confirmed", detail="the file before is in force again")
@@ -171,13 +181,16 @@ class Controller:
 
     @property
     def converged(self) -> bool:
-        """True if every object is in sync, nobody fights over one, and no part of the file waits for a fact."""
-        return self.ready and self.state.is_converged()
+        """True if every object is in sync, nobody fights over one, and no part of the file waits for a fact.
+
+        Not while a file is being read to be put to work: what is in sync is with the one before.
+        """
+        return self.ready and not self.queue.expected and self.state.is_converged()
 
     @property
     def in_sync(self) -> bool:
         """Whether the kernel is what the file says now, though somebody may keep undoing it."""
-        return self.ready and self.state.is_in_sync()
+        return self.ready and not self.queue.expected and self.state.is_in_sync()
 
     @property
     def settled(self) -> bool:

@@ -57,7 +57,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._sighup.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         self.refilter()
         self._namespaces.start(loop)
         try:
@@ -150,6 +150,12 @@ class Supervisor:
         stale = "the file on disk was not confirmed" if self._config.unconfirmed else "the file on disk has errors"
         self._notify.status(f"{paths} paths: {state}" + (f"; {stale}" if self._config.problems else ""))
 
+    def _hang_up(self) -> None:
+        """Take note of SIGHUP: from now on, status does not speak of the file before as of now."""
+        if not self._sighup.is_set():
+            self._controller.expect()
+            self._sighup.set()
+
     async def _reload_on_sighup(self) -> None:
         while True:
             await self._sighup.wait()
@@ -164,6 +170,7 @@ class Supervisor:
                 self._log.error("file not used", problem=str(error))
             except Exception:  # the top of what a signal asks for, as a call of a client has one
                 self._log.error("bug", exc_info=True, why="a reload failed; the file before may be in force")
+            await self._controller.expected()
             self._notify.ready()
 
     async def _watch_for_suspend(self) -> None:

@@ -233,6 +233,8 @@ class LegacyNat:
             for table, wanted in tables.items():
                 if wanted or self._has_ours(version, table):
                     await self._port.legacy_write(version, table, wanted)
+        self._whole = "", None
+        await self.read()  # at once: what somebody else turns it into before the next look is not what was written
 
     async def remove(self) -> None:
         """Take our chains and the jumps to them away; tables without any are not touched."""

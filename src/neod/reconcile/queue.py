@@ -59,11 +59,12 @@ class HintQueue:
         self._woken = asyncio.Event()
         self._taken_at: float | None = None
         self.overruns = 0  # how often events were lost
+        self.expected = 0  # how many files are being read that will ask for a pass
 
     @property
     def pending(self) -> bool:
-        """Whether something is to be looked at that no pass has taken up."""
-        return bool(self._hints or self._hints.facts)
+        """Whether something is to be looked at that no pass has taken up, or is about to be."""
+        return bool(self._hints or self._hints.facts or self.expected)
 
     @property
     def in_progress(self) -> bool:

@@ -5,14 +5,17 @@ import os
 from ipaddress import ip_address
 
 import pytest
+from tests.doubles.reconciling import Reconciling
 from tests.lab.netns import namespace, run
 
 from neod.kernel.clock import SystemClock
 from neod.kernel.netfilter.port import KernelNetfilter
+from neod.kinds import KINDS
 from neod.kinds.nat import NatDriver, NatKey, NatKind, NatSpec
 from neod.model.nat import AnswerBy, Dnat, Ruleset, SnatTo
 from neod.model.ports import Ports
 from neod.netlink.netns import NAMED
+from neod.reconcile.queue import Hints
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 KEY, KIND = NatKey(""), NatKind()
@@ -47,7 +50,7 @@ LEGACY = [
 ]
 
 
-async def played(ns, backend, tamper):
+async def played(ns, backend, tamper, *, at_once=False):
     netfilter = KernelNetfilter(NAMED / ns, SystemClock(), claim=False)
     keeper = NatDriver(Ports("", SystemClock(), None, None, None, None, netfilter, None))
     spec = KIND.normalize(KEY, NatSpec(Ruleset(RULES), backend))[1]
@@ -61,7 +64,7 @@ async def played(ns, backend, tamper):
 
     try:
         await put(None)
-        assert await in_sync()
+        assert at_once or await in_sync()
         tamper()
         assert not await in_sync()
         await put(spec)
@@ -100,7 +103,8 @@ def test_what_is_put_into_our_legacy_chains_is_taken_out(commands):
         asyncio.run(played(ns, "iptables", lambda: within(ns, "sh", "-ec", commands)))
 
 
-def test_a_legacy_rule_that_says_something_else_under_our_comment_is_replaced():
+@pytest.mark.parametrize("at_once", [False, True], ids=["after a look", "before the first look"])
+def test_a_legacy_rule_that_says_something_else_under_our_comment_is_replaced(at_once):
     def tamper():
         saved = within(ns, "iptables-legacy-save", "-t", "nat").stdout
         comment = next(line for line in saved.splitlines() if "DNAT" in line).split('"')[1]
@@ -108,4 +112,50 @@ def test_a_legacy_rule_that_says_something_else_under_our_comment_is_replaced():
         within(ns, "iptables-legacy", "-t", "nat", "-R", "NEO-PREROUTING", "1", *rule)
 
     with namespace("tamper") as ns:
-        asyncio.run(played(ns, "iptables", tamper))
+        asyncio.run(played(ns, "iptables", tamper, at_once=at_once))
+
+
+class Alone:
+    """The driver of one place, for a reconciler."""
+
+    def __init__(self, driver):
+        self._driver = driver
+
+    def places(self):
+        return iter([("", "nat")])
+
+    def driver(self, place):
+        return self._driver
+
+    def close_stale(self):
+        return ()
+
+
+FLUSHES = {"nftables": "nft flush chain inet neo prerouting", "iptables": "iptables-legacy -t nat -F PREROUTING"}
+
+
+@pytest.mark.parametrize("backend", FLUSHES)
+@pytest.mark.parametrize("other_file", [False, True], ids=["plan", "plan FILE"])
+def test_what_a_plan_saw_is_repaired_by_the_next_pass(backend, other_file):
+    async def go():
+        netfilter = KernelNetfilter(NAMED / ns, SystemClock(), claim=False)
+        drivers = Alone(NatDriver(Ports("", SystemClock(), None, None, None, None, netfilter, None)))
+        made = Reconciling(KINDS, drivers, SystemClock(), [(KEY, NatSpec(Ruleset(RULES), backend))])
+        try:
+            for _ in range(2):  # the second reads what the first wrote
+                await made.run(Hints(everything=True))
+            assert made.state.is_converged()
+            assert made.reconciler.looks.is_unchanged(("", "nat"))
+            within(ns, "sh", "-ec", FLUSHES[backend])
+            await made.reconciler.preview(
+                Reconciling(KINDS, drivers, SystemClock()).state.desired if other_file else None
+            )
+            assert made.reconciler.looks.is_unchanged(("", "nat")) == (backend == "nftables")  # of those, events tell
+            report = await made.run(await made.queue.take(0))
+            assert [str(outcome.change.key) for outcome in report.outcomes] == ["nat:main"]
+            assert made.state.is_converged()
+        finally:
+            netfilter.close()
+
+    with namespace("tamper") as ns:
+        asyncio.run(go())

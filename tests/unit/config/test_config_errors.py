@@ -62,12 +62,12 @@ def test_a_missing_file_is_an_error(file):
 
 def test_a_directory_is_an_error(file):
     file.mkdir()
-    assert problems(file) == ["neo.toml: is not a regular file; name one with --config"]
+    assert problems(file) == ["neo.toml: is not a regular file; name another"]
 
 
 def test_a_fifo_is_an_error_and_nobody_waits_for_it(file):
     os.mkfifo(file)
-    assert problems(file) == ["neo.toml: is not a regular file; name one with --config"]
+    assert problems(file) == ["neo.toml: is not a regular file; name another"]
 
 
 def test_a_file_that_cannot_be_opened_is_an_error(file):
@@ -86,7 +86,7 @@ def test_a_file_without_permission_is_an_error(file):
 
 def test_a_path_with_a_nul_is_an_error(tmp_path):
     (line,) = problems(tmp_path / "a\0b")
-    assert line == "a\\x00b: is not a path; name the file with --config"
+    assert line == "a\\x00b: is not a path; name another file"
 
 
 def test_a_huge_file_is_an_error(file):

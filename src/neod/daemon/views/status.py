@@ -74,6 +74,7 @@ def notes(controller: Controller, config: ConfigStore, metrics: MetricsServer) -
         *controller.mptcp.notes(),
         *controller.state.desired.remarks(controller.facts.known),
         "" if controller.ready else "the first pass is not over yet",
+        "the file is being read again" if controller.queue.expected else "",
     ]
     return tuple(dict.fromkeys(note for note in found if note))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from neod.cli.text import GAP, Column, Screen, count, cut, table
+from neod.cli.text import GAP, Column, Screen, count, cut, table, wrap
 from neod.control.verbs.paths import ConnectionRow, PathsReply, SubflowRow
 
 BAR_COLUMNS: Final = 24
@@ -83,7 +83,7 @@ def _connection(row: ConnectionRow, fastest: float, screen: Screen) -> Iterator[
     line = cut(f"{ends}  {' · '.join(parts)}", screen.width)
     yield screen.paint(line, "red" if row.state == "fallback" else "bold")
     if row.state == "fallback":
-        yield "  something on the way does not let MPTCP through: this is one TCP connection"
+        yield from wrap(f"this is one TCP connection: {row.reason or 'MPTCP was not agreed, or given up'}", screen, 2)
     inner = Screen(max(screen.width - 2, 20), screen.colour)
     rows = [_cells(flow, fastest, BAR_COLUMNS) for flow in row.subflows]
     if rows:

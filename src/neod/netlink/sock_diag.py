@@ -39,7 +39,7 @@ SOURCE_AT, TARGET_AT, INODE_AT = 8, 24, 68  # in inet_diag_msg
 INET_ULP_INFO_NAME, INET_ULP_INFO_MPTCP = 1, 3
 MPTCP_SUBFLOW_ATTR_TOKEN_LOC, MPTCP_SUBFLOW_ATTR_FLAGS = 2, 8
 MPTCP_SUBFLOW_ATTR_ID_REM, MPTCP_SUBFLOW_ATTR_ID_LOC = 9, 10
-FLOW_MCAP_LOC, FLOW_JOIN_LOC, FLOW_BACKUP_REM, FLOW_BACKUP_LOC = 2, 8, 16, 32  # MPTCP_SUBFLOW_FLAG_*
+FLOW_MCAP_REM, FLOW_MCAP_LOC, FLOW_JOIN_LOC, FLOW_BACKUP_REM, FLOW_BACKUP_LOC = 1, 2, 8, 16, 32  # MPTCP_SUBFLOW_FLAG_*
 NOT_LISTENING: Final = 0xFFF & ~(1 << 10) & ~(1 << 6) & ~(1 << 7)
 """States to dump: all but LISTEN, TIME_WAIT and CLOSE."""
 OPEN: Final = NOT_LISTENING & ~(1 << 3)
@@ -49,7 +49,7 @@ REQUEST: Final = Struct("=BBBxI48x")  # inet_diag_req_v2: family, protocol, exte
 MESSAGE: Final = Struct(">BBBBHH16s16s")  # inet_diag_msg: family, state, timer, retransmits, ports, addresses, …
 MESSAGE_BYTES: Final = 72
 MPTCP_INFO: Final = Struct("=6x2xIIQQQ")  # flags, token, write_seq, snd_una, rcv_nxt
-MPTCP_INFO_FLAG_FALLBACK: Final = 1
+MPTCP_INFO_FLAG_FALLBACK, MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED = 1, 2
 RECEIVE_BUFFER_BYTES: Final = 16 << 20
 
 BACKOFF_AT, LAST_DATA_SENT_AT, RTT_AT, BYTES_ACKED_AT = 4, 44, 68, 120  # in struct tcp_info
@@ -98,9 +98,15 @@ class ConnectionSeen:
     server: bool
     state: int
     flows: tuple[FlowSeen, ...] = ()
-    fallback: bool = False  # something on the way does not let MPTCP through
+    fallback: bool = False  # it is one TCP connection
     sent: int = 0  # bytes that the peer has acknowledged, over all subflows
     received: int = 0
+    agreed: bool = False  # the peer's half of the handshake said MPTCP
+
+    @property
+    def asked(self) -> bool:
+        """Whether this side asked for MPTCP; it stops asking where SYNs that do got no answer (since 6.12)."""
+        return any(flow.flags & FLOW_MCAP_LOC for flow in self.flows)
 
 
 Dump = Callable[[int, bytes], Sequence[Object]]  # the dump of a ``Connection`` to sock_diag
@@ -192,19 +198,22 @@ def assembled(masters: Sequence[memoryview], sockets: Sequence[memoryview]) -> I
 
 def _connection(payload: memoryview, flags: int, token: int, flows: list[FlowSeen]) -> ConnectionSeen:
     local, local_port, remote, remote_port, state = _ends(payload)
+    fallback, agreed = bool(flags & MPTCP_INFO_FLAG_FALLBACK), bool(flags & MPTCP_INFO_FLAG_REMOTE_KEY_RECEIVED)
     client = any(flow.flags & (FLOW_MCAP_LOC | FLOW_JOIN_LOC) for flow in flows)
+    plain = fallback and not any(flow.flags & FLOW_MCAP_REM for flow in flows)  # only a client has one that never was
     return ConnectionSeen(
         token,
         local,
         local_port,
         remote,
         remote_port,
-        bool(flows) and not client,
+        bool(flows) and not client and not plain,
         state,
         tuple(sorted(flows, key=lambda f: (f.local_id, f.remote_id, f.local_port))),
-        bool(flags & MPTCP_INFO_FLAG_FALLBACK),
+        fallback,
         sum(flow.tcp.sent for flow in flows),
         sum(flow.tcp.received for flow in flows),
+        agreed,
     )
 
 

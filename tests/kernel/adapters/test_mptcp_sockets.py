@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from tests.lab.netns import inside, namespace, poll, run
 
+from neod.daemon.views.paths import fallback_reason
 from neod.kernel import mptcp
 from neod.kernel.mptcp import NetlinkMptcp, PathEvents
 from neod.mptcp.connection import from_dump, from_event
@@ -29,11 +30,11 @@ def ns():
         yield name
 
 
-def connected(ns, listen, host):
+def connected(ns, listen, host, protocol=IPPROTO_MPTCP):
     """Return both ends of a connection to a server that listens there."""
     with inside(ns):
         family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM, IPPROTO_MPTCP)
+        listener = socket.socket(family, socket.SOCK_STREAM, protocol)
         client = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
     with listener:
         listener.bind((listen, 0))
@@ -76,3 +77,35 @@ def test_a_servers_subflow_is_told_with_its_address_made_a_backup_and_closed(ns,
 
     asyncio.run(play())
     ports.close()
+
+
+PLAIN, MPTCP = socket.IPPROTO_TCP, IPPROTO_MPTCP
+STRIP, DROP = "reset tcp option mptcp", "tcp option 30 exists drop"
+
+
+@pytest.mark.parametrize(
+    ("server", "rule", "why"),
+    [
+        pytest.param(PLAIN, "", "does not speak MPTCP, or something on the way", id="a server of plain TCP"),
+        pytest.param(
+            MPTCP, f"tcp flags & (syn|ack) == (syn|ack) {STRIP}", "does not speak MPTCP, or something", id="stripped"
+        ),
+        pytest.param(MPTCP, f"tcp flags & syn == 0 {STRIP}", "agreed and then given up", id="stripped from data"),
+        pytest.param(MPTCP, f"tcp flags & (syn|ack) == syn {DROP}", "SYNs that do got no answer", id="dropped"),
+    ],
+)
+def test_a_fallback_is_told_with_what_the_handshake_says_of_why(ns, server, rule, why):
+    def opener(*what):
+        return in_netns(NAMED / ns, partial(open_socket, *what))
+
+    if rule:
+        lines = ["table ip t {", "chain o {", "type filter hook output priority 0", rule, "}", "}", ""]
+        run("ip", "netns", "exec", ns, "nft", "-f", "-", stdin="\n".join(lines))
+    ends = connected(ns, "127.0.0.1", "127.0.0.1", server)
+    (one,) = [seen for seen in mptcp.dump_connections(opener) if seen.local_port == ends[0].getsockname()[1]]
+    assert (one.fallback, one.server) == (True, False)
+    assert why in fallback_reason(one, set())
+    if not one.agreed:
+        assert "another connection" in fallback_reason(one, {(one.remote, one.remote_port)})
+    for sock in ends:
+        sock.close()

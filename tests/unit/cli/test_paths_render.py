@@ -44,10 +44,11 @@ FLOWS = (
     flow(5, state="connecting", path="", rtt_ms=0.0),
 )
 INSIDE = replace(flow(1, sent=700, received=5_000), path="", source="10.254.0.2", to="2001:db8:ffff:ffff::1234")
+WHY = "the server does not speak MPTCP, or something on the way removes it; by every address: neodctl doctor"
 PAGES = {
     "none": PathsReply(10.0),
     "one": PathsReply(10.0, (connection(*FLOWS),)),
-    "fallback": PathsReply(10.0, (connection(flow(1, sent=100), state="fallback"),)),
+    "fallback": PathsReply(10.0, (replace(connection(flow(1, sent=100), state="fallback"), reason=WHY),)),
     "two-namespaces": PathsReply(
         10.0, (connection(*FLOWS[:2]), connection(INSIDE, side="server", netns="proxy", token=8, state="closing"))
     ),

@@ -34,10 +34,11 @@ class ConnectionRow:
     local: str  # "10.8.0.5:52344"
     remote: str
     side: str  # client | server | unknown
-    state: str  # established | fallback: something on the way strips MPTCP, it is one TCP connection | closing
+    state: str  # established | fallback: it is one TCP connection | closing
     sent_bytes: int
     received_bytes: int
     subflows: tuple[SubflowRow, ...] = ()
+    reason: str = ""  # of a fallback: as far as the handshake, and other connections to the same server, tell
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ FALLBACKS: Final = {
     "MPJoinSynAckHMacFailure": "joins were answered with a wrong key: a middlebox answers for the server",
     "MPTCPRstRx": "peers closed subflows with a reason",
 }
-"""Counters of /proc/net/netstat that say that something does not let MPTCP through."""
+"""Counters of /proc/net/netstat that say that connections, or subflows, came about without MPTCP."""
 
 Probe = Callable[[ProbeContext], Iterator[Finding]]
 

@@ -1,6 +1,6 @@
 """MPTCP connections, for ``neodctl paths``. Pure reading."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from neod.control.verbs.paths import ConnectionRow, PathsReply, SubflowRow
@@ -37,7 +37,8 @@ async def paths_reply(controller: Controller) -> PathsReply:
                 raise
             continue
         links = _links(controller, netns)
-        rows += [_row(netns, one, links) for one in seen]
+        speaking = {(one.remote, one.remote_port) for one in seen if one.agreed and not one.fallback}
+        rows += [_row(netns, one, links, fallback_reason(one, speaking) if one.fallback else "") for one in seen]
     rows.sort(key=lambda row: (row.netns, -row.sent_bytes - row.received_bytes, row.local))
     return PathsReply(round(controller.clock.boottime(), 3), tuple(rows))
 
@@ -47,7 +48,20 @@ def _links(controller: Controller, netns: str) -> dict[Ip, str]:
     return {key.ip: key.link for key in controller.state.observed.named_by(AddressKey, netns)}
 
 
-def _row(netns: str, seen: ConnectionSeen, links: Mapping[Ip, str]) -> ConnectionRow:
+def fallback_reason(seen: ConnectionSeen, speaking: Collection[tuple[Ip, int]]) -> str:
+    """Return why a connection is one of plain TCP; *speaking*: servers that other connections have MPTCP with."""
+    server = (seen.remote, seen.remote_port)
+    if seen.agreed:
+        return "MPTCP was agreed and then given up: something on the way removes or changes it"
+    if server in speaking:
+        return "something on the way does not let MPTCP through: another connection to this server has it"
+    if not seen.asked:
+        return "the kernel did not ask for MPTCP: SYNs that do got no answer lately (net.mptcp.blackhole_timeout)"
+    doctor = f"neodctl doctor --server {_end(*server)}"
+    return f"the server does not speak MPTCP, or something on the way removes it; by every address: {doctor}"
+
+
+def _row(netns: str, seen: ConnectionSeen, links: Mapping[Ip, str], reason: str) -> ConnectionRow:
     state = "established" if seen.state == ESTABLISHED else "closing"
     side = ("server" if seen.server else "client") if seen.flows else "unknown"
     return ConnectionRow(
@@ -60,6 +74,7 @@ def _row(netns: str, seen: ConnectionSeen, links: Mapping[Ip, str]) -> Connectio
         seen.sent,
         seen.received,
         tuple(_subflow(flow, links) for flow in seen.flows),
+        reason,
     )
 
 

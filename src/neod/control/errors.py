@@ -22,8 +22,8 @@ class NoSuchObject(ControlError):
     similar: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        near = f"; did you mean {', '.join(self.similar)}?" if self.similar else ""
-        return f"no such object: {self.object}{near}"
+        near = f"did you mean {', '.join(self.similar)}?" if self.similar else "neodctl show observed prints all"
+        return f"no such object: {self.object}; {near}"
 
 
 @dataclass(eq=False)

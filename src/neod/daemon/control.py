@@ -4,7 +4,6 @@ What reads is in ``views``; here stands what changes the daemon's mode or its fi
 """
 
 import asyncio
-import difflib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -26,6 +25,7 @@ from neod.daemon.doctor.context import ProbeContext
 from neod.daemon.host_warnings import HostWarnings, thorough_warnings_of
 from neod.daemon.views.impact import caller_of, impact_of
 from neod.daemon.views.leases import leases_reply
+from neod.daemon.views.names import kinds_meant
 from neod.daemon.views.objects import show_reply
 from neod.daemon.views.path_rows import is_up, one_is_ready, ready_paths
 from neod.daemon.views.paths import paths_reply, probe_context
@@ -95,9 +95,8 @@ class DaemonControl:
 
     async def show(self, which: str, kind: str | None = None) -> ShowReply:
         """Return the desired or the observed resources."""
-        kinds = self._controller.state.kinds
-        if kind is not None and kind not in kinds:
-            raise NoSuchObject(kind, tuple(difflib.get_close_matches(kind, kinds, 3)))
+        if kind is not None and kind not in self._controller.state.kinds:
+            raise NoSuchObject(kind, kinds_meant(self._controller, kind))
         return show_reply(self._controller, which, kind)
 
     async def leases(self) -> LeasesReply:

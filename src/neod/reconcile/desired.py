@@ -57,8 +57,9 @@ class DesiredState:
         return [key for wants in units for key in wants] or [k for k, w in self._wants.items() if w.origin.path == name]
 
     def origin_of(self, unit: str) -> Origin | None:
-        """Return what of the file a fragment is made of; None where it does not say, and while it wants nothing."""
-        return next((want.origin for want in self._of_fragment.get(unit, {}).values()), None)
+        """Return what of the file a fragment is made of; None where neither it nor what it wants says that."""
+        wanted = (want.origin for want in self._of_fragment.get(unit, {}).values())
+        return next(wanted, None) or getattr(self._fragments.get(unit), "origin", None)
 
     def of_table_named(self, name: str) -> list[Key]:
         """Return what tables of the file with that name want, of whatever sort: ``neo`` is ``[macvlans.neo]``."""

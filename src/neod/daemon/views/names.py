@@ -46,10 +46,11 @@ class Book:
     controller: Controller
     known: dict[str, Key]
 
-    def spec(self, key: Key) -> Any:
-        """Return what is desired of *key*, else what was seen of it."""
-        seen = self.controller.state.observed.get(key)
-        return self.controller.state.desired.written.get(key) or (seen.spec if seen else None)
+    def specs(self, key: Key) -> tuple[Any, ...]:
+        """Return what is desired of *key* and what was seen of it; neither of what only waits to go."""
+        state = self.controller.state
+        wanted, seen = state.desired.written.get(key), state.observed.get(key)
+        return (*((wanted,) if wanted is not None else ()), *((seen.spec,) if seen else ()))
 
 
 def meaning_of(controller: Controller, name: str) -> Meaning:
@@ -126,7 +127,8 @@ def _links(book: Book, name: str) -> list[Key]:
 def _called(book: Book, name: str) -> Meaning | None:
     """What its kind calls it."""
     kinds = book.controller.state.kinds
-    return _of(book, (key for key in book.known.values() if name in kinds[key.kind].names(key, book.spec(key))))
+    named = (key for key in book.known.values() for spec in book.specs(key) if name in kinds[key.kind].names(key, spec))
+    return _of(book, named)
 
 
 def _row(book: Book, name: str) -> Meaning | None:
@@ -160,7 +162,7 @@ def _in_words(name: str, text: str) -> bool:
 def _value(book: Book, name: str) -> Meaning | None:
     """A value that an object has, or a lease: a gateway, a server."""
     now = book.controller.clock.boottime()
-    shown = ((key, flat(book.spec(key), now)) for key in book.known.values())
+    shown = ((key, flat(spec, now)) for key in book.known.values() for spec in book.specs(key))
     if found := [key for key, values in shown if name in values.values() or name in _pairs(values)]:
         return _of(book, found)
     for status in book.controller.dhcp.service.status():
@@ -207,13 +209,15 @@ def _of(book: Book, keys: Iterable[Key], units: tuple[str, ...] = ()) -> Meaning
 
 
 def _rank(book: Book, key: Key) -> tuple[object, ...]:
-    """Return what orders objects of one name: trouble, what leads a path, what the file asks for, what tables show."""
+    """Return what orders objects of one name: trouble before what only waits for that, then what leads a path."""
     state = book.controller.state
     kind, status = state.kind_of(key), state.status.of(key)
     severity = SEVERITY[status.phase] if status else len(SEVERITY)
+    follows = status is not None and any(state.status.of(need) for need in status.waits_for)
     shown = bool(kind.columns(key, state.observed.get(key)))
     leads = kind.leads_path or kind.translates
-    return (severity, not leads, key not in state.desired.written, RANKS[key.kind], not shown, str(key))
+    trouble = (status is None, follows, severity)
+    return (*trouble, not leads, RANKS[key.kind], key not in state.desired.written, not shown, str(key))
 
 
 def _similar(name: str, book: Book) -> tuple[str, ...]:
@@ -227,3 +231,12 @@ def _similar(name: str, book: Book) -> tuple[str, ...]:
     near = {one.lower(): one for one in reversed(names) if one and abs(len(one) - len(name)) <= LENGTHS_APART}
     nearest = difflib.get_close_matches(name.lower(), list(reversed(near))[:MOST_COMPARED], MOST_SIMILAR, ALIKE)
     return tuple(near[one] for one in nearest)
+
+
+def kinds_meant(controller: Controller, name: str) -> tuple[str, ...]:
+    """Return the kinds that *name*, which is none, is nearly; else those of the objects that it means; else all."""
+    if near := difflib.get_close_matches(name.lower(), KINDS, MOST_SIMILAR):
+        return tuple(near)
+    with suppress(NoSuchObject):
+        return tuple(dict.fromkeys(key.kind for key in meaning_of(controller, name).keys)) or tuple(KINDS)
+    return tuple(KINDS)

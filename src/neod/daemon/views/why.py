@@ -34,8 +34,9 @@ def why_reply(controller: Controller, config: ConfigStore, name: str) -> WhyRepl
     if means.units and (not means.keys or not controller.state.status.of(means.keys[0])):
         return _of_unit(controller, config, means.units[0], means.keys)
     if not means.keys:
-        actions = controller.event_log.feed.of(means.past)
-        return WhyReply(means.past, "absent", "nothing asks for it, and it is not there", actions=actions)
+        waits = causes.of_waiting(controller)[:3]
+        reason = "; ".join(("nothing asks for it now, and it is not there", *waits))
+        return WhyReply(means.past, "absent", reason, actions=controller.event_log.feed.of(means.past))
     return _of_object(controller, config, means.keys[0], means.keys[1:])
 
 

@@ -76,6 +76,11 @@ class EndpointsFragment(Fragment):
         return f"mptcp/{self.netns}" if self.netns else "mptcp"
 
     @property
+    def origin(self) -> Origin | None:
+        """Return what asks for the best of them."""
+        return self.candidates[0].origin if self.candidates else None
+
+    @property
     def needs(self) -> tuple[FactKey, ...]:
         """Return the facts that hold the addresses, and what is known of the kernel's path manager."""
         addresses = (need for one in self.candidates if (need := fact_of(one)))

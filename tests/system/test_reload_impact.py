@@ -127,7 +127,9 @@ def test_every_reader_agrees_after_down_and_resume(campus):
     host = campus.host
     assert host.ctl("down").status == 0
     assert host.ctl("status", "--json").json["converged"] is False
+    assert "neod is down" in host.ctl("doctor").out
     host.ctl("resume")
+    assert "neod is down" not in host.ctl("doctor").out
     status = host.ctl("status", "--json").json
     assert status["converged"] is False or "neo3@" in ip(host.ns, "-br", "link")
     host.wait()

@@ -107,8 +107,8 @@ class DaemonControl:
         """Return what kernel and host allow, and what becomes of connections to *server*."""
         context = probe_context(self._controller, address_and_port(server) if server else None)
         intents = self._controller.intents
-        in_the_way = await thorough_warnings_of(intents)
-        return await self._examine(replace(context, in_the_way=in_the_way, marks=marks_in_words(intents)))
+        in_the_way, mode = await thorough_warnings_of(intents), self._controller.reconciler.mode
+        return await self._examine(replace(context, in_the_way=in_the_way, mode=mode, marks=marks_in_words(intents)))
 
     async def paths(self) -> PathsReply:
         """Return every MPTCP connection."""

@@ -42,5 +42,6 @@ class ProbeContext:
     endpoints: tuple[tuple[str, int, bool], ...] = ()  # address, id, ours
     in_the_way: tuple[str, ...] = ()  # of translation, on this host
     waiting: tuple[str, ...] = ()  # what parts of the file wait for, leases above all, and why
+    mode: str = "running"  # | paused | down
     marks: str = ""  # which bits of marks are ours, and who has which
     server: tuple[str, int] | None = None  # to try, if the user named one

@@ -35,11 +35,19 @@ async def examine(ports: Ports, context: ProbeContext) -> DoctorReply:
         *await asyncio.to_thread(lambda: [*drivers(), *managers(), *multipath(_with_links(context))]),
         *(ProbeRow("translation", WARNING, text) for text in context.in_the_way),
         *(ProbeRow("waiting", WARNING, text, "neodctl leases") for text in context.waiting),
+        *mode(context),
         ProbeRow("marks", OK, context.marks),
         *(row for one in (nat_backends, forwarding, rp_filter, conntrack) for row in one(ports)),
     ]
     rows.sort(key=lambda row: (ORDER[row.state], row.name))
     return DoctorReply(all(row.state != PROBLEM for row in rows), tuple(rows))
+
+
+def mode(context: ProbeContext) -> Iterator[ProbeRow]:
+    """Yield a row where neod changes nothing."""
+    if context.mode != "running":
+        what = "everything of neod's was removed" if context.mode == "down" else "nothing is put right"
+        yield ProbeRow("mode", WARNING, f"neod is {context.mode}: {what}", "neodctl resume")
 
 
 def _with_links(context: ProbeContext) -> ProbeContext:

@@ -92,4 +92,9 @@ class HostState:
     def note_requested(self, keys: Iterable[Key]) -> None:
         """Note that what is desired of *keys* changed: what comes next is no drift."""
         for key in keys:
-            self.status.note_requested(key, key in self.desired.specs)
+            self.status.note_requested(key, key in self.desired.specs, asked=not self._is_renewal(key))
+
+    def _is_renewal(self, key: Key) -> bool:
+        """Whether *key* is there as wanted, and shall only stay for longer: a renewed lease is no other one."""
+        want, seen = self.desired.specs.get(key), self.observed.get(key)
+        return want is not None and seen is not None and seen.owned and self.kind_of(key).prolongs(seen.spec, want)

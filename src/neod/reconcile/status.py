@@ -33,10 +33,14 @@ class StatusTable:
         self._repairs: dict[Key, RepairHistory] = {}
         self._actors: dict[Key, Actor] = {}  # who undid a repair last
 
-    def note_requested(self, key: Key, wanted: bool) -> None:
-        """Note that the desired state of *key* changed: what comes next is no drift."""
+    def note_requested(self, key: Key, wanted: bool, *, asked: bool = True) -> None:
+        """Note that the desired state of *key* changed: what comes next is no drift.
+
+        *asked*: it is not in sync with that until a pass has decided so.
+        """
         self._settled.discard(key)
-        self.asked.add(key)
+        if asked:
+            self.asked.add(key)
         self.out_of_sync.pop(key, None)
         if wanted:
             self._retired.discard(key)

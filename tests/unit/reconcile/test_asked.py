@@ -1,16 +1,20 @@
 """What was asked for is not in sync before a pass that began after has decided on it."""
 
 import asyncio
+from ipaddress import ip_address
 
 from tests.doubles.kernel import FakeClock
-from tests.doubles.reconciling import Reconciling
+from tests.doubles.reconciling import Pairs, Reconciling
 from tests.unit.reconcile.test_preview import BROKEN, KEY, WHOLE, Probed, in_sync_once
 
 from neod.kinds import KINDS
+from neod.kinds.address import AddressSpec
 from neod.model.change import Seen
 from neod.model.errors import KernelError
+from neod.model.key import AddressKey
 from neod.model.status import ASKED, ObjectPhase
 from neod.reconcile.queue import Hints
+from neod.reconcile.state import HostState
 
 
 def test_a_new_file_is_not_in_sync_until_a_pass_is_over():
@@ -84,3 +88,14 @@ def test_what_is_contested_is_in_sync_while_it_is_repaired_and_never_converged()
     assert made.state.status.of(KEY).phase is ObjectPhase.CONTESTED
     assert made.state.is_in_sync()
     assert not made.state.is_converged()
+
+
+def test_a_lease_that_is_renewed_leaves_its_address_in_sync():
+    key = AddressKey("", "neo1", ip_address("10.8.0.5"), 16)
+    made = HostState(KINDS)
+    for until, in_sync in ((1000.0, False), (5000.0, True)):
+        made.note_requested(made.desired.replace([Pairs(((key, AddressSpec(valid_until=until)),))], {}))
+        assert (made.status.of(key) is None) == in_sync
+        made.status.take_in_hand({key})
+        made.status.put_down()
+        made.observed.set(key, Seen(AddressSpec(valid_until=until), True))

@@ -38,6 +38,8 @@ environment() { # the virtual environment, at $DESTDIR$home.new, free of the pat
     rm -f "$made"/lib/python*/site-packages/neod-*.dist-info/direct_url.json
     rm -rf "$made/include" "$made/share"
     sed -i '/^command/d' "$made/pyvenv.cfg"
+    # Modules that can also be run as programs: nobody does, and their interpreter would be another.
+    find "$made"/lib/python*/site-packages -name '*.py' -exec sed -i '1s/^#!/# /' {} +
     for library in "$made"/lib/python*; do # on Debian, lib64 is a link to lib
         "$made/bin/python3" -W ignore -m compileall -q -s "$made" -p "$home" "$library"
     done

@@ -6,15 +6,15 @@ before the command is read first, and the rest by the parser of the command alon
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
 from inspect import cleandoc
-from typing import Final, NoReturn
+from typing import Final
 
 from neod.cli.exits import USAGE, epilog
 from neod.cli.registry import command_of, names, summary
-from neod.cli.text import clean, screen_of
+from neod.cli.text import screen_of
+from neod.observability.command_line import Parser, meant
 
 RUNTIME_DIR: Final = "/run/neo"
 
@@ -26,8 +26,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=min(screen_of(sys.stdout, os.environ).width, 100) - 2)
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser of argparse whose errors are one line, with what would be right, and a second with the next step."""
+class CommandParser(Parser):
+    """With the options of every command."""
 
     def __init__(self, prog: str, about: str, end: str) -> None:
         super().__init__(prog, description=about, epilog=end, allow_abbrev=False, formatter_class=_Help)
@@ -37,30 +37,24 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--runtime-dir", metavar="DIR", default=keep, help=about)
         self.add_argument("--version", action="store_true", default=keep, help="print the version")
 
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the arguments, and end."""
-        self.exit(USAGE, f"{self.prog}: {clean(_in_words(message, self._actions))}\nTry: {self.prog} --help\n")
 
-    def _check_value(self, action: argparse.Action, value: object) -> None:
-        if action.choices is not None and value not in action.choices:
-            raise argparse.ArgumentError(action, _none_of(str(value), tuple(map(str, action.choices))))
-
-
-def front() -> Parser:
+def front() -> CommandParser:
     """Return the parser of what stands before the command, and of the command."""
     width = max(map(len, names()))
     listed = "\n".join(f"    {name:<{width}}  {summary(name)}" for name in names())
-    made = Parser("neodctl", "Ask and direct neod.", f"commands:\n{listed}\n\nneodctl COMMAND --help says more of one.")
+    made = CommandParser(
+        "neodctl", "Ask and direct neod.", f"commands:\n{listed}\n\nneodctl COMMAND --help says more of one."
+    )
     made.add_argument("command", metavar="COMMAND", nargs="?", help="one of those below")
     made.add_argument("rest", metavar="...", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     made.usage = "neodctl [-h] [--json] [--runtime-dir DIR] [--version] COMMAND ..."
     return made
 
 
-def parser_of(name: str) -> Parser:
+def parser_of(name: str) -> CommandParser:
     """Return the parser of what follows the command *name*."""
     command = command_of(name)
-    made = Parser(f"neodctl {name}", cleandoc(command.run.__doc__ or ""), epilog(command.exits))
+    made = CommandParser(f"neodctl {name}", cleandoc(command.run.__doc__ or ""), epilog(command.exits))
     if command.arguments:
         command.arguments(made)
     return made
@@ -77,7 +71,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         front().print_help(sys.stderr)
         raise SystemExit(USAGE)
     if args.command not in names():
-        front().error(f"{args.command}: no such command{_meant(args.command, names())}")
+        front().error(f"{args.command}: no such command{meant(args.command, names())}")
     parser = parser_of(args.command)
     return parser.parse_args([*args.rest, end, *plain], args) if end else parser.parse_intermixed_args(args.rest, args)
 
@@ -86,37 +80,3 @@ def _split(given: Sequence[str]) -> tuple[Sequence[str], str, Sequence[str]]:
     """Return what stands before a ``--``, that, and what stands after it: no options there."""
     at = given.index("--") if "--" in given else len(given)
     return given[:at], "".join(given[at : at + 1]), given[at + 1 :]
-
-
-# What argparse says of a mistake, in words that say what is right.
-
-
-def _none_of(value: str, choices: Sequence[str]) -> str:
-    return f"{value} is none of {', '.join(choices)}{_meant(value, choices)}"
-
-
-def _meant(word: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, known, 2, 0.7)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _in_words(message: str, actions: Sequence[argparse.Action]) -> str:
-    """Return *message* of argparse in words of ours, or as it is. Source: argparse.py of Python 3.11 to 3.13."""
-    if found := re.fullmatch(r"the following arguments are required: (.*)", message):
-        missing = [one for one in actions if one.required and not one.option_strings]
-        words = (" or ".join(map(str, one.choices)) if one.choices else str(one.metavar) for one in missing)
-        return f"{', then '.join(words)} is missing"
-    if found := re.fullmatch(r"unrecognized arguments: (\S*).*", message):
-        word = found[1].partition("=")[0]
-        known = [option for one in actions for option in one.option_strings]
-        return (
-            f"{word}: no such option{_meant(word, known)}"
-            if word.startswith("-")
-            else f"{word} is one argument too many"
-        )
-    if found := re.fullmatch(r"argument (?:-\w/)?(\S+): expected one argument", message):
-        return f"{found[1]} takes a value"
-    message = re.sub(r"ignored explicit argument .*", "takes no value", message)
-    return re.sub(r"^argument (?:-\w/)?(-\S+: )?(?:[^-]\S*: )?", r"\1", message)

@@ -60,7 +60,9 @@ class ControlClient:
             ) from exc
         except OSError as exc:
             why = f"{self._path}: {exc.strerror or exc}"
-            raise NoDaemon(f"neod is not running: {why}; systemctl start neod, or --runtime-dir of another") from exc
+            raise NoDaemon(
+                f"neod is not running: {why}; systemctl status neod says why (--runtime-dir names another)"
+            ) from exc
 
     def __enter__(self) -> "ControlClient":
         return self

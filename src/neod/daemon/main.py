@@ -15,6 +15,7 @@ from typing import Final
 from neod import __version__
 from neod.config.reader import spawn
 from neod.model.errors import ConfigError, NeoError, ReadingFailed
+from neod.observability.command_line import Parser
 
 EX_UNAVAILABLE, EX_SOFTWARE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 69, 70, 75, 77, 78
 SWITCH_S: Final = 0.0005
@@ -27,10 +28,12 @@ EXPLAIN: Final = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the command line of ``neod``."""
-    made = argparse.ArgumentParser(
-        "neod", description="Keep this host's network what one file says, until stopped.", epilog=EXPLAIN
+    made = Parser(
+        "neod",
+        description="Keep this host's network what one file says, until stopped.",
+        epilog=EXPLAIN,
     )
     made.add_argument(
         "--config", type=Path, default=Path("/etc/neo/neo.toml"), metavar="FILE", help="default: %(default)s"

@@ -1,1 +1,1 @@
-"""Shared by both daemons: the log, notifications to systemd, the metrics page. Knows nothing of networks."""
+"""Shared by all programs: log, notifications to systemd, metrics page, command line. Knows nothing of networks."""

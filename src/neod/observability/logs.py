@@ -106,7 +106,8 @@ def configure(level: str, style: str) -> Log:
         style = "console" if sys.stderr.isatty() else "journal"
     stream = os.environ.get("JOURNAL_STREAM", "")
     native = style == "journal" and bool(stream) and leads_to_journal(sys.stderr.fileno(), stream)
-    journal = JournalLogger(sys.stderr) if native else None
+    output: Any = LogStream(sys.stderr)
+    journal = JournalLogger(output) if native else None
     shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
     if style == "json":
         shared += [_all_shown, _stamp, structlog.processors.JSONRenderer()]
@@ -115,7 +116,6 @@ def configure(level: str, style: str) -> Log:
         shared += [_as_line, _clean, structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False), renderer]
     else:
         shared.append(journal_entry if journal else journal_line)
-    output: Any = LogStream(sys.stderr)
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, logging.INFO)),

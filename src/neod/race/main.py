@@ -1,6 +1,5 @@
 """``neo-race [--config FILE] [--runtime-dir DIR] [NAME…]`` and ``neo-race connect NAME``."""
 
-import argparse
 import gc
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import Final, NamedTuple
 
 from neod import __version__
 from neod.netlink.netns import StuckInNetns
+from neod.observability.command_line import Parser
 from neod.observability.logs import Log, configure
 from neod.observability.streams import guarded
 from neod.observability.systemd import SystemdNotify
@@ -66,7 +66,7 @@ class Options(NamedTuple):
 
 
 def _options(argv: Sequence[str] | None) -> Options:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="neo-race",
         usage="%(prog)s [--config FILE] [--runtime-dir DIR] [NAME…]\n"
         "       %(prog)s [--config FILE] [--runtime-dir DIR] connect NAME",

@@ -10,6 +10,7 @@ from neod.model.words import LEASE_FOR, folded, wait_for, waited_for
 
 COLOUR_OF: Final = {
     "in-sync": "green",
+    "degraded": "yellow",
     "changing": "yellow",
     "blocked": "yellow",
     "retrying": "yellow",

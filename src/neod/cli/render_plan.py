@@ -112,6 +112,7 @@ def reloaded(reply: ReloadReply, screen: Screen) -> Iterator[str]:
 
 def apply(reply: ApplyReply, screen: Screen) -> Iterator[str]:
     """What was done, what was not, and where that leaves us."""
+    yield from _warnings(reply, screen)
     for outcome in reply.outcomes:
         yield from _outcome(outcome, screen)
     for conflict in reply.conflicts:
@@ -128,7 +129,7 @@ def apply(reply: ApplyReply, screen: Screen) -> Iterator[str]:
         yield "neod is down: neodctl resume, reload or a restart brings everything back."
 
 
-def _warnings(reply: PlanReply, screen: Screen) -> Iterator[str]:
+def _warnings(reply: PlanReply | ApplyReply, screen: Screen) -> Iterator[str]:
     for warning in reply.warnings:
         yield from wrap(f"warning: {warning}", screen, 0)
 

@@ -11,6 +11,7 @@ from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
 from neod.daemon.controller import Controller
 from neod.daemon.dhcp_binding import DhcpBinding
+from neod.daemon.dwellers import Dwellers
 from neod.daemon.effective_routes import EffectiveRoutes
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
@@ -82,6 +83,7 @@ async def run(child: "subprocess.Popen[bytes]", config_path: Path, outside: Outs
         mptcp=mptcp,
         facts=facts,
         flows=FlowCutter(event_log, TranslationStore(files.file("translation.json")), outside.cut_flows),
+        dwellers=Dwellers(namespaces.named, outside, event_log),
         routes=EffectiveRoutes(state, namespaces.main.rtnl, clock, queue, event_log),
     )
     config = ConfigStore(config_path, files, clock, controller.revert, outside.reader)

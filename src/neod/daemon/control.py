@@ -33,9 +33,11 @@ from neod.daemon.views.plan import apply_reply, joined, plan_reply
 from neod.daemon.views.status import missing, status_reply
 from neod.daemon.views.why import why_reply
 from neod.features.intents import Intents
+from neod.features.namespaces.compile import NamespaceInfo
 from neod.features.nat.compile import marks_in_words
-from neod.model.change import Report
+from neod.model.change import Op, Report
 from neod.model.errors import KernelError
+from neod.model.key import NetnsKey
 from neod.observability.metrics_server import MetricsServer
 from neod.reconcile.desired import DesiredState
 
@@ -64,6 +66,7 @@ class DaemonControl:
         """Return the state after the last pass."""
         controller, config = self._controller, self._config
         last = controller.event_log.last
+        await controller.dwellers.look()
         warnings = await self._in_the_way.of(controller.intents, last.number if last else 0)
         return status_reply(controller, config, self._metrics, object, (self._since, self._pause_until), warnings)
 
@@ -90,7 +93,9 @@ class DaemonControl:
         except KernelError as error:
             raise ApplyFailed(f"the kernel could not be read: {error}") from error
         impact = await impact_of(controller, plan, intents, caller_of(caller))
-        reply = plan_reply(controller, plan, desired, file, await _warnings(intents))
+        going = [c.key.name for c in plan.changes if isinstance(c.key, NetnsKey) and c.op is Op.DELETE]
+        warnings = (*await _warnings(intents), *await controller.dwellers.leaving(going))
+        reply = plan_reply(controller, plan, desired, file, warnings)
         return replace(reply, impact=impact, digest=loaded.digest)
 
     async def show(self, which: str, kind: str | None = None) -> ShowReply:
@@ -252,10 +257,12 @@ class DaemonControl:
     async def down(self) -> ApplyReply:
         """Remove everything owned and nothing else, and stay that way."""
         self._cancel_pause()
-        self._controller.reconciler.withdraw()
-        self._controller.event_log.note("down")
+        controller = self._controller
+        left = await controller.dwellers.leaving(row.name for row in controller.intents.of(NamespaceInfo))
+        controller.reconciler.withdraw()
+        controller.event_log.note("down")
         report = await self._full_passes("neodctl down")
-        return apply_reply(self._controller, report, not self._controller.state.status.out_of_sync)
+        return replace(apply_reply(controller, report, not controller.state.status.out_of_sync), warnings=left)
 
 
 async def _warnings(intents: Intents) -> tuple[str, ...]:

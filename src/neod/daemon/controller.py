@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from neod.daemon.dhcp_binding import DhcpBinding
+from neod.daemon.dwellers import Dwellers
 from neod.daemon.effective_routes import EffectiveRoutes
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
@@ -44,11 +45,12 @@ class Controller:
         mptcp: MptcpController,
         facts: FactCollector,
         flows: FlowCutter,
+        dwellers: Dwellers,
         routes: EffectiveRoutes,
     ) -> None:
         self.clock, self.queue, self.event_log, self.state = clock, queue, event_log, state
-        self.drivers, self.dhcp, self.mptcp, self.facts, self.flows = drivers, dhcp, mptcp, facts, flows
-        self.routes = routes
+        self.dhcp, self.mptcp, self.facts, self.flows = dhcp, mptcp, facts, flows
+        self.dwellers, self.routes = dwellers, routes
         self.reconciler = Reconciler(state, drivers, clock, queue, facts)
         self.intents = Intents(())
         self.passed = asyncio.Condition()  # notified after every pass
@@ -62,7 +64,7 @@ class Controller:
             KernelError: what is to be known cannot be read.
         """
         for place in (("", name) for name, kind in self.state.kinds.items() if kind.read_first):
-            self.state.observed.replace(place, await self.drivers.driver(place).observe_all(()))
+            self.state.observed.replace(place, await self.reconciler.drivers.driver(place).observe_all(()))
         self.facts.learn_all_nics()
 
     def adopt(self, intents: Intents, cause: str) -> None:
@@ -73,6 +75,7 @@ class Controller:
         self.dhcp.want(intents.of(DhcpClient), intents.of(PathInfo))
         self.mptcp.want(intents)
         self.flows.want(intents)
+        self.dwellers.want(intents)
         self.routes.want(intents)
         self.dhcp.on_pass_done(None, self.state.observed, self.state.desired.specs)
 
@@ -145,6 +148,7 @@ class Controller:
         keys = _keys_of(report, hints)
         self.dhcp.on_pass_done(self._links_of(keys), self.state.observed, self.state.desired.specs)
         self.flows.on_pass_done(report, self.state.desired.specs)
+        self.dwellers.on_pass_done(report, self.reconciler.drifts)
         self.dhcp.guard(keys, self.state.observed)
         self.mptcp.on_pass_done(report, hints, self.state.observed, self.facts.known)
         await self.routes.on_pass_done(hints, (change.key for change in report.plan.changes))

@@ -76,6 +76,7 @@ class NamespaceRegistry:
         self._groups = sorted({group for entry in registry for group in entry.kind.groups})
         self._verbs = {type_: verb for entry in registry for type_, verb in entry.kind.verbs.items()}
         self._handlers = handlers
+        self.named = outside.namespaces()
         self._mounts = outside.mounts(functools.partial(handlers.on_change, Source.MOUNT, "", None))
         self._open: dict[str, NamespaceContext] = {"": self._make("", None, None)}
 
@@ -87,9 +88,9 @@ class NamespaceRegistry:
             self._groups, functools.partial(self._handlers.on_rtnetlink, netns, rtnl), self._handlers.on_overrun, opener
         )
         mptcp, netfilter = NetlinkMptcp(opener), outside.netfilter(netns)
-        namespaces = None if netns else outside.namespaces()
+        named = None if netns else self.named
         sysctls, moved = outside.sysctls(netns), outside.moved_links()
-        ports = Ports(netns, outside.clock, rtnl, sysctls, moved, mptcp, netfilter, namespaces)
+        ports = Ports(netns, outside.clock, rtnl, sysctls, moved, mptcp, netfilter, named)
         kinds = [entry for entry in self._registry if not netns or not entry.kind.only_in_main]
         return NamespaceContext(
             ports,

@@ -3,7 +3,7 @@
 Nothing else in ``daemon`` opens a socket, a file outside the state directory, or a program, or reads a clock.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +23,7 @@ from neod.kernel.netfilter.flows import Judge, cut_flows
 from neod.kernel.netfilter.port import KernelNetfilter
 from neod.kernel.netns_files import NamedNamespaces
 from neod.kernel.sysctls import NetnsSysctls, ProcSysctls
+from neod.kernel.units import is_systemd_here, restart_running
 from neod.model.ports import Clock, MovedLinks, Namespaces, Netfilter, Sysctls
 from neod.netlink.conntrack import TrackedFlow
 from neod.netlink.host_addresses import HostAddress
@@ -86,6 +87,14 @@ class Outside:
     def namespaces(self) -> Namespaces:
         """Return the named namespaces."""
         return NamedNamespaces(self.runtime_dir / "netns")
+
+    def has_units(self) -> bool:
+        """Whether there is a service manager that restarts units."""
+        return is_systemd_here()
+
+    def restart_running(self, units: Sequence[str]) -> str:
+        """Have those of *units* restarted that run; return what is wrong, empty if nothing is; blocks."""
+        return restart_running(units)
 
     def mounts(self, take: Callable[[], None]) -> Listening:
         """Return what calls *take* when namespaces may have come or gone."""

@@ -68,6 +68,7 @@ class Supervisor:
                         ("passes", self._passes),
                         ("dhcp", self._controller.dhcp.service.run),
                         ("flows", self._controller.flows.run),
+                        ("dwellers", self._controller.dwellers.run),
                         ("paths", self._controller.mptcp.run),
                         ("control", self._serve),
                         ("metrics", self._metrics),

@@ -18,7 +18,8 @@ __all__ = ["NetnsDriver", "NetnsKey", "NetnsKind", "NetnsSpec"]
 class NetnsSpec:
     """A namespace is there or not; *ours* is false of one that somebody else made.
 
-    One of ours in which programs live, and which has lost its name, is there without being of use to anybody else.
+    One of ours in which programs live, and which has lost its name, is there without being of use to anybody else. It
+    counts as owned only while it has the name: where the file no longer asks for it, it ends with its programs.
     """
 
     ours: bool = field(default=True, metadata=IF_UNUSUAL)
@@ -40,8 +41,8 @@ class NetnsKind(Kind[NetnsKey, NetnsSpec]):
         return have.named
 
     def reclaims(self, have: NetnsSpec, want: NetnsSpec, *, made: bool) -> bool:
-        """Another namespace under the name is another's, with all that runs in it."""
-        return False
+        """One of ours gets its name back; another one under the name is another's, with all that runs in it."""
+        return not have.named
 
 
 def seen_as(seen: NetnsSeen | None) -> Seen[NetnsSpec] | None:
@@ -53,8 +54,10 @@ def seen_as(seen: NetnsSeen | None) -> Seen[NetnsSpec] | None:
     """
     if seen is None or (seen.known and not (seen.ours or seen.older or seen.inhabited)):
         return None
-    if seen.ours or (seen.older and not seen.inhabited):
-        return Seen(NetnsSpec(marked=seen.marked or seen.older, named=not seen.older), True)
+    if seen.ours:
+        return Seen(NetnsSpec(marked=seen.marked), True)
+    if seen.older and not seen.inhabited:
+        return Seen(NetnsSpec(named=False), False)
     return Seen(NetnsSpec(ours=False), False)
 
 

@@ -29,7 +29,7 @@ class Reconciler:
     """
 
     def __init__(self, state: HostState, drivers: Drivers, clock: Clock, queue: HintQueue, facts: FactSource) -> None:
-        self._state, self._drivers, self._clock, self._facts = state, drivers, clock, facts
+        self._state, self.drivers, self._clock, self._facts = state, drivers, clock, facts
         self._queue = queue
         self._observer = Observer(state, drivers, clock, queue, facts)
         self._turn = asyncio.Lock()
@@ -94,7 +94,7 @@ class Reconciler:
             plan = self._plan(scope, begun, insist=bool(hints.waiters))
             self._state.status.take_in_hand(self._decided(scope, everything=hints.everything))
             doable = plan if self.writing else plan.only(self._prolongs)
-            outcomes = await apply(doable, self._drivers.driver, self._state.kinds)
+            outcomes = await apply(doable, self.drivers.driver, self._state.kinds)
             self._record(scope, plan, outcomes, hints)
             self._state.status.put_down()
             self.complete = self.complete or (hints.everything and not self._observer.unreadable)
@@ -112,7 +112,7 @@ class Reconciler:
         async with self._turn:
             desired, kind_of = other or self._state.desired, self._state.kind_of
             seen = Observed(kind_of)
-            for place in list(self._drivers.places()):
+            for place in list(self.drivers.places()):
                 seen.replace(place, await self._observer.read_all(place, desired.of(place)))
             changes = list(self._between(desired, seen))
             self._hint_news(changes if other is None else self._between(self._state.desired, seen))

@@ -15,7 +15,7 @@ from neod.model.change import Seen
 
 pytestmark = pytest.mark.kernel
 
-OURS, NAMELESS = Seen(NetnsSpec(), True), Seen(NetnsSpec(named=False), True)
+OURS, NAMELESS = Seen(NetnsSpec(), True), Seen(NetnsSpec(named=False), False)
 FOREIGN = Seen(NetnsSpec(ours=False), False)
 
 

@@ -30,11 +30,13 @@ from neod.daemon.config_store import ConfigStore
 from neod.daemon.control import DaemonControl
 from neod.daemon.controller import Controller
 from neod.daemon.dhcp_binding import DhcpBinding
+from neod.daemon.dwellers import Dwellers
 from neod.daemon.event_log import EventLog
 from neod.daemon.fact_collector import FactCollector
 from neod.daemon.flow_cutter import FlowCutter
 from neod.daemon.forwarding_reader import ForwardingReader
 from neod.daemon.mptcp_controller import MptcpController
+from neod.daemon.outside import Outside
 from neod.daemon.translation_store import TranslationStore
 from neod.daemon.uplink_follower import UplinkFollower
 from neod.kernel.clock import SystemClock
@@ -44,6 +46,7 @@ from neod.kinds.link import LinkSpec
 from neod.model.change import Actor
 from neod.model.facts import FOREVER, DhcpClient, Host, Lease
 from neod.model.key import AddressKey, Key, LinkKey
+from neod.model.ports import Dweller
 from neod.model.want import Fact, FactKey
 from neod.observability.metrics_server import MetricsServer
 from neod.reconcile.queue import HintQueue
@@ -181,6 +184,7 @@ class Daemon:
                 TranslationStore(StateFile(self._directory / "translation.json")),
                 lambda netns, judge: (),
             ),
+            dwellers=Dwellers(Uninhabited(), Outside(self._directory, self._directory), event_log),  # type: ignore[arg-type]
             routes=Straight(),  # type: ignore[arg-type]
         )
         file = ConfigStore(self._directory / "neo.toml", StateDirectory(self._directory), clock, controller.revert)
@@ -230,6 +234,18 @@ class Daemon:
 async def not_examined(context: object) -> DoctorReply:
     """Return no findings: there is no kernel to ask."""
     return DoctorReply(False)
+
+
+class Uninhabited:
+    """In the place of ``Namespaces``: nobody lives in any."""
+
+    async def dwellers(self, name: str) -> tuple[Dweller, ...]:
+        """Return nobody."""
+        return ()
+
+    async def dwellers_of_older(self) -> dict[str, tuple[Dweller, ...]]:
+        """Return nobody."""
+        return {}
 
 
 class Straight:

@@ -6,7 +6,7 @@ from neod.kinds.netns import NetnsSpec, seen_as
 from neod.model.change import Seen
 from neod.model.ports import NetnsSeen
 
-NAMELESS = Seen(NetnsSpec(named=False), True)
+NAMELESS = Seen(NetnsSpec(named=False), False)
 OWNED, FOREIGN = Seen(NetnsSpec(), True), Seen(NetnsSpec(ours=False), False)
 
 

@@ -81,6 +81,7 @@ class ApplyReply:
     blocked: tuple[BlockedRow, ...] = ()
     conflicts: tuple[ChangeRow, ...] = ()
     mode: str = "running"  # of neod | down
+    warnings: tuple[str, ...] = ()  # of ``down``: programs that it leaves behind
 
 
 @dataclass(frozen=True, slots=True)

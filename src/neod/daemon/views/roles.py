@@ -30,10 +30,17 @@ def namespace_rows(controller: Controller) -> tuple[NamespaceRow, ...]:
             one.subnet,
             one.expose,
             one.relay_addresses,
-            *_worst(controller, namespace_keys(controller, one.name, one.links)),
+            *_state_of(controller, one),
         )
         for one in controller.intents.of(NamespaceInfo)
     )
+
+
+def _state_of(controller: Controller, row: NamespaceInfo) -> tuple[str, str]:
+    """Return state and reason; where all is in sync, whether programs live in an older one."""
+    state, detail = _worst(controller, namespace_keys(controller, row.name, row.links))
+    older = controller.dwellers.older(row.name)
+    return ("degraded", older) if older and state == ObjectPhase.IN_SYNC else (state, detail)
 
 
 def namespace_keys(controller: Controller, name: str, links: Iterable[str]) -> list[Key]:
@@ -69,6 +76,7 @@ def _worst(controller: Controller, keys: Iterable[Key]) -> tuple[str, str]:
 def driver_notes(controller: Controller) -> tuple[str, ...]:
     """Return what drivers say for people: the NAT backend and why, and what blocks forwarded packets."""
     notes: list[str] = []
-    for place in controller.drivers.places():
-        notes += getattr(controller.drivers.driver(place), "notes", ())
+    drivers = controller.reconciler.drivers
+    for place in drivers.places():
+        notes += getattr(drivers.driver(place), "notes", ())
     return tuple(notes)

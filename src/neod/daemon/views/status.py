@@ -72,6 +72,7 @@ def notes(controller: Controller, config: ConfigStore, metrics: MetricsServer) -
         *(f"not read: {error}" for error in controller.reconciler.unreadable),
         *roles.driver_notes(controller),
         *controller.mptcp.notes(),
+        *controller.dwellers.notes(),
         *controller.state.desired.remarks(controller.facts.known),
         "" if controller.ready else "the first pass is not over yet",
         "the file is being read again" if controller.queue.expected else "",

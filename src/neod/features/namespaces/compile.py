@@ -75,6 +75,7 @@ class NamespaceInfo:
     relay_addresses: tuple[str, ...]
     links: tuple[str, ...]  # in neod's own namespace
     origin: Origin
+    on_recreate: tuple[str, ...] = ()  # units to restart
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from neod.features.parts import (
     without_ipv6,
 )
 from neod.features.table import Table
-from neod.features.validation import network, patterns
+from neod.features.validation import network, patterns, units
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
 from neod.features.validation.fields import LinkName, Mptcp, Section, Truth, Validator, one_of, toml_key
@@ -39,6 +39,7 @@ from neod.model.nat import Dnat, Ip, NatRule, Net, SnatFrom, ports_text
 from neod.model.want import Origin
 
 NamespaceName = Annotated[str, Validator(network.namespace_name, text_like(network.NAMESPACE_PATTERN))]
+UNITS: Final = list_of(text_like(units.PATTERN), uniqueItems=True)
 NETWORK: Final = text_like(patterns.NETWORK)
 NETWORKS: Final = {"anyOf": [NETWORK, list_of(NETWORK, maxItems=2)]}
 PAIR_NETWORKS: Final = {"anyOf": [NETWORK, list_of(NETWORK, 1, maxItems=2)]}
@@ -85,6 +86,10 @@ class Namespace(Section):
     )
     mptcp: tuple[str, ...] = toml_key(("signal",), Mptcp, ["signal"]).says(
         "Flags of the MPTCP endpoints of the relays' addresses."
+    )
+    on_recreate: tuple[str, ...] = toml_key((), Validator(units.names, UNITS), ["v2ray.service"]).says(
+        "systemd units to restart, if they run, when the namespace had to be made anew: their programs would go on in "
+        "the old one. One in which programs are seen to live gets its name back instead."
     )
     sysctl: Annotated[
         dict[str, Any],
@@ -154,6 +159,7 @@ def _row(name: str, namespace: Namespace, place: Path, context: Context) -> Name
         tuple(map(str, namespace.relay_addresses)),
         (outside_link(name),),
         context.origin(*place),
+        namespace.on_recreate,
     )
 
 

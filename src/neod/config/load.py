@@ -48,11 +48,13 @@ def _note_unknown_tables(data: Iterable[str], variables: Mapping[Path, str], con
     for name in data:
         if name not in TABLES:
             context.problem((name,), "there is no such table", did_you_mean(name, TABLES), at_key=True)
-    for path, variable in variables.items():
-        if path[0] not in TABLES and DELIMITER in variable:
-            context.problem(path, "there is no such table", did_you_mean(str(path[0]), TABLES))
-        elif path[0] not in TABLES:
-            context.warn(path, "there is no such table, so the variable says nothing")
+    for path, variable in variables.items():  # those of other programs may begin with NEO_, too
+        meant = did_you_mean(str(path[0]), TABLES)
+        if path[0] not in TABLES and DELIMITER in variable and meant.startswith("did"):
+            context.problem(path, "there is no such table", meant)
+        elif DELIMITER not in variable and any(str(path[0]).startswith(f"{table}_") for table in TABLES):
+            text = "it says nothing: two underscores stand between table and key, as in NEO_DAEMON__LOG_LEVEL"
+            context.warn(path, text)
 
 
 def _overridden(data: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

@@ -380,9 +380,15 @@ def test_what_a_variable_says_has_no_line(read):
     assert intents.of(PathInfo)[0].origin.line == 0
 
 
-def test_a_variable_of_somebody_else_is_a_warning(read):
-    intents = read("[daemon]\n", {"NEO_LICENSE": "x", "NEOVIM": "y"})
-    assert intents.warnings == ("NEO_LICENSE: license: there is no such table, so the variable says nothing",)
+def test_a_variable_of_somebody_else_says_nothing(read):
+    of_others = {"NEO_LICENSE": "x", "NEOVIM": "y", "NEO_BIN": "/opt/neo", "NEO_PROXY__HOST": "z", "NEO__": "1"}
+    assert read("[daemon]\n", of_others).warnings == ()
+
+
+def test_a_variable_with_one_underscore_for_two_is_a_warning(read):
+    (line,) = read("[daemon]\n", {"NEO_DAEMON_LOG_LEVEL": "debug"}).warnings
+    assert line.startswith("NEO_DAEMON_LOG_LEVEL: ")
+    assert line.endswith("two underscores stand between table and key, as in NEO_DAEMON__LOG_LEVEL")
 
 
 def test_a_variable_cannot_stand_in_for_the_file(tmp_path):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from neod.features.intents import Intents
+from neod.features.listening import listening
 from neod.features.metrics.compile import MetricsSettings
 from neod.features.table import Table
 from neod.features.validation.context import Context
@@ -19,8 +20,14 @@ class Metrics(Section):
     )
 
 
-def contribute(section: Metrics, context: Context) -> Iterator[MetricsSettings]:
+def contribute(section: Metrics, context: Context) -> Iterator[object]:
+    """Yield the address of the page, and where it and that of neo-race listen."""
     yield MetricsSettings(section.listen)
+    if section.listen:
+        host, _, port = section.listen.rpartition(":")
+        pages = (0, 1) if int(port) and context.sections.get("races") else (0,)
+        for further in pages:
+            yield listening(host.strip("[]"), int(port) + further, "", ("metrics", "listen"))
 
 
 def _idle(section: Metrics, intents: Intents) -> str:

@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated, Final
 
+from neod.features.intents import Intents
+from neod.features.listening import ListenSocket, check, clash, listening
+from neod.features.parts import NatPart
 from neod.features.races.compile import RaceRequest
 from neod.features.races.sections import RACE_NAME, Race, RaceEndpoint, race_name, seconds
 from neod.features.table import Table
@@ -10,24 +13,22 @@ from neod.features.validation import addresses
 from neod.features.validation.context import Context
 from neod.features.validation.fields import Validator
 from neod.features.validation.patterns import text_like
-from neod.features.validation.text import Path, natural_sort_key, path_text
+from neod.features.validation.text import Path, natural_sort_key
 
 RaceName = Annotated[str, Validator(race_name, text_like(RACE_NAME))]
 
 
-def contribute(section: dict[str, Race], context: Context) -> Iterator[RaceRequest]:
+def contribute(section: dict[str, Race], context: Context) -> Iterator[object]:
     """Yield each race."""
     for name, race in sorted(section.items(), key=natural_sort_key):
         _check(race, ("races", name), context)
         ends = (str(race.listen), *map(str, race.upstreams))
         yield RaceRequest(name, _plain(name, race), ends, context.origin("races", name))
+        host, port = race.listen
+        yield listening(host, port, race.listen_netns, ("races", name, "listen"), both=True)
 
 
 def _check(race: Race, place: Path, context: Context) -> None:
-    if race.listen.port:
-        where = f"{race.listen_netns}/{race.listen}" if race.listen_netns else str(race.listen)
-        hint = "every race has an address or a port of its own"
-        context.claim("the address and port", where, path_text(place), (*place, "listen"), hint)
     for index, upstream in enumerate(race.upstreams):
         if race.netns == race.listen_netns and _is_itself(race.listen, upstream):
             hint = "write where the connections shall go"
@@ -39,8 +40,13 @@ def _check(race: Race, place: Path, context: Context) -> None:
 
 
 def _is_itself(listen: RaceEndpoint, upstream: RaceEndpoint) -> bool:
-    anywhere = listen.host in ("0.0.0.0", "::") and upstream.host in ("127.0.0.1", "::1", "localhost")
-    return listen.port == upstream.port and (listen.host == upstream.host or anywhere)
+    """Whether a race would connect to itself; every loopback address is the host, by whatever name."""
+    if listen.port != upstream.port:
+        return False
+    if not addresses.is_ip(upstream.host):
+        return upstream.host == "localhost" and listen.host in ("0.0.0.0", "::", "127.0.0.1", "::1")
+    here, there = (listening(host, listen.port, "", ("", ""), both=True) for host in (listen.host, upstream.host))
+    return here.ip == there.ip or (there.ip.is_loopback and clash(here, there))
 
 
 def _plain(name: str, race: Race) -> dict[str, object]:
@@ -69,9 +75,16 @@ def _plain(name: str, race: Race) -> dict[str, object]:
     }
 
 
+def finalize(intents: Intents, context: Context) -> tuple[()]:
+    """Check where races listen against each other and against all else in the file."""
+    check(intents.of(ListenSocket), intents.of(NatPart), context)
+    return ()
+
+
 TABLE: Final = Table(
     about="Races, by name, run by neo-race: each connection that comes in is forwarded over whichever way is "
     "established first.",
     section=dict[RaceName, Race],
     contribute=contribute,
+    finalize=finalize,
 )

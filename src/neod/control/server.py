@@ -52,7 +52,7 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._problem = ""
         self._group: asyncio.TaskGroup | None = None
-        self._turn = asyncio.Lock()
+        self._turns = {True: asyncio.Lock(), False: asyncio.Lock()}  # of the trusted, who wait for no stranger
 
     def bind(self) -> None:
         """Make the socket file; clients that connect from now on wait for ``run``, which tries again if it cannot be.
@@ -143,7 +143,7 @@ class ControlServer:
     async def _serve(self, stream: Stream, peer: Peer) -> None:
         self._open[peer.uid] += 1
         try:
-            await ClientConnection(stream, peer, self._registry, self.groups.writers, self._turn).run()
+            await ClientConnection(stream, peer, self._registry, self.groups.writers, self._turns[peer.trusted()]).run()
         finally:
             self._open[peer.uid] -= 1
             if not self._open[peer.uid]:

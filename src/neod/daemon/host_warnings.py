@@ -32,7 +32,16 @@ def look_thoroughly(intents: Intents) -> tuple[str, ...]:
 
 async def thorough_warnings_of(intents: Intents) -> tuple[str, ...]:
     """Return what is in the way now, without blocking the loop; nothing for a file without translation."""
-    return await asyncio.to_thread(look_thoroughly, intents) if intents.of(NatPart) else ()
+    if not intents.of(NatPart):
+        return ()
+    try:
+        return await asyncio.to_thread(look_thoroughly, intents)
+    except OSError as error:
+        return (_unread(error),)
+
+
+def _unread(error: OSError) -> str:
+    return f"what of this host is in the way of translation could not be read: {error.strerror or error}"
 
 
 class HostWarnings:
@@ -51,6 +60,9 @@ class HostWarnings:
             return ()
         now = self._clock.boottime()
         if self._intents is not intents or self._pass != pass_ or now >= self._until:
-            lines = await asyncio.to_thread(self._look, intents)
+            try:
+                lines = await asyncio.to_thread(self._look, intents)
+            except OSError as error:
+                return (*self._lines, _unread(error))
             self._intents, self._pass, self._until, self._lines = intents, pass_, now + RECENT_S, lines
         return self._lines

@@ -27,6 +27,8 @@ SUSPEND_CHECK_S: Final = 5.0
 JUMP_S: Final = 5.0
 """CLOCK_BOOTTIME ahead of the loop's clock by so much: the machine slept, and anything may have happened."""
 
+COMPLAINT_S: Final = 30.0
+
 STUCK_S: Final = 120.0
 """A pass that takes longer than this no longer sends WATCHDOG=1."""
 
@@ -51,6 +53,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._sighup = asyncio.Event()
         self._serving = self._said_ready = False
+        self._next_complaint = 0.0
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, then leave everything in place (or remove it, if the file says so)."""
@@ -58,6 +61,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.set_exception_handler(self._say_what_the_loop_met)
         self.refilter()
         self._namespaces.start(loop)
         try:
@@ -95,6 +99,15 @@ class Supervisor:
         except Exception:
             self._log.error("bug", exc_info=True, why="a task of neod ended; the service manager starts neod again")
             raise
+
+    def _say_what_the_loop_met(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what no task answers for: a shortage of descriptors in one line in a while, a bug with its place."""
+        error = context.get("exception")
+        if not isinstance(error, OSError):
+            self._log.error("bug", exc_info=error, why=context["message"])
+        elif loop.time() >= self._next_complaint:
+            self._next_complaint = loop.time() + COMPLAINT_S
+            self._log.warning("the system refuses", what=context["message"], why=error.strerror or str(error))
 
     def refilter(self) -> None:
         """Let the events of our tables through, whatever they are now."""

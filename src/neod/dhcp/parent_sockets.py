@@ -106,13 +106,15 @@ class ParentSockets:
     def _on_dhcp(self) -> None:
         if self._dhcp is None:
             return
-        take = self._receiver.on_dhcp
+        arrived: list[bytes] = []
         try:
-            for frame in self._dhcp.frames(DRAIN):
-                take(frame)
+            arrived.extend(self._dhcp.frames(DRAIN))  # those before an error are kept
         except OSError as exc:
             if exc.errno != errno.ENETDOWN:  # that is said once when the link goes down, and the socket lives on
                 self.close()
+        try:
+            for frame in arrived:
+                self._receiver.on_dhcp(frame)
         finally:
             self._receiver.on_turn()
 

@@ -14,6 +14,8 @@ TRANSIENT: Final = frozenset(
         errno.EBUSY,
         errno.EHOSTUNREACH,  # a gateway whose link is not up yet
         errno.EINTR,
+        errno.EMFILE,
+        errno.ENFILE,
         errno.ENETDOWN,
         errno.ENETUNREACH,
         errno.ENOBUFS,

@@ -14,7 +14,8 @@ from neod.observability.http import REQUEST_BYTES, RequestTooLong, response
 from neod.observability.logs import Log
 
 MOST_EXCHANGES: Final = 16
-"""At the same time; a further client is disconnected."""
+"""At the same time. For a further client the one goes that has been longest about its request, or else its page: who
+says nothing, or does not read, shuts nobody out."""
 
 EXCHANGE_S: Final = 10.0
 """From the connection to the last byte sent."""
@@ -48,7 +49,7 @@ class MetricsServer:
 
     def __init__(self, loop: CallbackLoop, page: Callable[[], str], log: Log) -> None:
         self._loop, self._page, self._log = loop, page, log
-        self._exchanges: set[HttpExchange] = set()
+        self._exchanges: dict[HttpExchange, None] = {}  # oldest first
         self._socket: socket.socket | None = None
         self._retry: Cancellable | None = None
         self.requested = ""  # ADDRESS:PORT; empty: serve nothing
@@ -111,10 +112,9 @@ class MetricsServer:
                 self._retry = self._loop.call_later(SHORTAGE_PAUSE_S, self._accept)
             return
         if len(self._exchanges) >= MOST_EXCHANGES:
-            client.close()
-            return
+            min(self._exchanges, key=lambda exchange: exchange.answered).close()
         client.setblocking(False)
-        self._exchanges.add(HttpExchange(self._loop, client, self._page, self._exchanges.discard))
+        self._exchanges[HttpExchange(self._loop, client, self._page, self._exchanges.pop)] = None
 
 
 class HttpExchange:
@@ -125,13 +125,18 @@ class HttpExchange:
         loop: CallbackLoop,
         client: socket.socket,
         page: Callable[[], str],
-        ended: Callable[["HttpExchange"], None],
+        ended: Callable[["HttpExchange"], object],
     ) -> None:
         self._loop, self._client, self._page, self._ended = loop, client, page, ended
         self._request = b""
         self._unsent = memoryview(b"")
         self._deadline = loop.call_later(EXCHANGE_S, self.close)
         loop.add_reader(client.fileno(), self._on_readable)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the request is complete, and the page on its way."""
+        return bool(self._unsent)
 
     def close(self) -> None:
         """End the exchange, finished or not."""

@@ -7,7 +7,9 @@ WINDOW_S: Final = 60.0
 TOLERATED: Final = 2
 """Repairs within the window that happen at once; the third is the first to wait."""
 
-LONGEST_S: Final = 60.0
+LONGEST_S: Final = 4.0
+"""Who has stopped undoing leaves no sign: an object that is gone is touched by nobody. So the object is back this soon
+after a fight, and one write in so long is what a fight costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,5 +40,5 @@ class RepairHistory:
         return max(now, self.repairs[-1] + self._hold_s())
 
     def _hold_s(self) -> float:
-        """1 s for the third repair, doubling, at most a minute."""
+        """2 s for the third repair, doubling, at most LONGEST_S."""
         return min(2.0**self.level, LONGEST_S)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from tests.doubles.hostile import hostile
 from tests.doubles.json_schema import Schema, matches
 from tests.unit.config.test_config_checks import KEYS
+from tests.unit.config.test_config_errors import CASES
 
 from neod.config import problems
 from neod.config.root import TABLES, Closed, json_schema, root
@@ -154,3 +155,9 @@ def test_no_message_speaks_python(section, key):
             assert "; " in line or "did you mean" in line, line
             assert not PYTHON.search(said), line
             assert f"{table}." in line
+
+
+@pytest.mark.parametrize("said", [case[2] for case in CASES], ids=[case[0] for case in CASES])
+def test_no_message_of_the_golden_ones_speaks_python(said):
+    for line in said.split("\n"):
+        assert not PYTHON.search(re.sub(r"'[^']*'|\"[^\"]*\"", "''", line)), line

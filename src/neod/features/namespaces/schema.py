@@ -128,8 +128,25 @@ def contribute(section: dict[str, Namespace], context: Context) -> Iterator[obje
 
 def finalize(intents: Intents, context: Context) -> Iterator[ExitFragment]:
     """Yield what leads a network inside out by its uplink, where that has a table: those are IPv4."""
+    _report_taken(intents, context)
     paths = {path.name: path for path in intents.of(PathInfo)}
     yield from (ExitFragment(one, paths[one.link]) for one in intents.of(Leaving) if one.link in paths)
+
+
+def _report_taken(intents: Intents, context: Context) -> None:
+    """What other tables say of addresses of this host cannot be a relay's, nor in a network of the namespace."""
+    section: dict[str, Namespace] = context.sections.get("namespaces") or {}
+    for name, namespace in sorted(section.items(), key=natural_sort_key):
+        place: Path = ("namespaces", name)
+        for one in (one for one in intents.of(OwnAddress) if one.holder != f"namespaces.{name}"):
+            if one.ip in namespace.relay_addresses:
+                where = (*place, "relay_addresses", namespace.relay_addresses.index(one.ip))
+                problem = f"{one.ip} is an address of this host, says {one.holder}"
+                context.problem(where, problem, "write the relay's public address")
+            for key, nets in (("subnet", namespace.subnet), ("relay_snat", namespace.relay_snat)):
+                if any(one.ip in net for net in nets) and not one.holder.startswith("namespaces."):
+                    problem = f"{one.ip}, an address of this host ({one.holder}), is in this network"
+                    context.problem((*place, key), problem, "write a network of its own", once=True)
 
 
 def _silence(link: str, subnets: Iterable[Net], origin: Origin) -> ImpliedSysctl:

@@ -28,7 +28,7 @@ from neod.daemon.views.leases import leases_reply
 from neod.daemon.views.names import kinds_meant
 from neod.daemon.views.objects import show_reply
 from neod.daemon.views.path_rows import is_up, one_is_ready, ready_paths
-from neod.daemon.views.paths import paths_reply, probe_context
+from neod.daemon.views.paths import path_towards, paths_reply, probe_context
 from neod.daemon.views.plan import apply_reply, joined, plan_reply
 from neod.daemon.views.status import missing, status_reply
 from neod.daemon.views.why import why_reply
@@ -124,7 +124,13 @@ class DaemonControl:
 
     async def why(self, object: str) -> WhyReply:
         """Return line of the file, lease, needs and last actions of one object."""
-        return why_reply(self._controller, self._config, object)
+        controller, config = self._controller, self._config
+        try:
+            return why_reply(controller, config, object)
+        except NoSuchObject:
+            if not (path := await path_towards(controller, object)):
+                raise
+        return why_reply(controller, config, path)
 
     async def events(self, since: float | None = None, follow: bool = False) -> AsyncIterator[EventsReply]:
         """Yield records in batches."""

@@ -43,6 +43,19 @@ async def paths_reply(controller: Controller) -> PathsReply:
     return PathsReply(round(controller.clock.boottime(), 3), tuple(rows))
 
 
+async def path_towards(controller: Controller, name: str) -> str:
+    """Return the path of the connection that has *name*: its token, an end, or an address of one; empty for none."""
+    try:
+        connections = (await paths_reply(controller)).connections
+    except KernelError:
+        return ""
+    for one in connections:
+        ends = (one.local, one.remote, *(f"{flow.source}:{flow.source_port}" for flow in one.subflows))
+        if name in (str(one.token), *ends, *(end.rpartition(":")[0].strip("[]") for end in ends)):
+            return next((flow.path for flow in one.subflows if flow.path), "")
+    return ""
+
+
 def _links(controller: Controller, netns: str) -> dict[Ip, str]:
     """Return the link of every address of a namespace."""
     return {key.ip: key.link for key in controller.state.observed.named_by(AddressKey, netns)}

@@ -5,16 +5,19 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from neod.control.verbs.status import PathRow
 from neod.race.addresses import LocalAddress
 from neod.race.limits import ConnectionLimits, DescriptorBudget, client_of
+from neod.race.main import FILE_INVALID, NO_SUCH
 from neod.race.metrics import Histogram, RaceGauges, RaceStats, count, exposition
 from neod.race.order import AddressPair
 from neod.race.path_status import states
 from neod.race.pipes import MIN_BYTES, PipePool
+from neod.race.race_log import summed
 from neod.race.resolve import ResolvedName as Resolved
 from neod.race.resolve import UpstreamName, in_hosts, interleaved
 from neod.race.sources import usable
@@ -221,3 +224,18 @@ def test_a_user_whose_pipes_are_rationed_gets_none_that_are_tiny():
     assert found["least"] >= MIN_BYTES
     assert found["pipes"] <= 1024
     assert found["again"]
+
+
+# ── the unit ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_systemd_does_not_start_again_what_another_start_would_not_change():
+    unit = (Path(__file__).parents[3] / "systemd/neo-race.service").read_text()
+    (line,) = [line for line in unit.splitlines() if line.startswith("RestartPreventExitStatus=")]
+    assert set(line.partition("=")[2].split()) == {str(NO_SUCH), str(FILE_INVALID)}
+
+
+def test_many_losers_are_a_sum_and_few_are_named():
+    assert summed(("a: slower than 1.0 ms", "b: Connection refused")) == "a: slower than 1.0 ms, b: Connection refused"
+    many = [*(f"{n} → x: slower than {n}.0 ms" for n in range(14)), "y: Connection refused"]
+    assert summed(many) == "15: 14 slower, 1 Connection refused"

@@ -5,6 +5,7 @@ What happens here happens on one loop; the reconciler alone writes to the kernel
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from neod.daemon.dhcp_binding import DhcpBinding
 from neod.daemon.dwellers import Dwellers
@@ -17,6 +18,7 @@ from neod.features.daemon.compile import DaemonSettings
 from neod.features.intents import Intents
 from neod.features.parts import PathInfo, followed_links, paths_by_table
 from neod.model.change import Report
+from neod.model.errors import KernelError
 from neod.model.facts import FOREVER, DhcpClient, Lease
 from neod.model.key import Key, LinkKey
 from neod.model.kind import path_of
@@ -60,11 +62,11 @@ class Controller:
     async def observe_first(self) -> None:
         """Learn what can be known before the first pass, so that desired state is not compiled twice.
 
-        Raises:
-            KernelError: what is to be known cannot be read.
+        What cannot be read now is read by that pass, which tells of it.
         """
         for place in (("", name) for name, kind in self.state.kinds.items() if kind.read_first):
-            self.state.observed.replace(place, await self.reconciler.drivers.driver(place).observe_all(()))
+            with suppress(KernelError):
+                self.state.observed.replace(place, await self.reconciler.drivers.driver(place).observe_all(()))
         self.facts.learn_all_nics()
 
     def adopt(self, intents: Intents, cause: str) -> None:

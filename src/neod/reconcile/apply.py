@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from neod.model.change import Change, Op, Outcome, Plan
@@ -51,14 +51,24 @@ async def _run(driver_of: DriverOf, place: Place, batch: Sequence[Change]) -> li
     answers: dict[Key, KernelError | None] = {}
     dropped = [c.key for c in batch if c.op in (Op.DELETE, Op.RECREATE)]
     if dropped:
-        answers |= dict(zip(dropped, await driver.drop(dropped), strict=True))
+        answers |= await _answered(dropped, driver.drop(dropped))
     puts = [c for c in batch if c.op is not Op.DELETE and answers.get(c.key) is None]
     if puts:
         items = [(c.key, c.after, None if c.op is Op.RECREATE else c.before) for c in puts]
-        answers |= dict(zip((c.key for c in puts), await driver.put(items), strict=True))
+        answers |= await _answered([c.key for c in puts], driver.put(items))
         refused = [(c.key, c.after, refusal) for c in puts if (refusal := answers[c.key])]
         answers |= await _explained(driver, refused) if refused and isinstance(driver, Explains) else {}
     return [Outcome(change, answers[change.key]) for change in batch]
+
+
+async def _answered(
+    keys: Sequence[Key], writing: Awaitable[Sequence[KernelError | None]]
+) -> dict[Key, KernelError | None]:
+    """Return what each key got. A driver that could not read what it needs for its writes has refused them all."""
+    try:
+        return dict(zip(keys, await writing, strict=True))
+    except KernelError as error:
+        return dict.fromkeys(keys, error)
 
 
 async def _explained(driver: Explains, refused: Refused) -> dict[Key, KernelError | None]:

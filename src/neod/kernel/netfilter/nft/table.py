@@ -9,7 +9,7 @@ import errno
 import json
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,20 @@ PERSIST_SINCE: Final = (1, 1)
 ruleset that others save and restore would be broken while neod is stopped. Seen with 1.0.6."""
 
 
+Run = Callable[[Sequence[str], bytes, float], "subprocess.CompletedProcess[bytes]"]
+"""Runs a program with something to read, and at most for so long; raises OSError or subprocess.TimeoutExpired."""
+
+
+def run_program(argv: Sequence[str], commands: bytes, limit_s: float) -> "subprocess.CompletedProcess[bytes]":
+    """Run a program and return what it printed; blocks.
+
+    Raises:
+        OSError: it cannot be run.
+        subprocess.TimeoutExpired: it took longer than that, and was killed.
+    """
+    return subprocess.run(argv, input=commands, capture_output=True, timeout=limit_s, check=False)
+
+
 class NftTable:
     """The nftables half of the port ``Netfilter``.
 
@@ -40,9 +54,11 @@ class NftTable:
     else, and outlives us. *claim* None: if both the kernel and nft can.
     """
 
-    def __init__(self, netns: Path | None, ruleset: NftRuleset, *, claim: bool | None = None) -> None:
+    def __init__(
+        self, netns: Path | None, ruleset: NftRuleset, *, claim: bool | None = None, run: Run = run_program
+    ) -> None:
         self._enter = ["nsenter", f"--net={netns}"] if netns else []
-        self._ruleset, self._claim = ruleset, claim
+        self._ruleset, self._claim, self._run = ruleset, claim, run
         self._generation: int | None = None
         self._listing: list[Mapping[str, Any]] | None = None
         self._tables: tuple[int, Sequence[str], Sequence[str]] = (-1, (), ())
@@ -135,13 +151,10 @@ class NftTable:
         return self._tables
 
     async def _nft(self, words: Sequence[str], commands: str = "") -> bytes:
-        argv, limit_s = [*self._enter, "nft", *words], NFT_TIMEOUT_S
-
-        def run() -> "subprocess.CompletedProcess[bytes]":
-            return subprocess.run(argv, input=commands.encode(), capture_output=True, timeout=limit_s, check=False)
-
+        argv = [*self._enter, "nft", *words]
         try:
-            done = await asyncio.to_thread(run)  # see ``neod.kernel.child`` for why not asyncio's own
+            # See ``neod.kernel.child`` for why not asyncio's own.
+            done = await asyncio.to_thread(self._run, argv, commands.encode(), NFT_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise refused("nft", errno.ETIMEDOUT, f"no answer within {NFT_TIMEOUT_S:g} s") from error
         except OSError as error:

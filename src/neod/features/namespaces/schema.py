@@ -33,8 +33,8 @@ from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
 from neod.features.validation.fields import LinkName, Mptcp, Section, Truth, Validator, one_of, toml_key
 from neod.features.validation.patterns import list_of, text_like
-from neod.features.validation.sysctl import SYSCTLS, proc_path, proc_value
-from neod.features.validation.text import Path, natural_sort_key, path_text
+from neod.features.validation.sysctl import SYSCTLS, leaves, proc_path, proc_value
+from neod.features.validation.text import Path, natural_sort_key, path_text, show
 from neod.model.nat import Dnat, Ip, NatRule, Net, SnatFrom, ports_text
 from neod.model.want import Origin
 
@@ -181,11 +181,16 @@ def _row(name: str, namespace: Namespace, place: Path, context: Context) -> Name
 
 
 def _sysctls(namespace: Namespace, place: Path, context: Context) -> Iterator[tuple[str, str]]:
-    for key, value in sorted(namespace.sysctl.items()):
+    found: dict[str, str] = {}
+    for path, key, value in leaves(namespace.sysctl, (*place, "sysctl")):
         try:
-            yield proc_path(key), proc_value(value)
+            name = proc_path(key)
+            found.setdefault(name, proc_value(value))
         except InvalidValue as invalid:
-            context.problem((*place, "sysctl", key), invalid.problem, invalid.hint)
+            context.problem(path, invalid.problem, invalid.hint)
+        else:
+            context.claim(f"in {place[-1]} the sysctl", name, show(key), path, "keep one of the two")
+    yield from found.items()
 
 
 def _check(name: str, namespace: Namespace, place: Path, context: Context) -> None:

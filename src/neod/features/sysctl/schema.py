@@ -9,15 +9,15 @@ from neod.features.sysctl.compile import ImpliedFragment, SysctlFragment
 from neod.features.table import Table
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
-from neod.features.validation.sysctl import proc_path, proc_value
-from neod.features.validation.text import Path, show
+from neod.features.validation.sysctl import leaves, proc_path, proc_value
+from neod.features.validation.text import show
 from neod.model.want import Origin
 
 
 def contribute(section: dict[str, Any], context: Context) -> Iterator[object]:
     """Yield one fragment with every sysctl that the table asks for, and each for the tables that imply some."""
     values: dict[str, tuple[str, Origin]] = {}
-    for path, key, value in _leaves(section, ("sysctl",)):
+    for path, key, value in leaves(section, ("sysctl",)):
         try:
             name = proc_path(key)
             values.setdefault(name, (proc_value(value), context.origin(*path)))
@@ -36,16 +36,6 @@ def finalize(intents: Intents, context: Context) -> Iterator[object]:
     implied = {one.path: one for one in intents.of(ImpliedSysctl) if one.path not in explicit}
     if implied:
         yield ImpliedFragment(tuple((one.path, one.value, one.origin) for _, one in sorted(implied.items())))
-
-
-def _leaves(section: dict[str, Any], path: Path, slashed: str = "") -> Iterator[tuple[Path, str, object]]:
-    """Yield path, key and value of each sysctl; an unquoted dotted key parses as nested tables."""
-    for key, value in sorted(section.items()):
-        name = f"{slashed}/{key}" if slashed else key
-        if isinstance(value, dict):
-            yield from _leaves(value, (*path, key), name)
-        else:
-            yield (*path, key), name, value
 
 
 TABLE: Final = Table(

@@ -1,10 +1,11 @@
 """Names and values of sysctls. Pure."""
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from neod.features.validation.checks import InvalidValue
-from neod.features.validation.text import show
+from neod.features.validation.text import Path, show
 
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
@@ -17,9 +18,10 @@ SYSCTLS: Final["JsonDict"] = {
             {"type": ["integer", "boolean"]},
             {"type": "string", "pattern": rf"^[^\x00-\x08\x0a-\x1f\x7f]{{0,{LONGEST_VALUE}}}$"},
         ]
-    }
+    },
+    "^net$": {"type": "object"},
 }
-"""The schema of those that are written in quotes."""
+"""The schema: those that are written in quotes; without, TOML reads the dots of a key as tables."""
 
 OF_INTERFACES: Final = ("conf", "neigh")
 """Below net/FAMILY: these have a directory for each interface."""
@@ -60,3 +62,13 @@ def proc_value(value: object) -> str:
             return str(value)
         case _:
             raise InvalidValue(f"{show(value)} is not a value for a sysctl", "write e.g. 1, true or a text in quotes")
+
+
+def leaves(section: Mapping[str, object], path: Path, slashed: str = "") -> Iterator[tuple[Path, str, object]]:
+    """Yield path, key and value of each sysctl; an unquoted dotted key parses as nested tables."""
+    for key, value in sorted(section.items()):
+        name = f"{slashed}/{key}" if slashed else key
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key), name)
+        else:
+            yield (*path, key), name, value

@@ -196,8 +196,8 @@ def test_many_races_are_told_in_sum(ns):
         ('[races.r]\nlisten = "127.0.0.1:1"\nupstreams = ["a:1"]', ["x"], 10, "no race x; it has r"),
         ("[daemon]", [], 10, "no races; write a table [races.NAME]"),
         ("[daemon]", ["x"], 10, "no race x; write a table [races.NAME]"),
-        ('[races.r]\nlisten = "127.0.0.1:1"\nupstreams = ["a:1"]', ["--nonsense"], 2, "usage"),
-        ('[races.r]\nlisten = "127.0.0.1:1"\nupstreams = ["a:1"]', ["connect"], 2, "usage"),
+        ('[races.r]\nlisten = "127.0.0.1:1"\nupstreams = ["a:1"]', ["--nonsense"], 2, "no such option"),
+        ('[races.r]\nlisten = "127.0.0.1:1"\nupstreams = ["a:1"]', ["connect"], 2, "takes the name of one race"),
     ],
     ids=["file invalid", "no such race", "no races", "no races, but a name", "usage", "connect without a name"],
 )

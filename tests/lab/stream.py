@@ -5,13 +5,16 @@ accepting end copies data in recv(), and so owns the connection's socket, joins 
 first data may be there before, as with virtual links, where a whole round trip is one softirq. Then
 ``mptcp_subflow_joined`` sets ``map_seq`` to where the connection stands, under the mapping of the data that waits:
 
-* what waits is read as if it were the next data of the connection: one mapping, at most 65535 bytes, of data that was
-  sent ahead takes the place of as many right bytes, and behind it all is right again;
+* what waits is read as if it were the next data of the connection: one mapping, at most 65535 bytes, takes the place
+  of as many right bytes, and behind it all is right again. Mostly it is data that was sent ahead; behind, where the
+  connection has gone on meanwhile;
 * or more of that mapping comes, no longer matches, and the subflow is reset (``MPTcpExtDSSNotMatching``).
 
 The end that connects is not concerned: there the subflow has joined before its first data. A receiver that is held in
-recv() for 20 ms while subflows join shows it each time; ``net.mptcp.checksum_enabled``, offloads and the buffers change
-nothing. Source: net/mptcp/protocol.c, mptcp_finish_join, __mptcp_flush_join_list, mptcp_subflow_joined.
+recv() for more than a round trip while subflows join shows it (tests/system/test_misplaced.py); for less, it does not.
+``net.mptcp.checksum_enabled`` and offloads change nothing.
+
+Source: net/mptcp/protocol.c, mptcp_finish_join, __mptcp_flush_join_list, mptcp_subflow_joined; measured.
 """
 
 import functools
@@ -23,7 +26,7 @@ CHUNK = 1 << 18
 PERIOD = 16_777_213
 """What is sent repeats itself after so many bytes: a prime, and more than a connection of the lab has under way."""
 
-KEY_BYTES = 16  # tell where in the stream they belong
+KEY_BYTES = 8  # tell where in the stream they belong
 MAPPING_BYTES = 0xFFFF
 """The most that one mapping places: its length has 16 bits (RFC 8684, 3.3)."""
 
@@ -46,20 +49,20 @@ def sent(at: int, length: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """Bytes that are not those of their place, but belong *ahead* of it, modulo the period; 0: nowhere."""
+    """Bytes that are not those of their place, but belong so far ahead of it, or behind (negative); 0: nowhere."""
 
     at: int
     length: int
-    ahead: int
+    distance: int
 
     def __str__(self) -> str:
-        whence = f"are those of {self.ahead} bytes ahead" if self.ahead else "belong nowhere"
+        whence = f"are those of {self.distance:+d} bytes" if self.distance else "belong nowhere"
         return f"{self.length} bytes at {self.at} {whence}"
 
     @property
     def by_kernel(self) -> bool:
-        """Whether it is what the kernel's defect looks like: one mapping of data that was sent ahead."""
-        return self.length <= MAPPING_BYTES and 0 < self.ahead < PERIOD // 2
+        """Whether it is what the kernel's defect looks like: one mapping of data from elsewhere in the connection."""
+        return bool(self.distance) and self.length <= MAPPING_BYTES
 
 
 def wrong(arrived: bytes, at: int) -> list[Wrong]:
@@ -67,21 +70,19 @@ def wrong(arrived: bytes, at: int) -> list[Wrong]:
     wanted, found = sent(at, len(arrived)), []
     begin = _agreement(arrived, wanted)
     while begin < len(arrived):
-        ahead = _ahead(arrived[begin : begin + KEY_BYTES], at + begin)
+        distance = _distance(arrived[begin : begin + KEY_BYTES], at + begin)
         rest = arrived[begin:]
-        length = _agreement(rest, sent(at + begin + ahead, len(rest))) if ahead else len(rest)
-        found.append(Wrong(at + begin, length, ahead))
+        length = _agreement(rest, sent(at + begin + distance, len(rest))) if distance else len(rest)
+        found.append(Wrong(at + begin, length, distance))
         begin += length
         begin += _agreement(arrived[begin:], wanted[begin:])
     return found
 
 
-def _ahead(key: bytes, at: int) -> int:
+def _distance(key: bytes, at: int) -> int:
     """Return how far ahead of a place some bytes belong; 0 if nowhere, or if they are too few to tell."""
-    if len(key) < KEY_BYTES // 4:
-        return 0
-    place = max(stream().find(key, at % PERIOD), stream().find(key))
-    return (place - at) % PERIOD if place >= 0 else 0
+    place = stream().find(key) if len(key) == KEY_BYTES else -1
+    return (place - at + PERIOD // 2) % PERIOD - PERIOD // 2 if place >= 0 else 0
 
 
 def _agreement(one: bytes, other: bytes) -> int:

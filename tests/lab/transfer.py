@@ -1,9 +1,9 @@
 """One long MPTCP transfer between two namespaces of the lab, and how fast it was when.
 
-``python -m tests.lab.transfer recv ADDRESS PORT`` prints ``<monotonic> <bytes so far>`` ten times a second, ``differs``
-where bytes came that are not those that were sent, ``wrong`` with place, length and origin of each run of them, and
-``right`` when they have ended, and ``eof`` at the end; ``… send ADDRESS PORT SECONDS [SOURCE]`` sends as much as it
-can until the time is over or SIGTERM comes, and prints how much, then ``done``, or its error.
+``python -m tests.lab.transfer recv ADDRESS PORT [HELD_S]`` prints ``<monotonic> <bytes so far>`` ten times a second,
+``differs`` where bytes came that are not those that were sent, ``wrong`` with place, length and origin of each run of
+them, ``right`` when they have ended, and ``eof`` at the end; ``… send ADDRESS PORT SECONDS [SOURCE]`` sends as much as
+it can until the time is over or SIGTERM comes, and prints how much, then ``done``, or its error.
 ``… flood ADDRESS PORT COUNT [SOURCE]`` opens COUNT connections one after the other and keeps them.
 """
 
@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 import warnings
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 
+from tests.lab.held import held
 from tests.lab.netns import poll, run
 from tests.lab.process import Program
 from tests.lab.stream import CHUNK, PERIOD, Wrong, misplaced_by_kernel, sent, stream, wrong
@@ -33,10 +35,18 @@ class Transfer:
     """A receiver on the server and a sender on the host; leaving the block ends both, and judges what arrived."""
 
     def __init__(
-        self, server: str, host: str, address: str, directory: Path, port: int = 5001, listen: str = ""
+        self,
+        server: str,
+        host: str,
+        address: str,
+        directory: Path,
+        port: int = 5001,
+        listen: str = "",
+        held_s: float = 0.0,
     ) -> None:
         self.server, self.host, self.address, self.port, self.directory = server, host, address, port, directory
         self.listen = listen or address
+        self.held_s = held_s  # every recv(), which owns the socket that long
         self._receiver: Program | None = None
         self._sender: Program | None = None
 
@@ -49,7 +59,10 @@ class Transfer:
         base = [sys.executable, "-m", "tests.lab.transfer"]
         place = [self.address, str(self.port)]
         self._receiver = Program(
-            self.server, [*base, "recv", self.listen, str(self.port)], self.directory / "recv.log", PLACE
+            self.server,
+            [*base, "recv", self.listen, str(self.port), str(self.held_s)],
+            self.directory / "recv.log",
+            PLACE,
         )
         poll(lambda: "listening" in self._printed("recv.log"), 10, why="the receiver listens")
         tail = [str(seconds), *([source] if source else [])]
@@ -146,19 +159,19 @@ def _open(address: str) -> socket.socket:
     return socket.socket(family, socket.SOCK_STREAM, IPPROTO_MPTCP)
 
 
-def _receive(address: str, port: int) -> None:
+def _receive(address: str, port: int, held_s: float) -> None:
     with _open(address) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
         listener.listen(512)
         print("listening", flush=True)
         while True:
-            threading.Thread(target=_drain, args=(listener.accept()[0],), daemon=True).start()
+            buffer = held(CHUNK, held_s) if held_s else bytearray(CHUNK)
+            threading.Thread(target=_drain, args=(listener.accept()[0], buffer), daemon=True).start()
 
 
-def _drain(conn: socket.socket) -> None:
+def _drain(conn: socket.socket, buffer: bytearray | mmap) -> None:
     total, due, region = 0, 0.0, b""
-    buffer = bytearray(CHUNK)
     while count := conn.recv_into(buffer):
         right = buffer[:count] == sent(total, count)
         if region and (right or len(region) > REGION_BYTES):
@@ -168,6 +181,8 @@ def _drain(conn: socket.socket) -> None:
             print(f"differs {total}", flush=True)
         region += b"" if right else buffer[:count]
         total += count
+        if isinstance(buffer, mmap):
+            buffer.madvise(MADV_DONTNEED)
         if (now := time.monotonic()) >= due:
             print(f"{now:.3f} {total}", flush=True)
             due = now + 0.1
@@ -179,7 +194,7 @@ def _drain(conn: socket.socket) -> None:
 def _tell(region: bytes, end: int) -> None:
     """Say of the bytes before a place what is wrong about them."""
     for one in wrong(region, end - len(region)):
-        print(f"wrong {one.at} {one.length} {one.ahead}")
+        print(f"wrong {one.at} {one.length} {one.distance}")
     print(f"right {end}", flush=True)
 
 
@@ -218,7 +233,7 @@ def main(argv: list[str]) -> None:
     try:
         match verb:
             case "recv":
-                _receive(address, int(port))
+                _receive(address, int(port), float(rest[0]) if rest else 0.0)
             case "send":
                 _send(address, int(port), float(rest[0]), source)
             case "flood":

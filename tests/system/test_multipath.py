@@ -46,7 +46,7 @@ def sources(lab: Multipath) -> set[str]:
 def reset_by_kernel(lab: Multipath) -> int:
     """Return how many subflows the server's kernel has reset because it could not place their data.
 
-    About 4 in 100 of those that join in the middle of a transfer (Linux 6.18, mptcp_net-next 501).
+    About 4 in 100 of those that join in the middle of a transfer: the defect of Linux 6.18 in tests.lab.stream.
     """
     told = run("ip", "netns", "exec", lab.far.ns, "nstat", "-asz", "MPTcpExtDSSNotMatching").stdout
     return int(told.split()[-2])

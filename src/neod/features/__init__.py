@@ -11,7 +11,8 @@ refused.
 ``schema.py`` is loaded only by the process that reads the file:
 
 1. A ``Section`` for what may stand in the table. Each key is a ``toml_key`` of ``validation.fields``: its default, one
-   ``Validator``, examples, what it is for, and, with ``idle``, why it has no effect where it has none. A section too long for it stands in ``sections.py`` beside it.
+   ``Validator``, examples, what it is for, and, with ``idle``, why it has no effect where it has none. A section too
+   long for it stands in ``sections.py`` beside it.
 2. ``contribute(section, context)``, optional, which yields the fragments and values that
    the table asks for. An error that no single value shows is reported with
    ``context.problem(path, problem, hint)`` and does not stop it, so that all

@@ -91,6 +91,10 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
             and have.marked
         )
 
+    def usable(self, have: LinkSpec) -> bool:
+        """What others do to one whose name is another's would be done to that one."""
+        return not have.displaced
+
     def reclaims(self, have: LinkSpec, want: LinkSpec, *, made: bool) -> bool:
         """One that has the alias that we gave it has lost its group only; any other under the name is another's."""
         return not have.marked and self.in_place(have, want)
@@ -98,9 +102,8 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
     def in_place(self, have: LinkSpec, want: LinkSpec) -> bool:
         """A link cannot change its parent, where its other end is, what it is, and some options."""
         wanted, seen = _far(have, want)
-        if (have.driver, have.parent) != (want.driver, want.parent) or wanted not in (None, seen):
-            return False
-        return not link_options.create_only(want.driver, missing(have, want))
+        same = (have.driver, have.parent) == (want.driver, want.parent) and wanted in (None, seen)
+        return same and not link_options.create_only(want.driver, missing(have, want))
 
     def requires(self, key: LinkKey, spec: LinkSpec) -> Iterable[Key]:
         """A macvlan or vlan needs its parent. Of a pair, the outer end is made with the inner one in its namespace."""
@@ -146,8 +149,7 @@ class LinkKind(Kind[LinkKey, LinkSpec]):
 
 def _far(have: LinkSpec, want: LinkSpec) -> tuple[str | None, str | None]:
     """Return the namespaces where the other ends are; None where it is our own, which says nothing."""
-    wanted = want.peer.netns if want.peer and want.peer.netns else None
-    return wanted, have.peer.netns if have.peer else None
+    return (want.peer and want.peer.netns) or None, have.peer.netns if have.peer else None
 
 
 def _with_peer(reading: Reading, pairs: Mapping[int, str]) -> Seen[LinkSpec]:

@@ -52,6 +52,7 @@ class LinkSpec:
     altnames: tuple[str, ...] = ()  # other names; of no link is one wanted
     carrier: bool = field(default=True, metadata=IF_UNUSUAL)  # observed of others' links alone: of ours it follows
     marked: bool = field(default=True, metadata=IF_UNUSUAL)  # group and alias are those that tell ours, and which
+    displaced: bool = field(default=False, metadata=NEVER)  # a link of somebody else has its name
 
     @property
     def may_be_parent(self) -> bool:
@@ -206,7 +207,7 @@ def with_options(payload: memoryview, reading: Reading, *, foreign: bool = False
 
 
 def by_key(netns: str, readings: Iterable[Reading], known: Mapping[int, LinkKey]) -> dict[LinkKey, Reading]:
-    """Return the links by key: one of ours that was renamed keeps its key, whatever name another of ours has now.
+    """Return the links by key: one of ours that was renamed keeps its key, whatever link has that name now.
 
     *known*: the keys of ours by index. Where that says nothing, the alias
     does. The name of a link of others is that link's key.
@@ -221,7 +222,10 @@ def by_key(netns: str, readings: Iterable[Reading], known: Mapping[int, LinkKey]
         else:
             found[name] = reading
     for _, key, name, reading in sorted(ours, key=lambda one: one[0]):
-        found[name if key in found else key] = reading
+        there = found.get(key)
+        if there is not None and not there.seen.owned:
+            reading = replace(reading, seen=replace(reading.seen, spec=replace(reading.seen.spec, displaced=True)))
+        found[name if there is not None and there.seen.owned else key] = reading
     return {key: reading.marked_as(key) for key, reading in found.items()}
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from neod.kinds.link import LinkKind
 from neod.kinds.link_codec import LinkSpec, Reading, by_key
 from neod.kinds.link_obstacles import mac_elsewhere, of_link, of_port
 from neod.kinds.link_room import aside_of
@@ -109,11 +110,16 @@ def test_what_is_known_by_index_counts_before_an_alias_that_others_wrote():
     assert keys(swapped, [(5, "neo1"), (6, "neo2")]) == {"neo1": (5, False), "neo2": (6, False)}
 
 
-def test_a_name_that_a_link_of_others_took_is_that_links_key():
-    assert keys([ours("x", "neo1", 5), reading(replace(NIC, name="neo1"), index=8)]) == {
-        "x": (5, False),
-        "neo1": (8, True),
-    }
+def test_a_link_of_ours_whose_name_others_took_keeps_its_key_and_nothing_is_put_on_it():
+    readings = [ours("x", "neo1", 5), reading(replace(NIC, name="neo1"), index=8)]
+    assert keys(readings) == {"neo1": (5, True)}
+    (found,) = by_key("", readings, {}).values()
+    assert not LinkKind().usable(found.seen.spec), "what is done to its name is done to the other's"
+    assert LinkKind().usable(by_key("", readings[:1], {})[LinkKey("", "neo1")].seen.spec)
+
+
+def test_a_renamed_link_whose_name_another_of_ours_has_is_found_by_the_name_it_has():
+    assert keys([ours("x", "neo1", 5), ours("neo1", "neo1", 6)]) == {"x": (5, False), "neo1": (6, True)}
 
 
 def test_a_link_that_lost_its_group_is_told_by_its_alias():

@@ -81,10 +81,13 @@ def test_without_descriptors_it_lives_says_so_in_lines_and_recovers(host):
         client.connect(str(host.runtime / "neod.sock"))
     poll(lambda: "the system refuses" in host.log.read_text(), 10, why="it is said")
     host.ip("link", "del", "br7")
+    host.write_config(TEXT.replace("br7", "br8"))
+    host.reload()
+    poll(lambda: "file not used" in host.log.read_text(), 10, why="the reload has no room for the reader")
     for client in clients:
         client.close()
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-    poll(lambda: has_bridge(host) and host.ctl("status").status == 0, 10, 0.1, host.tail())
+    poll(lambda: "br8" in host.ip("link") and host.ctl("status").status == 0, 15, 0.1, host.tail())
     assert "Traceback" not in host.log.read_text()
 
 

@@ -14,10 +14,10 @@ from neod.daemon.netns import NamespaceRegistry
 from neod.features.daemon.compile import DaemonSettings
 from neod.features.metrics.compile import MetricsSettings
 from neod.features.parts import PathInfo
-from neod.model.errors import NeoError
+from neod.model.errors import NeoError, ReadingFailed
 from neod.model.marks import PROTOCOL
 from neod.observability.logs import Log
-from neod.observability.metrics_server import MetricsServer
+from neod.observability.metrics_server import SHORTAGE, MetricsServer
 from neod.observability.systemd import SystemdNotify
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ JUMP_S: Final = 5.0
 """CLOCK_BOOTTIME ahead of the loop's clock by so much: the machine slept, and anything may have happened."""
 
 COMPLAINT_S: Final = 30.0
+
+READ_AGAIN_S: Final = 5.0
+"""After a reload for which the host had not the means."""
 
 STUCK_S: Final = 120.0
 """A pass that takes longer than this no longer sends WATCHDOG=1."""
@@ -180,6 +183,9 @@ class Supervisor:
             except FileInvalid as error:
                 for problem in error.problems:
                     self._log.error("file not used", problem=problem)
+                why = error.__cause__
+                if isinstance(why, ReadingFailed) or getattr(why, "errno", None) in SHORTAGE:  # the file may be right
+                    asyncio.get_running_loop().call_later(READ_AGAIN_S, self._hang_up)
             except (ControlError, NeoError, OSError) as error:
                 self._log.error("file not used", problem=str(error))
             except Exception:  # the top of what a signal asks for, as a call of a client has one

@@ -227,20 +227,21 @@ class NamedNamespaces:
     def _make(self, name: str) -> None:
         """Mark it before it has a name: whoever ends us in between leaves nothing that looks like another's."""
         path, mark = self._named / name, mark_for(name)
-        if self._place_for(path):
-            in_netns(path, lambda: set_mark(mark))
-            return
 
         def mount() -> None:
             set_mark(mark)
             _mount(OWN, path, MS_BIND)
 
-        try:
-            in_new_netns(mount)
-        except OSError:
-            with suppress(OSError):
-                path.unlink()
-            raise
+        with self._shared():  # until it is mounted: an empty file is a leftover to everybody else
+            if self._place_for(path):
+                in_netns(path, lambda: set_mark(mark))
+                return
+            try:
+                in_new_netns(mount)
+            except OSError:
+                with suppress(OSError):
+                    path.unlink()
+                raise
 
     def _restore(self, name: str) -> None:
         path = self._named / name
@@ -249,6 +250,7 @@ class NamedNamespaces:
             if held is None:
                 self._make(name)
                 return
+            until.enter_context(self._shared())
             if self._place_for(path):
                 _unmount(path)  # nobody lives in it; ours may be below
             if self._identity(name) != held.identity:
@@ -257,15 +259,14 @@ class NamedNamespaces:
 
     def _place_for(self, path: Path) -> bool:
         """Make the empty file that a namespace is mounted on; return whether one is mounted there already."""
-        with self._shared():
-            try:
-                os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
-            except FileExistsError:
-                if path.lstat().st_dev == self._nsfs:
-                    return True
-                if not self._is_leftover(path.name):
-                    raise
-            return False
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
+        except FileExistsError:
+            if path.lstat().st_dev == self._nsfs:
+                return True
+            if not self._is_leftover(path.name):
+                raise
+        return False
 
     def _keep(self, name: str) -> None:
         """Hold what the name stands for as ours, and note it for 0.1.0.

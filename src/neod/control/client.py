@@ -9,13 +9,17 @@ import errno
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from neod.control import errors
 from neod.control.address import SOCKET, bindable
 from neod.control.call import PREFIX, RawReply, ReplyBuffer, request
 from neod.control.codec import ControlReply, decode
-from neod.control.verb import verb_of
+from neod.control.verb import Verb, verb_of
+
+UNSOUND: Final = "org.varlink.service.InvalidParameter"
+"""What asyncvarlink says of a parameter that the daemon does not know, as of one with a value that may not be."""
 
 CHUNK_BYTES: Final = 256 * 1024
 
@@ -35,8 +39,15 @@ class NoAnswer(errors.ControlError):
     """The daemon accepted the call, then neither replied nor closed the connection in time."""
 
 
+@dataclass(eq=False)
 class Foreign(errors.ControlError):
     """An error that is not of our interface: the daemon is of another version."""
+
+    reason: str
+    unknown: str = ""  # the parameter that it does not know, or not so
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class ControlClient:
@@ -80,8 +91,18 @@ class ControlClient:
     ) -> ControlReply[R]:
         """Return the reply of a verb; raises as ``call`` does."""
         declared = verb_of(verb)
-        raw = self.call(declared.name, within_s, **declared.named(args, kwargs))
+        raw = self._call_any_version(declared, within_s, declared.named(args, kwargs))
         return ControlReply(raw, decode(declared.reply, raw))
+
+    def _call_any_version(self, declared: Verb, within_s: float | None, given: dict[str, object]) -> dict[str, Any]:
+        """Return the reply, also of a daemon that was started before the package was upgraded."""
+        try:
+            return self.call(declared.name, within_s, **given)
+        except Foreign as error:
+            less = {p.name: None for p in declared.parameters if p.dispensable and p.name == error.unknown}
+            if not less or given.get(error.unknown) is None:
+                raise
+            return self._call_any_version(declared, within_s, given | less)
 
     def follow(
         self, verb: Callable[Concatenate[Any, P], AsyncIterator[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -150,4 +171,6 @@ def _error(name: str, parameters: dict[str, Any]) -> errors.ControlError:
             return decode(cls, parameters)
     except TypeError:
         pass  # its fields are those of another version
-    return Foreign(f"neod refused the call: {name} {json.dumps(parameters)}")
+    other = "neod is of another version than this command (neodctl status --json shows it): systemctl restart neod"
+    unknown = str(parameters.get("parameter", "")) if name == UNSOUND else ""
+    return Foreign(f"neod refused the call: {name} {json.dumps(parameters)}; {other}", unknown)

@@ -17,6 +17,9 @@ from neod.control.errors import ControlError
 LONGEST_TEXT: Final = 4096  # characters; PATH_MAX, and no key comes near
 LONGEST_SPAN_S: Final = 366 * 86400.0
 
+DISPENSABLE: Final = "dispensable"
+"""Mark of a parameter that only adds to the answer: what came after a release, and a client sends unasked."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 Check = Callable[[Any], bool]
 
@@ -38,6 +41,7 @@ class Parameter(NamedTuple):
     required: bool
     default: object
     sound: Check  # whether a value of that type may be
+    dispensable: bool = False  # a daemon of a version without it is asked without it
 
 
 class Verb(NamedTuple):
@@ -110,12 +114,10 @@ def _parameters(method: Callable[..., object]) -> Iterator[Parameter]:
     required = len(names) - len(defaults)
     for number, name in enumerate(names):
         inner, optional = _without_none(method.__annotations__[name])
-        check = next(iter(getattr(inner, "__metadata__", ())), None)
+        check, *marks = getattr(inner, "__metadata__", (None,))
         plain = inner.__origin__ if check else inner
-        default = None if number < required else defaults[number - required]
-        yield Parameter(
-            name, plain | None if optional else plain, number < required, default, check or (lambda value: True)
-        )
+        type_, default = plain | None if optional else plain, None if number < required else defaults[number - required]
+        yield Parameter(name, type_, number < required, default, check or (lambda value: True), DISPENSABLE in marks)
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:
@@ -161,6 +163,7 @@ def one_of(*values: str) -> Check:
 
 
 Text = Annotated[str, _short_text]
+Remark = Annotated[str, _short_text, DISPENSABLE]
 Path = Annotated[str, lambda value: _short_text(value) and value.startswith("/")]
 Seconds = Annotated[float, lambda value: 0.0 <= value <= LONGEST_SPAN_S]
 PositiveSeconds = Annotated[float, lambda value: 0.001 <= value <= LONGEST_SPAN_S]

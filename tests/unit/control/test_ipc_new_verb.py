@@ -141,8 +141,8 @@ def test_a_verb_of_three_files_is_served_called_typed_and_documented(source: Pat
     assert "InvalidParameter" in refused
     assert "Show how long neod has been running." in texts[2]
     assert "exit status:" in texts[2]
-    assert "uptime           how long neod has been running" in texts[3]
-    assert "uptime) COMPREPLY=($(compgen -W '--help --json --runtime-dir --unit'" in texts[4]
+    assert "uptime      how long neod has been running" in texts[3]
+    assert "uptime) options='-h --help --json --runtime-dir --version --unit'" in texts[4]
     run(source, str(TOP / "tools/verb_table.py"), str(tmp_path / "control.md"))
     row = "| `Uptime(unit: ?string = s)` | read | UptimeReply |  | `uptime` | How long neod has been running. |"
     assert row in (tmp_path / "control.md").read_text()

@@ -41,7 +41,7 @@ def _reload(invocation: Invocation) -> int:
             if shown is not None and _takes(shown) and not _agreed(invocation, shown):
                 print("neodctl: nothing was changed", file=sys.stderr)
                 return APPLY_FAILED
-        digest = shown.digest if shown else None
+        digest = (shown.digest or None) if shown else None  # "": of a daemon that does not compare
         reply = client.ask(PlanVerbs.reload, PASS_TIMEOUT_S, args.confirm_s, digest, here)
     invocation.show(reply, reloaded if shown is not None and _takes(shown) else view)
     return FINE

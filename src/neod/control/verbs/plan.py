@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from neod.control.errors import ApplyFailed, Busy, FileInvalid, NothingToConfirm, Paused
-from neod.control.verb import Path, PositiveSeconds, Right, Text, verb
+from neod.control.verb import Path, PositiveSeconds, Remark, Right, Text, verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class PlanVerbs(Protocol):
         ...
 
     @verb(Right.READ, FileInvalid, ApplyFailed, write_if="file")
-    async def plan(self, file: Path | None = None, caller: Text | None = None) -> PlanReply:
+    async def plan(self, file: Path | None = None, caller: Remark | None = None) -> PlanReply:
         """What a pass would do, with the file in use or another one. Changes nothing.
 
         The very plan that the next pass would run; paused or down, the first one after ``resume``. A *file* is read
@@ -132,7 +132,7 @@ class PlanVerbs(Protocol):
 
     @verb(Right.WRITE, ApplyFailed, Busy, FileInvalid)
     async def reload(
-        self, confirm_s: PositiveSeconds | None = None, digest: Text | None = None, caller: Text | None = None
+        self, confirm_s: PositiveSeconds | None = None, digest: Text | None = None, caller: Remark | None = None
     ) -> ReloadReply:
         """Read the file again; with confirm_s it is undone unless Confirm follows in time.
 

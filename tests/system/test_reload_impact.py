@@ -1,5 +1,6 @@
 """A reload says what goes with it, counted on the host as it is; and never that it is done before it is."""
 
+import json
 import re
 import socket
 from contextlib import ExitStack
@@ -121,6 +122,44 @@ def test_status_right_after_a_reload_is_not_of_the_state_before(campus, by):
         assert not status["converged"] or there == [set(campus.names(count))] * 2
         assert host.ctl("wait", "--timeout", "20s").status == 0
         assert {row["name"] for row in host.ctl("status", "--json").json["paths"]} == set(campus.names(count))
+
+
+def test_who_comes_right_after_a_signal_comes_after_the_file(campus):
+    host = campus.host
+    more = INSIDE.format(f"{host.ns}-in")
+
+    def after(count, *command):
+        host.write_config(campus.file(count, more=more))
+        host.reload()
+        return host.ctl(*command)
+
+    assert after(4, "why", "neo4").status == 0
+    assert host.ctl("wait", "--timeout", "20s").status == 0
+    assert "link:neo4" not in after(3, "show", "desired").out
+    host.wait()
+    host.ctl("pause")
+    assert "+ link:neo4" in after(4, "diff").out
+    host.ctl("resume")
+    host.wait()
+    log = host.log.read_text()
+    assert after(3, "apply").status == 0
+    assert "neo4@" not in ip(host.ns, "-br", "link")
+    said = host.log.read_text().removeprefix(log)
+    assert re.search(r"reload .*objects go, 1 lease, 1 path, no open connection by them", said)
+    down = after(4, "down")
+    assert "nothing of neo's is left" in down.out
+    assert host.ctl("status", "--json").json["mode"] == "down"
+    assert "neo" not in ip(host.ns, "-br", "link", "show", "type", "macvlan")
+
+
+def test_what_a_file_changes_was_changed_by_nobody_else(campus):
+    host = campus.host
+    for count in (2, 3):
+        host.write_config(campus.file(count, more=INSIDE.format(f"{host.ns}-in")))
+        assert host.ctl("reload").status == 0
+        host.wait()
+    told = [json.loads(line) for line in host.ctl("events", "--json").out.splitlines()]
+    assert [one for one in told if one["by"] and not one["drift"]] == []
 
 
 def test_every_reader_agrees_after_down_and_resume(campus):

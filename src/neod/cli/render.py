@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from neod.cli.exits import FINE, of_status
-from neod.cli.text import Column, Screen, count, cut, moment, span, table, wrap
+from neod.cli.text import Column, Screen, cut, moment, span, table, wrap
 from neod.control.verbs.status import ASKED, Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
-from neod.model.words import LEASE_FOR, folded, wait_for, waited_for
+from neod.model.words import LEASE_FOR, count, folded, wait_for, waited_for
 
 COLOUR_OF: Final = {
     "in-sync": "green",

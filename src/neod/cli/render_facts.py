@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from neod.cli.render import COLOUR_OF
-from neod.cli.text import Column, Screen, clock, count, cut, date, moment, pairs, span, table, wrap
+from neod.cli.text import Column, Screen, clock, cut, date, moment, pairs, span, table, wrap
 from neod.control.verbs.events import EventRecord
 from neod.control.verbs.mode import ModeReply, WaitReply
 from neod.control.verbs.objects import LeaseRow, LeasesReply, ShowReply, WhyReply
-from neod.model.words import maker
+from neod.model.words import count, maker
 
 LEASE_COLUMNS: Final = (
     Column("LINK"),

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from neod.cli.text import GAP, Column, Screen, count, cut, table, wrap
+from neod.cli.text import GAP, Column, Screen, cut, table, wrap
 from neod.control.verbs.paths import ConnectionRow, PathsReply, SubflowRow
+from neod.model.words import count
 
 BAR_COLUMNS: Final = 24
 LEAST_BAR: Final = 8

@@ -8,16 +8,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from neod.cli.text import Screen, count, cut, pairs, span, wrap
+from neod.cli.text import Screen, cut, pairs, span, wrap
 from neod.control.verbs.plan import (
     ApplyReply,
     BlockedRow,
     ChangeRow,
-    ImpactRow,
     OutcomeRow,
     PlanReply,
     ReloadReply,
 )
+from neod.model.words import count
 
 SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "recreate": "±", "conflict": "!"}
 COLOUR_OF: Final = {"create": "green", "update": "yellow", "delete": "red", "recreate": "yellow", "conflict": "red"}
@@ -49,23 +49,12 @@ def impact(reply: PlanReply, screen: Screen) -> Iterator[str]:
     found = reply.impact
     if found is None:
         return
-    parts = [f"{count(found.objects, 'object')} {'goes' if found.objects == 1 else 'go'}"] if found.objects else []
-    parts += [f"{count(found.recreated, 'object')} made anew"] if found.recreated else []
-    parts += [count(len(names), what) for names, what in ((found.leases, "lease"), (found.paths, "path")) if names]
-    if parts or found.connections:
-        yield from wrap(f"Impact: {', '.join((*parts, _connections(found)))}.", screen, 0)
+    if goes := str(found):
+        yield from wrap(f"Impact: {goes}.", screen, 0)
     if found.caller:
         back = "`neodctl reload --confirm 60s` goes back by itself"
         text = f"warning: your own connection comes in {found.caller}; {back}"
         yield from (screen.paint(line, "red") for line in wrap(text, screen, 0))
-
-
-def _connections(found: ImpactRow) -> str:
-    if found.connections is None:
-        return "and the open connections could not be read"
-    subflows = f" ({count(found.subflows, 'MPTCP subflow')})" if found.subflows else ""
-    number = count(found.connections, "open connection") if found.connections else "no open connection"
-    return f"{number} by them{subflows}"
 
 
 def _until_resume(reply: PlanReply) -> Iterator[str]:

@@ -150,11 +150,6 @@ def _line(columns: Sequence[Column], cells: Sequence[str], widths: list[int], ke
     return cut(GAP.join(parts).rstrip(), screen.width)
 
 
-def count(number: int, noun: str) -> str:
-    """Return ``1 path``, ``8 paths``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def span(seconds: float) -> str:
     """Return a duration in its two greatest units: ``58min 3s``, ``2d 4h``."""
     left = max(0, round(seconds))

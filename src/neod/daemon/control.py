@@ -6,6 +6,7 @@ What reads is in ``views``; here stands what changes the daemon's mode or its fi
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from neod.control.verbs.events import EventsReply
 from neod.control.verbs.mode import ModeReply, WaitReply
 from neod.control.verbs.objects import LeasesReply, ShowReply, WhyReply
 from neod.control.verbs.paths import PathsReply
-from neod.control.verbs.plan import ApplyReply, ConfirmReply, PlanReply, ReloadReply
+from neod.control.verbs.plan import ApplyReply, ConfirmReply, ImpactRow, PlanReply, ReloadReply
 from neod.control.verbs.status import StatusReply
 from neod.daemon.config_store import ConfigStore, LoadedConfig
 from neod.daemon.controller import Controller
@@ -40,6 +41,9 @@ from neod.model.errors import KernelError
 from neod.model.key import NetnsKey
 from neod.observability.metrics_server import MetricsServer
 from neod.reconcile.desired import DesiredState
+
+READING_S = 10.0
+"""So long a call waits for a file that is being read; a reading that takes longer is shown by ``status``."""
 
 APPLY_ROUNDS = 3
 """Passes that ``apply`` and ``down`` wait for: what was in the way in one is done by the next."""
@@ -70,12 +74,19 @@ class DaemonControl:
         warnings = await self._in_the_way.of(controller.intents, last.number if last else 0)
         return status_reply(controller, config, self._metrics, object, (self._since, self._pause_until), warnings)
 
+    async def _file_is_read(self) -> None:
+        """Let a file that is being read come into force first: who asks meant that one, and who acts comes after it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READING_S), self._controller.passed:
+                await self._controller.passed.wait_for(lambda: not self._controller.queue.expected)
+
     async def diff(self) -> PlanReply:
         """Return what separates the kernel, read now, from what is desired."""
         return await self.plan()
 
     async def plan(self, file: str | None = None, caller: str | None = None) -> PlanReply:
         """Return the plan of a full pass now, or with another file."""
+        await self._file_is_read()
         loaded = self._config.current if file is None else await self._config.read(Path(file))
         if loaded is None:
             raise ApplyFailed("no file is in force yet")
@@ -100,16 +111,19 @@ class DaemonControl:
 
     async def show(self, which: str, kind: str | None = None) -> ShowReply:
         """Return the desired or the observed resources."""
+        await self._file_is_read()
         if kind is not None and kind not in self._controller.state.kinds:
             raise NoSuchObject(kind, kinds_meant(self._controller, kind))
         return show_reply(self._controller, which, kind)
 
     async def leases(self) -> LeasesReply:
         """Return every DHCP client, by link."""
+        await self._file_is_read()
         return leases_reply(self._controller)
 
     async def doctor(self, server: str | None = None) -> DoctorReply:
         """Return what kernel and host allow, and what becomes of connections to *server*."""
+        await self._file_is_read()
         context = probe_context(self._controller, address_and_port(server) if server else None)
         intents = self._controller.intents
         in_the_way, mode = await thorough_warnings_of(intents), self._controller.reconciler.mode
@@ -124,6 +138,7 @@ class DaemonControl:
 
     async def why(self, object: str) -> WhyReply:
         """Return line of the file, lease, needs and last actions of one object."""
+        await self._file_is_read()
         controller, config = self._controller, self._config
         try:
             return why_reply(controller, config, object)
@@ -151,6 +166,7 @@ class DaemonControl:
 
     async def apply(self) -> ApplyReply:
         """Run full passes now and return what came of them."""
+        await self._file_is_read()
         controller = self._controller
         if controller.reconciler.mode != "running":
             raise Paused(self._pause_until, controller.reconciler.mode)
@@ -202,7 +218,7 @@ class DaemonControl:
         else:
             config.use(loaded)
         reloads["used"] += 1
-        self._adopt(loaded)
+        self._adopt(loaded, plan.impact)
         return ReloadReply(replace(plan, mode=self._controller.reconciler.mode), confirm_s)
 
     async def _plan_of_reload(self, loaded: LoadedConfig, caller: str | None) -> PlanReply:
@@ -213,12 +229,13 @@ class DaemonControl:
         except ApplyFailed as error:  # it is put to work all the same
             return PlanReply(file, warnings=(str(error),))
 
-    def _adopt(self, loaded: LoadedConfig) -> None:
-        """Work from *loaded*."""
+    def _adopt(self, loaded: LoadedConfig, impact: ImpactRow | None) -> None:
+        """Work from *loaded*; the log has what goes with it, whoever asked."""
         controller = self._controller
         controller.reconciler.reinstate()
         controller.adopt(loaded.intents, "reload")
-        controller.event_log.note("reload", detail=str(self._config.path))
+        goes = f": {impact}" if impact is not None and str(impact) else ""
+        controller.event_log.note("reload", detail=f"{self._config.path}{goes}")
         controller.queue.hint_everything("reload")
 
     async def confirm(self) -> ConfirmReply:
@@ -262,6 +279,7 @@ class DaemonControl:
 
     async def down(self) -> ApplyReply:
         """Remove everything owned and nothing else, and stay that way."""
+        await self._file_is_read()
         self._cancel_pause()
         controller = self._controller
         left = await controller.dwellers.leaving(row.name for row in controller.intents.of(NamespaceInfo))

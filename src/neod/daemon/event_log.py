@@ -92,7 +92,7 @@ class EventLog:
             "object": name,
             "op": str(change.op),
             "drift": str(drift or ""),
-            "by": str(actor or ""),
+            "by": str((drift and actor) or ""),  # who else wrote there made no drift: a child of ours did, for one
             "error": str(outcome.error or ""),
             "duration_ms": round(took_ms, 2),
             "detail": in_words(change, now),

@@ -44,6 +44,11 @@ def folded(names: Iterable[str]) -> str:
     return ", ".join(found)
 
 
+def count(number: int, noun: str) -> str:
+    """Return ``1 path``, ``8 paths``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def maker(drift: str, by: str, detail: str) -> str:
     """Return who made a drift, in words; empty where nobody did: what is left over, what went with something else."""
     if by or drift not in ("missing", "modified") or detail.startswith(WENT_WITH):

@@ -6,9 +6,10 @@ from typing import Final
 
 from neod.cli.command import PASS_TIMEOUT_S, REPLY_TIMEOUT_S, verb_command
 from neod.cli.exits import DIFFERS, FINE
-from neod.cli.text import Screen, count
+from neod.cli.text import Screen
 from neod.control.verb import address_and_port
 from neod.control.verbs.doctor import DoctorReply, DoctorVerbs
+from neod.model.words import count
 
 COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red"}
 

@@ -9,9 +9,10 @@ from typing import Final
 
 from neod.cli.command import Command, Invocation
 from neod.cli.exits import FILE_INVALID, FINE
-from neod.cli.text import Screen, count
+from neod.cli.text import Screen
 from neod.control.codec import ControlReply, as_mapping
 from neod.model.errors import ConfigError
+from neod.model.words import count
 
 DEFAULT_FILE: Final = "/etc/neo/neo.toml"
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from neod.control.errors import ApplyFailed, Busy, FileInvalid, NothingToConfirm, Paused
 from neod.control.verb import Path, PositiveSeconds, Remark, Right, Text, verb
+from neod.model.words import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,20 @@ class ImpactRow:
     )
     subflows: int = 0  # of MPTCP connections among them, by them
     caller: str = ""  # how the caller's own connection comes in, where that goes or changes
+
+    def __str__(self) -> str:
+        """``3 objects go, 1 lease, 1 path, 4 open connections by them``; empty where nothing goes."""
+        parts = [f"{count(self.objects, 'object')} {'goes' if self.objects == 1 else 'go'}"] if self.objects else []
+        parts += [f"{count(self.recreated, 'object')} made anew"] if self.recreated else []
+        parts += [count(len(names), what) for names, what in ((self.leases, "lease"), (self.paths, "path")) if names]
+        return ", ".join((*parts, self._connections())) if parts or self.connections else ""
+
+    def _connections(self) -> str:
+        if self.connections is None:
+            return "and the open connections could not be read"
+        subflows = f" ({count(self.subflows, 'MPTCP subflow')})" if self.subflows else ""
+        number = count(self.connections, "open connection") if self.connections else "no open connection"
+        return f"{number} by them{subflows}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import ClassVar, Final
 
 from neod.kinds import link_options
+from neod.kinds.link_aside import move_aside
 from neod.kinds.link_codec import (
     ALIAS_PREFIX,
     IFF_LOWER_UP,
@@ -160,8 +161,7 @@ def _with_peer(reading: Reading, pairs: Mapping[int, str]) -> Seen[LinkSpec]:
 
 class LinkDriver:
     def __init__(self, ports: Ports) -> None:
-        self._netns, self._rtnl, self._moved = ports.netns, ports.rtnl, ports.moved_links
-        self._sysctls = ports.sysctls
+        self._netns, self._rtnl, self._moved, self._sysctls = ports.netns, ports.rtnl, ports.moved_links, ports.sysctls
         self._pairs = Pairs(ports.rtnl, ports.namespaces)
         self._indexes: dict[LinkKey, int] = {}  # of ours; a renamed link has no name to find it by
         self._keys: dict[int, LinkKey] = {}  # the reverse
@@ -245,11 +245,9 @@ class LinkDriver:
 
     async def _remove_moved(self, items: Sequence[Item]) -> None:
         """Delete what somebody moved to another namespace: it is ours, and not where the file wants it."""
-        if moved := [self._mark(key, spec) for key, spec, have in items if have is None and self._is_moved(key, spec)]:
+        new = [(key, spec) for key, spec, have in items if have is None and spec.parent]
+        if moved := [self._mark(key, spec) for key, spec in new if self._rtnl.take_moved(key.name)]:
             await self._moved.remove(moved)
-
-    def _is_moved(self, key: LinkKey, spec: LinkSpec) -> bool:
-        return bool(spec.parent) and self._rtnl.take_moved(key.name)
 
     def _mark(self, key: LinkKey, spec: LinkSpec) -> tuple[str, int]:
         return ALIAS_PREFIX + key.name, self._rtnl.index_of(spec.parent or "") or 0
@@ -336,6 +334,8 @@ class LinkDriver:
         half_made = [key for mark, (key, spec) in new.items() if mark not in gone and not spec.options]
         await self._rtnl.send([(RTM_DELLINK, 0, named(key.name)) for key in half_made])  # they could not come up
         there = [index for key, _, have in items if have and (index := self._indexes.get(key))]
+        if there and await move_aside(self._rtnl, items, self._keys):
+            return await self._send(items)
         await self._rtnl.send([(RTM_NEWLINK, 0, IFINFO.pack(0, 0, index, 0, IFF_UP)) for index in there])
         return await self._send([(key, spec, replace(have, up=False) if have else None) for key, spec, have in items])
 

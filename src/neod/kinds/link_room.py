@@ -18,10 +18,17 @@ def born_with(spec: LinkSpec) -> bool:
 
 
 def may_be_held_by_us(error: KernelError, key: LinkKey, spec: LinkSpec, have: LinkSpec | None) -> bool:
-    """Whether our own link, elsewhere or half made, may hold MAC or id of a vlan; or a rename wants the link down."""
+    """Whether our own link, elsewhere or half made, may hold name, MAC or id of a vlan; or a rename wants it down."""
     if have is not None:
-        return error.code == errno.EBUSY and have.name != spec.name
+        renamed, other_mac = have.name != spec.name, spec.mac not in (None, have.mac)
+        taken = (error.code == errno.EEXIST and renamed) or (error.code == errno.EADDRINUSE and other_mac)
+        return taken or (error.code == errno.EBUSY and renamed)
     return error.code == errno.EADDRINUSE or (error.code == errno.EEXIST and spec.driver == "vlan")
+
+
+def aside_name(index: int) -> str:
+    """Return a name that a link of ours can have while another one takes its own."""
+    return f"neo~{index}"
 
 
 def aside_of(items: Sequence[Item], indexes: Mapping[LinkKey, int]) -> dict[LinkKey, LinkSpec]:
@@ -32,7 +39,7 @@ def aside_of(items: Sequence[Item], indexes: Mapping[LinkKey, int]) -> dict[Link
     found = {}
     for key, (have, spec) in there.items():
         index = indexes.get(key, 0)
-        name = f"neo~{index}" if have.name != spec.name and have.name in names else have.name
+        name = aside_name(index) if have.name != spec.name and have.name in names else have.name
         mac = aside_mac(index) if have.mac != spec.mac and have.mac in macs else have.mac
         if (name, mac) != (have.name, have.mac):
             found[key] = replace(have, name=name, mac=mac)

@@ -7,12 +7,15 @@ set -u
 python=${1:-python3}
 state=${NEO_STATE:-/var/lib/neo}
 script=${NEO_LEFT:-/run/neo-left}
+copy=/run/neo-lock/sysctls-$(stat -Lc %i /proc/self/ns/net)
 
 count() { "$@" 2>/dev/null | wc -l; }
 
 sysctls() { # "PATH VALUE" of every sysctl that is changed, where the file is of this boot and namespace
-    [ -e "$state/sysctls.json" ] || return 0
-    "$python" -I - "$state/sysctls.json" <<'END'
+    file=$state/sysctls.json
+    [ -e "$file" ] || file=$copy
+    [ -e "$file" ] || return 0
+    "$python" -I - "$file" <<'END'
 import json, os, sys
 from pathlib import Path
 
@@ -81,6 +84,6 @@ printf '%s\n' "$changed" | while read -r path value; do
     *) printf '[ ! -w "/proc/sys/%s" ] || echo "%s" >"/proc/sys/%s"\n' "$path" "$value" "$path" ;;
     esac
 done >>"$script"
-echo "rm -f '$script'" >>"$script"
+echo "rm -f '$script' '$copy'" >>"$script"
 echo "neo is removed, and the network stays as it is: $links links, $routes routes, $rules rules, $values changed sysctls."
 echo "To take that away, as neodctl down would have (until the next boot): sh $script"

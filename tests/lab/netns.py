@@ -60,7 +60,7 @@ def create(name: str) -> str:
 
 
 def delete(name: str) -> None:
-    """End every process inside the namespace; take its name away, and the lock of a neod that was killed in it."""
+    """End every process inside the namespace; take its name away, and what a neod that was killed in it left."""
     try:
         found = (RUN_NETNS / name).stat()
     except FileNotFoundError:
@@ -70,8 +70,9 @@ def delete(name: str) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
     run("ip", "netns", "del", name, check=False)
-    with contextlib.suppress(OSError):
-        (LOCKS / f"netns-{found.st_dev}-{found.st_ino}").unlink()
+    for left in (f"netns-{found.st_dev}-{found.st_ino}", f"sysctls-{found.st_ino}"):
+        with contextlib.suppress(OSError):
+            (LOCKS / left).unlink()
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """What is switched on for neo's connections opens nothing else, and others' traffic passes as if neo were not there."""
 
 import itertools
+import shutil
 
 import pytest
+from tests.lab import netns
 from tests.lab.advertising import advertising
 from tests.lab.crossing import CONTAINER, INNER, TARGET, Crossing, of
 from tests.lab.netns import ip, ip_batch, poll
@@ -189,6 +191,66 @@ def test_a_nic_that_gets_another_name_stays_guarded(crossing):
     crossing.host.wait()
     assert crossing.reaches("outside", "192.0.2.2", 53, "target", 5300)
     assert not any(closed(crossing, 4).values())
+
+
+@pytest.mark.parametrize(("backend", "kept"), [("nftables", "state"), ("iptables", "run"), ("nftables", "run")])
+def test_what_neo_opened_stays_guarded_and_is_closed_again_whichever_copy_of_its_memory_is_left(
+    crossing, backend, kept
+):
+    before = crossing.left()
+    crossing.start(forwards(backend) + namespace(crossing))
+    crossing.host.kill9()
+    shutil.rmtree(crossing.host.state) if kept == "run" else copy_of_originals(crossing).unlink()
+    crossing.start(forwards(backend) + namespace(crossing))
+    for version in (4, 6):
+        assert crossing.reaches("outside", of("192.0.2.2", version), 53, "target", 5300), version
+        assert not any(closed(crossing, version).values())
+        assert not crossing.arrives("outside", of(INNER, version), "inner")
+    assert "by others" not in crossing.host.ctl("doctor").out
+    assert crossing.host.ctl("down").status == 0
+    assert crossing.left() == before
+    assert not copy_of_originals(crossing).exists()
+
+
+def copy_of_originals(crossing):
+    """Return the copy that does not depend on the state directory."""
+    return netns.LOCKS / f"sysctls-{(netns.RUN_NETNS / crossing.ns['host']).stat().st_ino}"
+
+
+@pytest.mark.parametrize(("backend", "moves"), [("nftables", {"eth0": "lan0"}), ("iptables", {"eth1": "lan1"})])
+def test_nics_that_got_other_names_while_neod_was_dead_are_guarded_whoever_forwards_now(crossing, backend, moves):
+    crossing.start(forwards(backend))
+    crossing.host.kill9()
+    renamed(crossing, moves)
+    crossing.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+    crossing.start(forwards(backend))
+    for version in (4, 6):
+        assert crossing.reaches("outside", of("192.0.2.2", version), 53, "target", 5300), version
+        assert not any(closed(crossing, version).values())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_nics_that_swapped_their_names_while_neod_was_dead_are_told_apart(crossing, backend):
+    before = crossing.left()
+    crossing.start(forwards(backend, "eth0"))
+    crossing.host.kill9()
+    renamed(crossing, {"eth0": "eth2", "eth1": "eth0", "eth2": "eth1"})
+    crossing.start(forwards(backend))
+    for version in (4, 6):
+        assert crossing.reaches("private", of("10.0.0.1", version), 53, "target", 5300), version
+        assert not any(closed(crossing, version).values())
+    assert crossing.host.ctl("down").status == 0
+    assert crossing.left() == before
+
+
+def renamed(crossing, moves):
+    """Do what an operator or udev does: down, another name, up, and addresses that went back."""
+    host, addresses = crossing.ns["host"], {"eth0": ("192.0.2.2", "eth0"), "eth1": ("10.0.0.1", "eth1")}
+    for old, new in moves.items():
+        ip_batch(host, [f"link set {old} down", f"link set {old} name {new}", f"link set {new} up"])
+        addresses = {nic: (address, new if link == old else link) for nic, (address, link) in addresses.items()}
+    for address, link in addresses.values():
+        ip_batch(host, [f"addr replace {of(address, 6)}/64 dev {link} nodad"])
 
 
 def test_what_somebody_switches_on_for_the_host_later_outlives_neo(crossing):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.lab import netns
 from tests.lab.host import Host
-from tests.lab.netns import poll
+from tests.lab.netns import ip, poll
 
 pytestmark = pytest.mark.kernel
 
@@ -96,3 +96,26 @@ def test_a_reload_ends_nothing_whatever_goes_away_meanwhile(started):
         started.ip_fails("link", "del", "br7")
     poll(lambda: "br7" in started.ip("link"), 10, why="the link is back")
     assert started.neod.running
+
+
+@pytest.mark.parametrize("lost", ["while it was stopped", "before it could be written"])
+def test_old_values_come_back_without_the_state_directory(started, lost):
+    """Those of sysctls, and the limits of MPTCP."""
+
+    def values() -> tuple[str, str]:
+        return started.sysctl("ipv4/tcp_ecn"), ip(started.ns, "mptcp", "limits", "show")
+
+    before = values()
+    if lost == "before it could be written":
+        shutil.rmtree(started.state)
+        started.state.write_text("in the way")
+    started.write_config(TEXT + '[mptcp]\nsubflows = 7\n[sysctl]\n"net.ipv4.tcp_ecn" = "0"\n')
+    assert started.ctl("reload").status == 0
+    started.wait(15)
+    assert all(now != then for now, then in zip(values(), before, strict=True))
+    started.stop()
+    shutil.rmtree(started.state) if started.state.is_dir() else started.state.unlink()
+    started.start_neod()
+    started.wait(15)
+    assert started.ctl("down").status == 0
+    assert values() == before

@@ -10,6 +10,7 @@ from neod.kinds import KINDS
 from neod.kinds.link_codec import LOOPBACK
 from neod.kinds.link_list import UsableLink, usable_links, with_address
 from neod.kinds.route_lookup import links_to
+from neod.kinds.sysctl import moved
 from neod.model.errors import KernelError
 from neod.model.facts import Forwarding
 from neod.model.key import Key
@@ -85,8 +86,9 @@ class Look:
         named = {link for opening in openings for link in opening.links}
         opened = {*named, *paths, *nics, *exits.values()}
         strangers = {one.name for one in seen if one.driver not in NIC_DRIVERS} - {*named, *exits.values()}
-        routing = frozenset(self._routing({*links, *opened}, strangers))
-        kept = tuple(version for version in FOR_ALL if strangers and self._is_ours(FOR_ALL[version]))
+        ours = self._ours({one.index: one.name for one in seen})
+        routing = frozenset(self._routing({*links, *opened}, strangers, ours))
+        kept = tuple(version for version in FOR_ALL if strangers and FOR_ALL[version] in ours)
         return Forwarding(tuple(sorted(nics)), links, tuple(exits.items()), routing, kept)
 
     async def _nics(self, seen: Iterable[UsableLink]) -> tuple[str, ...]:
@@ -97,33 +99,29 @@ class Look:
         addressed = await with_address(self._rtnl)
         return tuple(one.name for one in nics if one.driver != "veth" or one.index in addressed)
 
-    def _routing(self, links: Collection[str], strangers: Collection[str]) -> Iterator[tuple[int, str]]:
+    def _ours(self, names: Mapping[int, str]) -> Collection[str]:
+        """Return what we switched on, by the names that links have now: it was off before the first write."""
+        originals = self._sysctls.originals()
+        return {path for path, value in {**originals, **moved(originals, names.get)}.items() if value == "0"}
+
+    def _routing(
+        self, links: Collection[str], strangers: Collection[str], ours: Collection[str]
+    ) -> Iterator[tuple[int, str]]:
         """Yield the interfaces that pass packets on without us, those that are not there yet as the others' default."""
         for version, switch in FOR_ALL.items():
             for_all = self._sysctls.read([switch]).get(switch) == "1"
-            if self._is_ours(switch):  # whoever relies on it has not said so
+            if switch in ours:  # whoever relies on it has not said so
                 routing = [link for link in links if for_all and link in strangers]
             elif version == 6 and for_all:
                 routing = [*links]
             else:
-                certain = for_all or not self._has_lost(version)
-                routing = [link for link in self._opened(version, links) if certain or link in strangers]
+                routing = list(self._opened(version, links, ours))
             yield from ((version, link) for link in routing)
 
-    def _has_lost(self, version: int) -> bool:
-        """Whether an interface that we opened is there no more: what is open under another name may be that one."""
-        begin, _, end = BY_LINK[version].partition("{}")
-        opened = [path for path in self._sysctls.originals() if path.startswith(begin) and path.endswith(end)]
-        return len(self._sysctls.read(opened)) < len(opened)
-
-    def _opened(self, version: int, links: Iterable[str]) -> Iterator[str]:
+    def _opened(self, version: int, links: Iterable[str], ours: Collection[str]) -> Iterator[str]:
         """Yield the interfaces that are open, and were not opened by us."""
         default, paths = BY_LINK[version].format("default"), {BY_LINK[version].format(link): link for link in links}
         values = self._sysctls.read([default, *paths])
         for path, link in paths.items():
-            if values.get(path, values.get(default, "0")) == "1" and not self._is_ours(path):
+            if values.get(path, values.get(default, "0")) == "1" and path not in ours:
                 yield link
-
-    def _is_ours(self, path: str) -> bool:
-        """Whether we switched it on: it was off before the first write."""
-        return self._sysctls.originals().get(path) == "0"

@@ -22,7 +22,8 @@ from neod.model.errors import NeoError
 from neod.netlink.netns import OWN
 
 LOCKS: Final = Path("/run/neo-lock")
-"""Not in the unit's RuntimeDirectory, which systemd removes, nor in /run/lock, where everybody may write."""
+"""Not in the unit's RuntimeDirectory, which systemd removes, nor in /run/lock, where everybody may write. Second copies
+of the values to restore are in it as well."""
 
 BEACON: Final = "\0neo/neod"
 """An abstract socket name. The kernel keeps these by network namespace, and so shows a neod that has another /run."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from neod import __version__
 from neod.config.reader import FileReader
-from neod.daemon.lock import Lock, hold_namespace
+from neod.daemon.lock import LOCKS, Lock, hold_namespace
 from neod.dhcp.lease_writer import LeaseDisk
 from neod.dhcp.rawsocket import Packets
 from neod.dhcp.store import LeaseStore
@@ -73,8 +73,8 @@ class Outside:
     def sysctls(self, netns: str) -> Sysctls:
         """Return the sysctls of a namespace, with the values found there before neod's first write."""
         if not netns:
-            return ProcSysctls(self.files.file("sysctls.json"))
-        return NetnsSysctls(NAMED / netns, self.files.file(f"sysctls-{netns}.json"))
+            return ProcSysctls(self.files.file("sysctls.json"), LOCKS)
+        return NetnsSysctls(NAMED / netns, self.files.file(f"sysctls-{netns}.json"), LOCKS)
 
     def netfilter(self, netns: str) -> ClosingNetfilter:
         """Return the translation of a namespace."""

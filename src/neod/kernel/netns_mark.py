@@ -26,13 +26,18 @@ SO_NETNS_COOKIE: Final = 71
 LOOK_BYTES: Final = 1 << 18
 
 
-def mark_for(name: str) -> str:
-    """Return the mark of the namespace *name* that belongs to the one of the calling thread."""
+def cookie() -> int:
+    """Return the number of the calling thread's namespace; 0 where the kernel gives none."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:
-            home = int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
+            return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
         except OSError:
-            home = os.stat(OWN).st_ino  # noqa: PTH116  Path.stat would resolve the link
+            return 0
+
+
+def mark_for(name: str) -> str:
+    """Return the mark of the namespace *name* that belongs to the one of the calling thread."""
+    home = cookie() or os.stat(OWN).st_ino  # noqa: PTH116  Path.stat would resolve the link
     return f"{NETNS_ALIAS}{name}@{home}"
 
 

@@ -5,11 +5,14 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
 from neod.kernel.errors import from_os_error, kernel_call, refused, within_netns
 from neod.kernel.files import StateFile
+from neod.kernel.netns_mark import cookie
 from neod.model.errors import KernelError
 from neod.netlink.libc import open_beneath
 
@@ -26,10 +29,24 @@ SWITCHES: Final = ("/forwarding", "/force_forwarding")
 it has done so."""
 
 
-def lifetime_of_sysctls() -> str:
-    """Return a name for this boot and this namespace: with either, sysctls have their initial values."""
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """This boot and this namespace: with either, sysctls have their initial values."""
+
+    boot: str
+    inode: int  # the next namespace may get it
+    cookie: int  # no other has it; 0 before Linux 5.14
+
+    @property
+    def name(self) -> str:
+        """Return what 0.1.0 compares, too."""
+        return f"{self.boot}/{self.inode}"
+
+
+def lifetime_here() -> Lifetime:
+    """Return that of the calling thread's namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}/{os.stat('/proc/thread-self/ns/net').st_ino}"  # noqa: PTH116
+    return Lifetime(boot, os.stat("/proc/thread-self/ns/net").st_ino, cookie())  # noqa: PTH116
 
 
 @contextmanager
@@ -65,17 +82,27 @@ def _read(root: int, path: str) -> str | None:
 
 
 class ProcSysctls:
-    """The port ``Sysctls``. *store* holds the originals; one from another boot is not used."""
+    """The port ``Sysctls``. *store* holds the originals; those from another boot or namespace are not used.
 
-    def __init__(self, store: StateFile, lifetime: str | None = None) -> None:
-        self._store, self._lifetime = store, lifetime or lifetime_of_sysctls()
-        self._originals = store.load(self._decode) or {}
+    A second copy is in *spares*, a directory that ends with the boot: the disk may refuse the first, or lose it while
+    what was written is still in the kernel.
+    """
+
+    def __init__(self, store: StateFile, spares: Path | None = None, lifetime: Lifetime | None = None) -> None:
+        self._store, self._lifetime = store, lifetime or lifetime_here()
+        self._spare = StateFile(spares / f"sysctls-{self._lifetime.inode}") if spares else None
+        found = [one for file in (store, self._spare) if file and (one := file.load(self._decode))]
+        self._serial = max((serial for _, serial, _ in found), default=0)
+        self._originals = max(found, key=itemgetter(0, 1))[2] if found else {}
         self.writes = 0
 
-    def _decode(self, content: bytes) -> dict[str, str]:
-        stored = json.loads(content)
-        found = {**stored["originals"], **stored.get("switches", {})}
-        return {str(k): str(v) for k, v in found.items()} if stored["lifetime"] == self._lifetime else {}
+    def _decode(self, content: bytes) -> tuple[bool, int, dict[str, str]] | None:
+        """Return what makes one copy newer than the other, and the originals; 0.1.0 writes the first one alone."""
+        stored, here = json.loads(content), self._lifetime
+        if stored["lifetime"] != here.name or stored.get("cookie", here.cookie) != here.cookie:
+            return None
+        originals = {str(k): str(v) for k, v in {**stored["originals"], **stored.get("switches", {})}.items()}
+        return "serial" not in stored, int(stored.get("serial", 0)), originals
 
     def read(self, paths: Collection[str]) -> Mapping[str, str]:
         with _root() as root:
@@ -122,17 +149,27 @@ class ProcSysctls:
             return
         switches = {path: value for path, value in merged.items() if path.endswith(SWITCHES)}
         originals = {path: value for path, value in merged.items() if path not in switches}
-        document = {"version": 1, "lifetime": self._lifetime, "originals": originals, "switches": switches}
-        self._store.save(json.dumps(document).encode())  # the network does not wait for a disk; status says so
+        self._save(originals, switches)
         self._originals = merged
+
+    def _save(self, originals: Mapping[str, str], switches: Mapping[str, str]) -> None:
+        """Write both copies; the network does not wait for a disk, and status says so. Nothing needs no second one."""
+        self._serial += 1
+        here = {"lifetime": self._lifetime.name, "cookie": self._lifetime.cookie, "serial": self._serial}
+        data = json.dumps({"version": 1, **here, "originals": originals, "switches": switches}).encode()
+        problem = self._store.save(data)
+        if self._spare and (originals or switches or problem):
+            self._spare.save(data)
+        elif self._spare:
+            self._spare.remove()
 
 
 class NetnsSysctls(ProcSysctls):
     """Sysctls of another namespace: each call runs in a thread that enters it and ends."""
 
-    def __init__(self, netns: Path, store: StateFile) -> None:
+    def __init__(self, netns: Path, store: StateFile, spares: Path | None = None) -> None:
         self._netns = netns
-        super().__init__(store, within_netns(netns, lifetime_of_sysctls))
+        super().__init__(store, spares, within_netns(netns, lifetime_here))
 
     def read(self, paths: Collection[str]) -> Mapping[str, str]:
         return within_netns(self._netns, lambda: ProcSysctls.read(self, paths))

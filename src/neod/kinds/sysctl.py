@@ -3,7 +3,7 @@
 What we changed is known by the value to restore, which is on disk before the first write.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
@@ -35,6 +35,9 @@ Source: net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c, addrconf_f
 """
 
 ACCEPT_RA: Final = "/accept_ra"
+
+LINK: Final = "link/"
+"""What begins the note of a switch: the index of its link, IP version, switch. No path of a sysctl does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,44 +136,66 @@ def _write_order(path: str) -> int:
     return 0 if path.endswith(ACCEPT_RA) else 1 if path in FOR_ALL else 2
 
 
-def _switch(link: str | None, version: str, leaf: str) -> str:
-    return f"net/{version}/conf/{link}/{leaf}"
+def _note_of(index: int | None, path: str) -> str:
+    """Return what says, among the originals, which link a switch is of: that keeps its index under any name."""
+    parts = path.split("/")
+    return f"{LINK}{index}/{parts[1]}/{parts[4]}"
+
+
+def _named(path: str, link: str) -> str:
+    parts = path.split("/")
+    return "/".join((*parts[:3], link, *parts[4:]))
+
+
+def moved(originals: Mapping[str, str], name_of: Callable[[int], str | None]) -> Mapping[str, str | None]:
+    """Return what of the originals is another: switches whose links have another name, also each other's."""
+    gone, come = dict[str, None](), dict[str, str]()
+    for note, path in originals.items():
+        if note.startswith(LINK) and path in originals:
+            now = name_of(int(note.split("/")[1]))
+            if now and (there := _named(path, now)) != path:
+                gone[path] = None
+                come |= {note: there, there: originals[path]}
+    return {**gone, **come}
 
 
 class SysctlDriver:
     def __init__(self, ports: Ports) -> None:
         self._netns, self._sysctls, self._rtnl = ports.netns, ports.sysctls, ports.rtnl
-        self._opened: dict[tuple[int, str, str], str] = {}  # our switches by index of the link, IP version and leaf
         self._overwritable: set[str] = set()  # what is looked at and a switch for all would change
 
     async def observe(self, keys: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *keys*; one of ours has a value to restore."""
-        self._overwritable |= {key.path for key in keys if key.path.endswith(COPIED)}
+        if copied := {key.path for key in keys if key.path.endswith(COPIED)}:
+            self._overwritable |= copied
+            self._follow_links()
         values = self._sysctls.read([key.path for key in keys])
-        self._follow_links(path for path in values if path.endswith(COPIED))
         owned = self._sysctls.originals()
         return {key: Seen(SysctlSpec(values[key.path]), key.path in owned) for key in keys if key.path in values}
 
     async def observe_all(self, wanted: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *wanted* and everything that has a value to restore."""
         self._overwritable.clear()
-        self._follow_links([_switch(self._rtnl.name_of(index), *rest) for index, *rest in self._opened])
+        self._follow_links()
         return await self.observe({*wanted, *(SysctlKey(self._netns, path) for path in self._sysctls.originals())})
 
-    def _follow_links(self, switches: Iterable[str]) -> None:
-        """Note the links of those that we switched on; what was found of one goes with its link to another name."""
-        owned = self._sysctls.originals()
-        for path in switches:
-            _, version, _, link, leaf = path.split("/")
-            if (index := self._rtnl.index_of(link)) is None:
-                continue
-            before = self._opened.get((index, version, leaf), path)
-            if path in owned:
-                self._opened[index, version, leaf] = path
-            elif before in owned and not self._sysctls.read([before]):
-                self._sysctls.remember({before: None, path: owned[before]})
-                self._opened[index, version, leaf] = path
-                owned = self._sysctls.originals()
+    def _follow_links(self) -> None:
+        """Have what was found of a switch go with its link to another name."""
+        if changed := moved(self._sysctls.originals(), self._rtnl.name_of):
+            self._sysctls.remember(changed)
+
+    def _note_links(self, paths: Iterable[str]) -> None:
+        """Keep which links the switches are of, with what is found of them, in one write."""
+        owned, notes = self._sysctls.originals(), dict[str, str]()
+        for path in paths:
+            if path.endswith(COPIED) and (index := self._rtnl.index_of(path.split("/")[3])) is not None:
+                notes[_note_of(index, path)] = path
+        if fresh := {note: path for note, path in notes.items() if owned.get(note) != path}:
+            found = self._sysctls.read([path for path in fresh.values() if path not in owned])
+            self._sysctls.remember({**dict.fromkeys(self._notes(fresh.values())), **found, **fresh})
+
+    def _notes(self, paths: Collection[str]) -> Iterable[str]:
+        return [note for note, path in self._sysctls.originals().items() if note.startswith(LINK) and path in paths]
 
     async def put(
         self, items: Sequence[tuple[SysctlKey, SysctlSpec, SysctlSpec | None]]
@@ -187,6 +212,7 @@ class SysctlDriver:
                 ordered[path] = values[path]
                 if path in FOR_ALL:
                     ordered |= self._kept(path, values)
+            self._note_links(ordered)
         except KernelError as error:
             return dict.fromkeys(values, error)
         return self._sysctls.change(ordered)
@@ -221,7 +247,7 @@ class SysctlDriver:
         over = ((key.path, error is None) for key, error in zip(keys, answers, strict=True))
         done = {path: None for path, fine in over if fine and (path in standing or not path.endswith(COPIED))}
         try:
-            self._sysctls.remember(done)
+            self._sysctls.remember({**done, **dict.fromkeys(self._notes(done))})
         except KernelError as error:
             return [error if answer is None else answer for answer in answers]
         return answers

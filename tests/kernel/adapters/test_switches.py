@@ -106,12 +106,12 @@ def test_a_switch_goes_with_its_link_to_another_name_and_is_put_back_there(pair,
     lan0 = ETH0[4].replace("eth0", "lan0")
     sysctls, driver = opened(pair[0], tmp_path, eth0=7)
     put(driver, {ETH0[4]: SysctlSpec("1")})
-    asyncio.run(driver.observe([SysctlKey("", ETH0[4])]))
+    sysctls, driver = opened(pair[0], tmp_path, eth0=7)  # as after a crash
     ip_batch(pair[0], ["link set eth0 down", "link set eth0 name lan0"])
     driver._rtnl.indexes.update(lan0=7)
     del driver._rtnl.indexes["eth0"]
     seen = asyncio.run(driver.observe([SysctlKey("", lan0)]) if wanted else driver.observe_all(()))
     assert [(str(key), one.owned) for key, one in seen.items()] == [(f"sysctl:{lan0}", True)]
-    assert sysctls.originals() == {lan0: "0"}
+    assert sysctls.originals() == {lan0: "0", "link/7/ipv4/forwarding": lan0}
     assert asyncio.run(driver.drop([SysctlKey("", lan0)])) == [None]
     assert (sysctls.read([lan0]), sysctls.originals()) == ({lan0: "0"}, {})

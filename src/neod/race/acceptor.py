@@ -8,7 +8,7 @@ from dataclasses import astuple
 from typing import Final, Protocol
 
 from neod.race.byte_flow import SharedBuffers
-from neod.race.conduct import Ending, fault
+from neod.race.conduct import AT_ONCE_S, Ending, verdict
 from neod.race.connection import ProxiedConnection
 from neod.race.dialer import Dialer, DialError, Winner
 from neod.race.limits import ConnectionLimits, DescriptorBudget
@@ -24,6 +24,8 @@ BATCH: Final = 64
 PAUSE_S: Final = 0.1
 """How long nothing is accepted when descriptors or memory have run out."""
 
+UNASKED: Final = frozenset({"client_silent", "client_gave_up"})
+
 SWEEPS_PER_TIMEOUT: Final = 8  # of the shortest time-out: it is kept to within an eighth, and never too early
 SHORTEST_SWEEP_S: Final = 0.05
 LONGEST_SWEEP_S: Final = 15.0
@@ -34,6 +36,7 @@ class RaceObserver(Protocol):
 
     def won(self, race: str, client: str, winner: Winner, mptcp: bool) -> None: ...
     def lost(self, race: str, client: str, error: DialError) -> None: ...
+    def unasked(self, race: str, client: str, after_s: float) -> None: ...
     def unanswered(self, race: str, client: str, pair: AddressPair, why: str, after_s: float) -> None: ...
 
 
@@ -176,12 +179,16 @@ class Acceptor:
         count(self.stats.lost, error.reason)
         self._observer.lost(self.settings.name, connection.host, error)
 
+    def on_answered(self, asked: int, after_s: float) -> None:
+        self.dialer.conduct.heard(asked, after_s)
+
     def on_judged(self, connection: ProxiedConnection, pair: AddressPair, end: Ending) -> None:
         """Learn what the upstream of a connection made of it."""
-        why = fault(end)
-        if why or (end.answered and self.dialer.conduct):
-            self.dialer.conduct.note(pair, bool(why), end)
-        if why:
+        conduct = self.dialer.conduct
+        why, weight = verdict(end, conduct.owes(end, self.settings.timeouts.first_byte_s))
+        if why or (end.answered and conduct):
+            conduct.note(pair, weight, end)
+        if weight == 1.0 or (why and conduct.avoids(pair, end.ended_s)):
             count(self.stats.unanswered, (pair.upstream, pair.source, why))
             name, after_s = self.settings.name, end.ended_s - end.began_s
             self._observer.unanswered(name, connection.host, pair, why, after_s)
@@ -189,6 +196,9 @@ class Acceptor:
     def on_closed(self, connection: ProxiedConnection, how: str) -> None:
         """Count how a connection ended, and its bytes."""
         stats = self.stats
+        after_s = self.loop.now_s - connection.since_s
+        if not connection.dialed and how in UNASKED and after_s >= AT_ONCE_S and not (stats.won or stats.lost):
+            self._observer.unasked(self.settings.name, connection.host, after_s)
         count(stats.closed, how)
         if connection.up is not None and connection.down is not None:
             stats.bytes_up += connection.up.moved

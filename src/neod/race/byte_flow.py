@@ -49,7 +49,7 @@ class ByteFlow:
 
     __slots__ = (
         "bulk", "closing", "done", "ended", "exact", "held", "moved",
-        "pipe", "readable", "rest", "scratch", "sink", "source", "writable",
+        "pipe", "readable", "rest", "scratch", "sink", "source", "unsent", "writable",
     )  # fmt: skip
 
     def __init__(self, source: socket, sink: socket, scratch: SharedBuffers, exact: bool = False) -> None:
@@ -61,6 +61,7 @@ class ByteFlow:
         self.done = False  # and forwarded to the sink
         self.held = 0  # bytes in ``pipe`` or ``rest``
         self.moved = 0  # bytes sent to the sink, in all
+        self.unsent = 0  # bytes read in vain: the sink had failed, or its side was closed
         self.pipe: Pipe | None = None
         self.rest = b""
 
@@ -113,6 +114,7 @@ class ByteFlow:
             else:
                 self.scratch.pool.give(self.pipe)
             self.pipe = None
+        self.unsent += self.held
         self.held, self.rest = 0, b""
 
     def _give_back(self) -> None:
@@ -152,6 +154,7 @@ class ByteFlow:
         except BlockingIOError:
             sent = 0
         except OSError as error:
+            self.unsent += got
             raise FlowBroken(self.sink, error) from error
         self.moved += sent
         if sent < got:

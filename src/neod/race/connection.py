@@ -47,6 +47,7 @@ class ConnectionOwner(Protocol):
     def settings(self) -> RaceSettings: ...
     def on_won(self, connection: "ProxiedConnection", winner: Winner) -> None: ...
     def on_lost(self, connection: "ProxiedConnection", error: DialError) -> None: ...
+    def on_answered(self, asked: int, after_s: float) -> None: ...
     def on_judged(self, connection: "ProxiedConnection", pair: AddressPair, end: Ending) -> None: ...
     def on_closed(self, connection: "ProxiedConnection", how: str) -> None: ...
 
@@ -61,12 +62,24 @@ class Draining:
     poll_s: float = FIRST_POLL_S
 
 
+@dataclass(slots=True)
+class Exchange:
+    """Who said what to whom: by it the upstream is judged."""
+
+    unjudged: AddressPair | None = None  # that won, until it is certain what it made of the connection
+    asked: int = 0  # the client's bytes that the upstream has to answer
+    asked_s: float = 0.0  # since when
+    heard: bool = False  # a byte of the upstream
+    first_fin: str = ""  # whose
+    waited_s: float = 0.0  # without a byte, before it
+
+
 class ProxiedConnection:
     """From accept to close. ``last_activity_s`` is when either side last sent or took data."""
 
     __slots__ = (
-        "_asked", "_draining", "_early_events", "_first_fin", "_owner", "_race", "_unjudged", "client", "closed",
-        "down", "host", "keepalive", "last_activity_s", "since_s", "up",
+        "_draining", "_early_events", "_exchange", "_owner", "_race", "client", "closed", "dialed", "down", "host",
+        "keepalive", "last_activity_s", "since_s", "up",
     )  # fmt: skip
 
     def __init__(self, owner: ConnectionOwner, client: socket, host: str) -> None:
@@ -74,10 +87,8 @@ class ProxiedConnection:
         self.up: ByteFlow | None = None  # client to upstream; with ``down``, once the race is won
         self.down: ByteFlow | None = None
         self.since_s = self.last_activity_s = owner.loop.now_s  # when accepted, then when joined
-        self._asked = (0, 0.0)  # the client's bytes that the upstream has to answer, and since when
-        self._first_fin = ("", 0.0)  # whose, and how long nothing had come
-        self._unjudged: AddressPair | None = None  # that won, until it is certain what it made of the connection
-        self.closed = False
+        self._exchange = Exchange()
+        self.closed = self.dialed = False
         self.keepalive = False  # TCP keepalive and user time-out are set on the upstream socket
         self._race: DialRace | None = None
         self._draining: Draining | None = None
@@ -90,6 +101,7 @@ class ProxiedConnection:
             self._dial()
 
     def _dial(self) -> None:
+        self.dialed = True
         self._race = self._owner.dialer.start(self._on_won, self._on_lost)
 
     def enable_keepalive(self) -> None:
@@ -114,10 +126,10 @@ class ProxiedConnection:
 
     def _unanswered(self, up: ByteFlow, limit_s: float, now_s: float) -> bool:
         """Whether the upstream has been silent for too long: since it was joined, or asked."""
-        asked = self._asked[0]
-        if up.moved - asked >= (UPLOAD_BYTES if asked else 1):
-            self._asked = up.moved, self.last_activity_s
-        return 0 < limit_s < now_s - max(self.since_s, self._asked[1])
+        exchange = self._exchange
+        if up.moved - exchange.asked >= (UPLOAD_BYTES if exchange.asked else 1):
+            exchange.asked, exchange.asked_s = up.moved, self.last_activity_s
+        return 0 < limit_s < now_s - max(self.since_s, exchange.asked_s)
 
     def abort(self, how: str) -> None:
         """Reset both sides now."""
@@ -145,13 +157,14 @@ class ProxiedConnection:
 
     def _judge(self, how: str) -> None:
         """Tell what the upstream made of the connection, once."""
-        up, down, pair = self.up, self.down, self._unjudged
+        up, down, exchange, pair = self.up, self.down, self._exchange, self._exchange.unjudged
         if up is None or down is None or pair is None:
             return
-        self._unjudged = None
-        answered, now_s = down.moved + down.held, self._owner.loop.now_s
-        who, waited_s = self._first_fin
-        self._owner.on_judged(self, pair, Ending(how, who, up.moved, answered, self.since_s, now_s, waited_s))
+        exchange.unjudged = None
+        asked, answered = (flow.moved + flow.held + flow.unsent for flow in (up, down))
+        times = self.since_s, self._owner.loop.now_s, exchange.waited_s
+        end = Ending(how, exchange.first_fin, asked, answered, *times)
+        self._owner.on_judged(self, pair, end)
 
     def _on_client_while_dialing(self, mask: int) -> None:
         self._early_events |= mask
@@ -181,7 +194,7 @@ class ProxiedConnection:
 
     def _on_won(self, winner: Winner) -> None:
         owner, client, upstream = self._owner, self.client, winner.sock
-        self._race, self._unjudged = None, winner.pair
+        self._race, self._exchange.unjudged = None, winner.pair
         set_options(upstream, INITIAL_OPTIONS)
         self.up = ByteFlow(client, upstream, owner.scratch, exact=client.proto == IPPROTO_MPTCP)
         self.down = ByteFlow(upstream, client, owner.scratch, exact=upstream.proto == IPPROTO_MPTCP)
@@ -199,17 +212,20 @@ class ProxiedConnection:
         self._arrived(mask, self.up, self.down)
 
     def _on_upstream(self, mask: int) -> None:
-        assert self.up is not None and self.down is not None
-        self._arrived(mask, self.down, self.up)
+        up, down = self.up, self.down
+        assert up is not None and down is not None
+        self._arrived(mask, down, up)
+        if not self._exchange.heard and (down.moved or down.held):
+            self._exchange.heard = True
+            self._owner.on_answered(up.moved, self._owner.loop.now_s - self.since_s)
 
     def _arrived(self, mask: int, reads: ByteFlow, writes: ByteFlow) -> None:
         """Handle epoll events of the socket that *reads* reads from and *writes* writes to."""
-        if mask & RDHUP and not self._first_fin[0]:
-            self._first_fin = (
-                "client" if reads is self.up else "upstream",
-                self._owner.loop.now_s - self.last_activity_s,
-            )
-        self.last_activity_s = self._owner.loop.now_s
+        exchange, now_s = self._exchange, self._owner.loop.now_s
+        if mask & RDHUP and not exchange.first_fin:
+            exchange.first_fin = "client" if reads is self.up else "upstream"
+            exchange.waited_s = now_s - self.last_activity_s
+        self.last_activity_s = now_s
         again = False
         try:
             if mask & OUT:
@@ -230,7 +246,7 @@ class ProxiedConnection:
             self._close("finished")
         elif again:
             self._owner.loop.call_soon(self._resume)
-        elif reads.done and self._first_fin[0] == "upstream":
+        elif reads.done and exchange.first_fin == "upstream":
             self._judge("finished")  # whatever the client does now
 
     def _resume(self) -> None:

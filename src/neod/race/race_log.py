@@ -12,6 +12,9 @@ from neod.race.order import AddressPair
 NAMED_LOSERS: Final = 3
 """So many are told one by one, more as a sum."""
 
+SILENT: Final = "the client said nothing"
+GREETINGS: Final = 'if it waited for the server to speak first, leave dial = "first-byte" out'
+
 LINES_PER_SECOND: Final = 20
 """More are summarised: a line takes half as much CPU as a connection, and the journal has a rate limit, too."""
 
@@ -48,6 +51,12 @@ class RaceLog:
             return
         losers = summed(error.losers) or "no candidates"
         self.log.warning("race lost", race=race, client=client, reason=error.reason, losers=losers)
+
+    def unasked(self, race: str, client: str, after_s: float) -> None:
+        """Log that a client waited and said nothing, in a race in which none has said anything."""
+        if self._within_rate():
+            after_ms = round(after_s * 1000, 2)
+            self.log.warning("not connected", race=race, client=client, why=SILENT, after_ms=after_ms, next=GREETINGS)
 
     def unanswered(self, race: str, client: str, pair: AddressPair, why: str, after_s: float) -> None:
         """Log that an upstream took a connection and did not answer."""

@@ -59,11 +59,17 @@ def resets_after_a_byte(client):
     reset(client)
 
 
-def ask(ns, racer, says=b"hello", patience_s=20.0):
-    """Return what the race's upstream answered."""
+def closes_at_the_end(client):
+    read_all(client)
+
+
+def ask(ns, racer, says=b"hello", patience_s=20.0, ends=False):
+    """Return what the race's upstream answered; *ends*: the client sends its FIN at once."""
     heard = b""
     with dial(ns, racer.address("r"), patience_s) as client, contextlib.suppress(OSError):
         client.sendall(says)
+        if ends:
+            client.shutdown(socket.SHUT_WR)
         while data := client.recv(1 << 16):
             heard += data
     return heard.decode()
@@ -98,6 +104,17 @@ def test_who_takes_a_connection_and_does_not_answer_is_a_last_resort_from_then_o
             assert line["why"] in (why, "reset without an answer")  # a FIN may be followed by a reset
             assert float(str(line["after_ms"])) >= 0
             assert racer.total("neo_race_unanswered_total", upstream=bad.upstream, why=str(line["why"])) == 1
+
+
+@pytest.mark.parametrize("serve", [resets_at_once, closes_when_asked, closes_at_the_end, swallows])
+@pytest.mark.parametrize("dial", ["accept", "first-byte"])
+def test_a_client_that_sends_its_fin_with_its_request_is_served_by_who_answers(ns, serve, dial):
+    keys = f'stagger = "250ms"\nfirst_byte_timeout = "300ms"\ndial = "{dial}"'
+    with Server(ns, serve) as bad, Server(ns, answers) as good, Racer(ns, race(bad, good, keys=keys)) as racer:
+        for _ in range(3):
+            ask(ns, racer, ends=True)
+        assert [ask(ns, racer, ends=True) for _ in range(6)] == ["good"] * 6
+        assert len(racer.records("not answered")) <= 1
 
 
 def test_a_client_that_waited_in_vain_and_left_is_evidence(ns):
@@ -145,11 +162,6 @@ def client_sends_all_and_wants_no_reply(ns, racer):
         assert read_all(client) == b""
 
 
-def client_says_nothing_for_too_long(ns, racer):
-    with dial(ns, racer.address("r")) as client, contextlib.suppress(ConnectionResetError):
-        client.recv(1)
-
-
 @pytest.mark.parametrize(
     "client",
     [
@@ -157,7 +169,6 @@ def client_says_nothing_for_too_long(ns, racer):
         client_asks_and_leaves_at_once,
         client_asks_and_resets_at_once,
         client_sends_all_and_wants_no_reply,
-        client_says_nothing_for_too_long,
     ],
 )
 def test_what_a_client_does_counts_against_nobody(ns, client):
@@ -168,11 +179,72 @@ def test_what_a_client_does_counts_against_nobody(ns, client):
         assert racer.total("neo_race_unanswered_total") == 0
 
 
-def test_a_server_that_speaks_first_needs_no_word_of_its_client(ns):
-    def greets(client):
-        client.sendall(b"220 mail.example ESMTP\r\n")
-        client.recv(100)
+def greets(client):
+    client.sendall(b"220 mail.example ESMTP\r\n")
+    client.recv(100)
 
+
+def listens(ns, racer, patience_s=20.0):
+    """Return what a client hears that says nothing."""
+    with dial(ns, racer.address("r"), patience_s) as client, contextlib.suppress(OSError):
+        return client.recv(100)
+    return b""
+
+
+def is_silent(client):
+    time.sleep(3)
+
+
+def resets_later(client):
+    time.sleep(1.1)
+    reset(client)
+
+
+def closes_later(client):
+    time.sleep(1.1)
+
+
+def closes_silent_clients(client):
+    client.settimeout(1.1)
+    with contextlib.suppress(TimeoutError):
+        answers(client)
+
+
+@pytest.mark.parametrize("serve", [is_silent, resets_later, closes_later])
+def test_who_does_not_greet_is_a_last_resort_where_clients_wait_for_a_greeting(ns, serve):
+    keys = 'stagger = "250ms"\nfirst_byte_timeout = "1500ms"'
+    with Server(ns, serve) as bad, Server(ns, greets) as good, Racer(ns, race(bad, good, keys=keys)) as racer:
+        assert b"" in [listens(ns, racer) for _ in range(2)]
+        assert all(listens(ns, racer).startswith(b"220") for _ in range(8))
+        assert len(bad.peers) == len(racer.records("not answered")) == 1
+
+
+def test_a_client_that_left_without_a_greeting_is_evidence(ns):
+    with Server(ns, is_silent) as bad, Racer(ns, race(bad)) as racer:
+        assert listens(ns, racer, 1.2) == b""
+        (line,) = poll(lambda: racer.records("not answered"), 5)
+        assert line["why"] == "no answer"
+
+
+@pytest.mark.parametrize("serve", [answers, closes_silent_clients])
+def test_where_clients_speak_first_one_that_says_nothing_is_owed_nothing(ns, serve):
+    with Server(ns, serve) as server, Racer(ns, race(server, keys='first_byte_timeout = "1500ms"')) as racer:
+        assert ask(ns, racer) == "good"
+        assert listens(ns, racer, 1.2) == listens(ns, racer) == b""
+        poll(lambda: racer.total("neo_race_closed_total") == 3, 10, 0.05, "the end")
+        assert racer.records("not answered") == []
+
+
+def test_without_a_time_for_the_first_byte_no_answer_is_missed(ns):
+    with Server(ns, read_all) as server, Racer(ns, race(server, keys='first_byte_timeout = "0s"')) as racer:
+        with dial(ns, racer.address("r")) as client:
+            client.sendall(b"a line of a log")
+            time.sleep(1.1)
+        poll(lambda: racer.total("neo_race_closed_total") == 1, 10, 0.05, "the end")
+        assert racer.records("not answered") == []
+
+
+def test_a_server_that_speaks_first_needs_no_word_of_its_client(ns):
     with Server(ns, greets) as server, Racer(ns, race(server, keys='first_byte_timeout = "300ms"')) as racer:
         with dial(ns, racer.address("r")) as client:
             assert client.recv(100).startswith(b"220")
@@ -234,6 +306,18 @@ def test_on_the_first_byte_who_never_speaks_is_reset(ns):
             client.recv(1)
         assert racer.total("neo_race_closed_total", how="client_silent") == 1
         assert server.peers == []
+
+
+def test_on_the_first_byte_clients_that_wait_for_a_greeting_are_told_of_until_one_speaks(ns):
+    keys = FIRST_BYTE + 'first_byte_timeout = "1100ms"'
+    with Server(ns, echo) as server, Racer(ns, race(server, keys=keys)) as racer:
+        assert listens(ns, racer) == listens(ns, racer, 1.05) == b""
+        told = poll(lambda: racer.records("not connected")[1:] and racer.records("not connected"), 5)
+        assert all('leave dial = "first-byte" out' in str(line["next"]) for line in told)
+        dial(ns, racer.address("r")).close()
+        ask(ns, racer, ends=True)
+        listens(ns, racer)
+        assert len(racer.records("not connected")) == 2
 
 
 def test_a_reload_changes_when_to_dial(ns):

@@ -12,6 +12,7 @@ from neod.config.contradictions import contradictions
 from neod.config.environment import DELIMITER, neo_variables, places
 from neod.config.idle import note_idle
 from neod.config.root import TABLES, Closed, json_schema, root
+from neod.config.spelling import respelled
 from neod.features.intents import Intents, gather
 from neod.features.parts import Interim
 from neod.features.validation.context import Context
@@ -69,6 +70,8 @@ def _validated(data: dict[str, Any], model: type[BaseModel], context: Context) -
         checked = model.model_validate(data)
     except ValidationError as error:
         found = error.errors(include_url=False)
+        if (written := respelled(found, data, context)) is not None:
+            return _validated(written, model, context)
         problems.note(found, model, context)
         rest = _without(data, problems.entries(found, data, model))
         return _validated(rest, model, context)

@@ -24,16 +24,17 @@ class ListenSocket(Interim):
     holder: str  # ``races.proxy``
     path: Path
     both: bool = False  # of ``::``, whether it takes IPv4 as well
+    page: bool = False  # of metrics: where another listens, it alone is missing
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"
 
 
-def listening(host: str, port: int, netns: str, path: Path, *, both: bool = False) -> ListenSocket:
+def listening(host: str, port: int, netns: str, path: Path, *, both: bool = False, page: bool = False) -> ListenSocket:
     """Return the socket; an IPv4 address in IPv6's clothes is that address."""
     ip = ip_address(host)
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-    return ListenSocket(mapped or ip, port, netns, path_text(path[:-1]), path, both)
+    return ListenSocket(mapped or ip, port, netns, path_text(path[:-1]), path, both, page)
 
 
 def clash(one: ListenSocket, other: ListenSocket) -> bool:
@@ -52,7 +53,7 @@ def check(sockets: Sequence[ListenSocket], parts: Iterable[NatPart], context: Co
     by_port: dict[int, list[ListenSocket]] = {}
     for one in sockets:
         by_port.setdefault(one.port, []).append(one)
-        if one.port:
+        if one.port and not one.page:
             where = f"{one.netns}/{one}" if one.netns else str(one)
             context.claim("the address and port", where, one.holder, one.path, EACH_ITS_OWN)
         if one.ip.is_unspecified:
@@ -60,7 +61,13 @@ def check(sockets: Sequence[ListenSocket], parts: Iterable[NatPart], context: Co
             context.warn(one.path, text)
     for same in by_port.values():
         for one, other in combinations(same, 2):
-            if clash(one, other) and str(one) != str(other):
+            page, race = (one, other) if one.page else (other, one)
+            if not clash(one, other) or page.holder == race.holder:
+                continue
+            if page.page:
+                text = f"{race.holder} listens on {race}, so there is no page of metrics at {page}"
+                context.warn(page.path, f"{text}; write another port")
+            elif str(one) != str(other):
                 problem = f"{other} is also where {one.holder} listens ({one})"
                 context.problem(other.path, problem, "write another port, or an address for each", once=True)
     _warn_of_caught(sockets, parts, context)

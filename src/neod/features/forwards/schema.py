@@ -9,14 +9,21 @@ from neod.features.intents import Intents
 from neod.features.parts import NatPart, OwnAddress
 from neod.features.table import Table
 from neod.features.validation import network, patterns
+from neod.features.validation.checks import ABSENT, OldSpelling, link_name
 from neod.features.validation.context import Context
-from neod.features.validation.fields import GroupName, LinkName, Section, Truth, Validator, one_of, toml_key
+from neod.features.validation.fields import GroupName, LinkName, Section, TruthOf01, Validator, one_of, toml_key
 from neod.features.validation.patterns import list_of, text_like
 from neod.features.validation.text import Path, natural_sort_key, show
 from neod.model.nat import Dnat, Ip, ports_text
 
 PORT: Final = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": network.LAST_PORT}, text_like(patterns.PORTS)]}
 PORTS: Final = {"anyOf": [*PORT["anyOf"], list_of(PORT, 1, uniqueItems=True)]}
+
+
+def _interface(value: object) -> str:
+    if value == "":
+        raise OldSpelling("an empty text names no interface", ABSENT)
+    return link_name(value)
 
 
 class Forward(Section):
@@ -26,7 +33,9 @@ class Forward(Section):
     ports: tuple[tuple[int, int], ...] = toml_key(..., Validator(network.ports, PORTS), [443, "8000-8010"]).says(
         "Ports and ranges of ports of this host."
     )
-    interface: str = toml_key("", LinkName, "eth0").says("The interface that packets must come in by. Absent: any.")
+    interface: str = toml_key("", Validator(_interface, LinkName.schema), "eth0").says(
+        "The interface that packets must come in by. Absent: any."
+    )
     to: tuple[Ip, int | None] = toml_key(
         ...,
         Validator(network.target, text_like(patterns.TARGET)),
@@ -48,7 +57,7 @@ class Forward(Section):
         "leave by. Or an address of this host. none: theirs stays, and the other host must send its answers through "
         "here by itself."
     )
-    hairpin: bool = toml_key(False, Truth, True).says(
+    hairpin: bool = toml_key(False, TruthOf01, True).says(
         "Whether connections that this host itself makes to its own addresses are handed on, too."
     )
 

@@ -27,7 +27,7 @@ def contribute(section: Metrics, context: Context) -> Iterator[object]:
         host, _, port = section.listen.rpartition(":")
         pages = (0, 1) if int(port) and context.sections.get("races") else (0,)
         for further in pages:
-            yield listening(host.strip("[]"), int(port) + further, "", ("metrics", "listen"))
+            yield listening(host.strip("[]"), int(port) + further, "", ("metrics", "listen"), page=True)
 
 
 def _idle(section: Metrics, intents: Intents) -> str:

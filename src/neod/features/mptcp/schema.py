@@ -19,7 +19,7 @@ from neod.features.validation.text import show
 from neod.model.want import Origin
 from neod.netlink.mptcp_pm import MOST_ENDPOINTS
 
-SCHEDULER: Final = "[A-Za-z0-9][A-Za-z0-9_-]{0,14}"
+SCHEDULER: Final = "(?=.*[A-Za-z0-9])[A-Za-z0-9_-]{1,15}"
 
 MOST_ADDRESSES: Final = 250
 """Of one connection: address ids have 8 bits."""

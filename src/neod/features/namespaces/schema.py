@@ -31,7 +31,7 @@ from neod.features.table import Table
 from neod.features.validation import network, patterns, units
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
-from neod.features.validation.fields import LinkName, Mptcp, Section, Truth, Validator, one_of, toml_key
+from neod.features.validation.fields import LinkName, Mptcp, Section, TruthOf01, Validator, one_of, toml_key
 from neod.features.validation.patterns import list_of, text_like
 from neod.features.validation.sysctl import SYSCTLS, leaves, proc_path, proc_value
 from neod.features.validation.text import Path, natural_sort_key, path_text, show
@@ -69,7 +69,7 @@ class Namespace(Section):
     expose: tuple[tuple[str, int, int], ...] = toml_key(
         (), Validator(network.exposed, list_of(text_like(f"(tcp|udp)/{patterns.PORTS}"))), ["tcp/443", "udp/8000-8010"]
     ).says("Ports of the uplink's addresses that lead into the namespace.")
-    masquerade: bool = toml_key(True, Truth, True).says(
+    masquerade: bool = toml_key(True, TruthOf01, True).says(
         "Whether what comes from inside leaves with the uplink's address."
     )
     relay_addresses: tuple[Ip, ...] = toml_key(
@@ -134,19 +134,23 @@ def finalize(intents: Intents, context: Context) -> Iterator[ExitFragment]:
 
 
 def _report_taken(intents: Intents, context: Context) -> None:
-    """What other tables say of addresses of this host cannot be a relay's, nor in a network of the namespace."""
+    """What other tables say of addresses of this host is hardly a relay's, nor in a network of the namespace."""
     section: dict[str, Namespace] = context.sections.get("namespaces") or {}
     for name, namespace in sorted(section.items(), key=natural_sort_key):
         place: Path = ("namespaces", name)
         for one in (one for one in intents.of(OwnAddress) if one.holder != f"namespaces.{name}"):
             if one.ip in namespace.relay_addresses:
                 where = (*place, "relay_addresses", namespace.relay_addresses.index(one.ip))
-                problem = f"{one.ip} is an address of this host, says {one.holder}"
-                context.problem(where, problem, "write the relay's public address")
+                text = f"{one.ip} is an address of this host, says {one.holder}, and local inside as well"
+                context.warn(where, f"{text}: this host itself does not reach what is exposed by it")
+            if one.ip in {rule.by for rule in relay_sources(namespace.relay_addresses, namespace.relay_snat, name)}:
+                problem = f"packets of a relay would come from {one.ip}, an address of this host ({one.holder})"
+                context.problem((*place, "relay_snat"), problem, "write a network of its own")
+                continue
             for key, nets in (("subnet", namespace.subnet), ("relay_snat", namespace.relay_snat)):
                 if any(one.ip in net for net in nets) and not one.holder.startswith("namespaces."):
-                    problem = f"{one.ip}, an address of this host ({one.holder}), is in this network"
-                    context.problem((*place, key), problem, "write a network of its own", once=True)
+                    text = f"{one.ip}, an address of this host ({one.holder}), is in this network"
+                    context.warn((*place, key), f"{text}; one of its own is safer")
 
 
 def _silence(link: str, subnets: Iterable[Net], origin: Origin) -> ImpliedSysctl:
@@ -184,12 +188,15 @@ def _sysctls(namespace: Namespace, place: Path, context: Context) -> Iterator[tu
     found: dict[str, str] = {}
     for path, key, value in leaves(namespace.sysctl, (*place, "sysctl")):
         try:
-            name = proc_path(key)
-            found.setdefault(name, proc_value(value))
+            name, given = proc_path(key), proc_value(value)
         except InvalidValue as invalid:
             context.problem(path, invalid.problem, invalid.hint)
+            continue
+        if found.get(name) == given:
+            context.warn(path, "another line says the same already")
         else:
             context.claim(f"in {place[-1]} the sysctl", name, show(key), path, "keep one of the two")
+        found.setdefault(name, given)
     yield from found.items()
 
 

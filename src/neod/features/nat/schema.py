@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from neod.features.forwarding import FOR_ALL, NOTHING, ForwardingFragment, Opening, Openings
@@ -128,7 +129,7 @@ def _report_overlaps(placed: Iterable[Placed], context: Context) -> None:
             ports = ports_text(max(rule.first, other.first), min(rule.last, other.last))
             problem = f"{rule.protocol} port {ports} goes to {other.to} already, says {path_text(there)}"
             context.problem(path, problem, "send each port to one place", once=True)
-        elif rule.hairpin and other.hairpin:
+        elif rule.hairpin and other.hairpin and replace(rule, interface="") != replace(other, interface=""):
             problem = f"what this host itself sends to one port would go to {rule.to} and, says {path_text(there)}, to"
             hint = "with hairpin, which no interface tells apart, send each port to one place"
             context.problem((*path[:2], "hairpin"), f"{problem} {other.to}", hint, once=True)

@@ -29,10 +29,13 @@ def contribute(section: dict[str, Race], context: Context) -> Iterator[object]:
 
 
 def _check(race: Race, place: Path, context: Context) -> None:
+    here = [race.netns == race.listen_netns and _is_itself(race.listen, upstream) for upstream in race.upstreams]
     for index, upstream in enumerate(race.upstreams):
-        if race.netns == race.listen_netns and _is_itself(race.listen, upstream):
-            hint = "write where the connections shall go"
-            context.problem((*place, "upstreams", index), f"{upstream} is where the race itself listens", hint)
+        where, text = (*place, "upstreams", index), f"{upstream} is where the race itself listens"
+        if here[index] and (all(here) or upstream.host in (race.listen.host, "127.0.0.1", "::1", "localhost")):
+            context.problem(where, text, "write where the connections shall go")
+        elif here[index]:
+            context.warn(where, f"{text}: it is left out")
     families = {":" in source for source in race.sources or ()}
     for index, upstream in enumerate(race.upstreams):
         if families and addresses.is_ip(upstream.host) and (":" in upstream.host) not in families:

@@ -1,9 +1,9 @@
 """``[races.NAME]``: its keys, and what each may be."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from neod.features.intents import Intents
 from neod.features.validation import addresses, checks, patterns
@@ -16,6 +16,7 @@ RACE_NAME: Final = "(?!connect$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}"
 HOST_NAME: Final = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
 ENDPOINT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%A-Za-z_-]+)\]|([^\[\]:]+)):([0-9]{1,5})")
 NETNS: Final = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}"
+T = TypeVar("T")
 DAY_S: Final = 86400.0
 MOST_UPSTREAMS: Final = 64
 MOST_SOURCES: Final = 4000
@@ -102,10 +103,20 @@ def upstreams(value: object) -> tuple[RaceEndpoint, ...]:
         raise InvalidValue(
             f"{len(value)} upstreams are more than {MOST_UPSTREAMS}", "a race between that many helps nobody"
         )
-    found = checks.each(upstream, value)
-    if twice := checks.first_twice(map(str, found)):
-        raise InvalidValue(f"{show(twice)} stands there twice")
-    return found
+    return _different(checks.each(upstream, value), value)
+
+
+def _different(found: tuple[T, ...], value: Sequence[object]) -> tuple[T, ...]:
+    """Return *found*, which *value* says; an IPv4 address that it says in IPv6 as well counts once."""
+    if (twice := checks.first_twice(map(str, found))) is None:
+        return found
+    problem = f"{show(twice)} stands there twice"
+    mapped = [
+        one for one, text in zip(value, map(str, found), strict=True) if text == twice and "::ffff:" in str(one).lower()
+    ]
+    if mapped:
+        raise checks.OldSpelling(problem, [one for one in value if one not in mapped])
+    raise InvalidValue(problem)
 
 
 def sources(value: object) -> tuple[str, ...] | None:
@@ -120,10 +131,7 @@ def sources(value: object) -> tuple[str, ...] | None:
         )
     if len(value) > MOST_SOURCES:
         raise InvalidValue(f"{len(value)} addresses are more than {MOST_SOURCES}")
-    found = checks.each(_source, value)
-    if twice := checks.first_twice(found):
-        raise InvalidValue(f"{show(twice)} stands there twice")
-    return found
+    return _different(checks.each(_source, value), value)
 
 
 def _source(value: object) -> str:

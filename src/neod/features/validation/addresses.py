@@ -3,7 +3,7 @@
 import re
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, ip_address, ip_interface
 
-from neod.features.validation.checks import InvalidValue, text
+from neod.features.validation.checks import InvalidValue, OldSpelling, text
 from neod.features.validation.text import show
 
 
@@ -70,7 +70,8 @@ def cidr(given: str, what: str) -> str:
     """Return *given*, which is an address and the length of a prefix in digits.
 
     Raises:
-        InvalidValue: it is something else; a mask is said as a length.
+        OldSpelling: it has a mask, zeros before the length, or a zone.
+        InvalidValue: it is something else.
     """
     address, _, length = given.partition("/")
     plain = f"{plain_ip(address.strip())}/{length.strip()}"
@@ -78,8 +79,10 @@ def cidr(given: str, what: str) -> str:
         meant = ip_interface(plain)
     except ValueError:
         raise InvalidValue(f"{show(given)} is not {what}") from None
-    if not length.isascii() or not length.isdecimal() or str(int(length)) != length or plain != given:
+    if plain != given:
         raise InvalidValue(f"{show(given)} is not {what}", f'write "{meant}"')
+    if not length.isdecimal() or str(int(length)) != length or "%" in address:
+        raise OldSpelling(f"{show(given)} is not {what}", re.sub("%[^/]*", "", str(meant)))
     return given
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from neod.features.validation.text import any_of, did_you_mean, show
+from neod.features.validation.text import any_of, did_you_mean, show, toml
 from neod.model.marks import RESERVED_TABLES
 from neod.model.names import LINK_NAME_BYTES, is_link_name
 
@@ -19,6 +19,8 @@ MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 
 LAST_TABLE: Final = 20_000
 """The rule of a path has the priority 11000 + its table, and must come before the main table's, 32766."""
+
+OTHER_SPACE: Final = re.compile(r"[^\S ]")
 
 MPTCP_FLAGS: Final = ("subflow", "signal", "backup", "fullmesh")
 
@@ -55,6 +57,24 @@ class InvalidValue(ValueError):
         """Return the same with *hint* where there is none."""
         return self if self.hint else InvalidValue(self.problem, hint, self.index)
 
+    def at(self, index: int) -> "InvalidValue":
+        """Return the same of an element of a list."""
+        return InvalidValue(self.problem, self.hint, index)
+
+
+ABSENT: Final = object()
+
+
+class OldSpelling(InvalidValue):
+    """A value that 0.1.0 took, and that is written otherwise: *meant*, which may be ``ABSENT``. It is a warning."""
+
+    def __init__(self, problem: str, meant: object, index: int | None = None) -> None:
+        super().__init__(problem, "leave it out" if meant is ABSENT else f"write {toml(meant)}", index)
+        self.meant = meant
+
+    def at(self, index: int) -> "InvalidValue":
+        return OldSpelling(self.problem, self.meant, index)
+
 
 class InvalidElements(InvalidValue):
     """A list with invalid elements; what the first is stands for all where one is enough."""
@@ -70,9 +90,21 @@ class InvalidElements(InvalidValue):
         return InvalidElements([one.or_else(hint) for one in self.found])
 
 
-TRUTH_IN_THE_ENVIRONMENT: Final = {
+TRUTH_IN_THE_ENVIRONMENT: Final[dict[str | float, bool]] = {
     "true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False,
 }  # fmt: skip
+
+
+TRUTH_IN_0_1: Final[dict[str | float, bool]] = {
+    **TRUTH_IN_THE_ENVIRONMENT,
+    "t": True,
+    "y": True,
+    "f": False,
+    "n": False,
+    1: True,
+    0: False,
+}
+"""What pydantic takes for truth: some keys of 0.1.0 were left to it."""
 
 
 class EnvText(str):
@@ -109,6 +141,39 @@ def truth(value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidValue(f"{show(value)} is not true or false")
     return value
+
+
+def truth_of_0_1(value: object) -> bool:
+    """Return true or false, of a key of 0.1.0 that took more than these."""
+    word = value.lower() if isinstance(value, str) else value
+    if not isinstance(value, bool | EnvText) and isinstance(word, str | int | float) and word in TRUTH_IN_0_1:
+        raise OldSpelling(f"{show(value)} is not true or false", TRUTH_IN_0_1[word])
+    return TRUTH_IN_0_1[word] if isinstance(word, str) and word in TRUTH_IN_0_1 else truth(value)
+
+
+def spaced(check: Callable[[object], T]) -> Callable[[object], T]:
+    """Return *check* for texts in which 0.1.0 took all white space, line ends among it, for spaces."""
+
+    def lenient(value: object) -> T:
+        try:
+            return check(value)
+        except InvalidValue:
+            if not isinstance(value, str) or not OTHER_SPACE.search(value):
+                raise
+            plain = " ".join(value.split())
+            if not _takes(check, plain):
+                raise
+            raise OldSpelling(f"{show(value)} has white space that is no space", plain) from None
+
+    return lenient
+
+
+def _takes(check: Callable[[object], object], value: object) -> bool:
+    try:
+        check(value)
+    except InvalidValue:
+        return False
+    return True
 
 
 def table(value: object) -> int:
@@ -178,7 +243,7 @@ def each(check: Callable[[object], T], items: Sequence[object]) -> tuple[T, ...]
         try:
             found.append(check(item))
         except InvalidValue as invalid:
-            wrong.append(InvalidValue(invalid.problem, invalid.hint, index))
+            wrong.append(invalid.at(index))
     if wrong:
         raise InvalidElements(wrong)
     return tuple(found)
@@ -205,7 +270,7 @@ def duration_s(low: float, high: float) -> Callable[[object], float]:
             raise InvalidValue(f"{show(value)} is not between {low:g} s and {high:g} s")
         return seconds
 
-    return check
+    return spaced(check)
 
 
 def seconds_of(span: str) -> float:
@@ -292,6 +357,7 @@ def macs(value: object) -> tuple[str, ...]:
     return each(mac, value)
 
 
+@spaced
 def numbers(value: object) -> tuple[int, ...]:
     """Return the numbers of ``1-5,9``, in rising order."""
     given = text(value) if not isinstance(value, int) else None

@@ -37,7 +37,8 @@ class Positions:
         """Return the line with a caret, for people; empty for what stands nowhere."""
         if not 0 < line <= len(self.lines):
             return ""
-        return excerpt(self.text[self.lines[line - 1] :].partition("\n")[0], line, column)
+        end = self.lines[line] - 1 if line < len(self.lines) else len(self.text)
+        return excerpt(self.text[self.lines[line - 1] : end], line, column)
 
     def at(self, offset: int) -> tuple[int, int]:
         """Return line and column, both from 1, of an offset into the text."""

@@ -10,13 +10,17 @@ COLUMNS: Final = 72
 BEFORE: Final = 48
 """Columns of a longer line that are shown before the caret, at most."""
 
+MOST_CHARACTERS: Final = 8 * COLUMNS
+"""That are looked at on either side of the caret: most take a column, some none."""
+
 CUT: Final = "…"
 
 
 def excerpt(line: str, number: int, column: int) -> str:
     """Return line *number* of the file, and a caret below *column*, from 1, as a terminal shows both."""
     text = line.rstrip("\r\n")
-    before, after = (_plain(part) for part in (text[: column - 1], text[column - 1 :]))
+    start = max(0, column - 1 - MOST_CHARACTERS)  # a line may be the whole file
+    before, after = (_plain(part) for part in (text[start : column - 1], text[column - 1 :][:MOST_CHARACTERS]))
     before = _last(before, BEFORE)
     shown = _first(before + after, COLUMNS)
     return f"{number:>5} | {shown}\n      | {' ' * width(before)}^"

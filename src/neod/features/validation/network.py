@@ -7,9 +7,11 @@ from typing import Final
 from neod.features.validation.addresses import cidr, is_ip, parsed_ip, plain_ip
 from neod.features.validation.checks import (
     InvalidValue,
+    OldSpelling,
     each,
     first_twice,
     one_of,
+    spaced,
     text,
 )
 from neod.features.validation.text import show
@@ -25,10 +27,10 @@ PORT_EXAMPLE: Final = 'write e.g. ports = [443, "8000-8010"]'
 def ports(value: object) -> tuple[Ports, ...]:
     """Return a list of ports and ranges, none of them twice."""
     if not isinstance(value, list | tuple):
-        value = [value]
+        return (spaced_port_or_range(value),)
     if not value:
         raise InvalidValue("an empty list has no ports", PORT_EXAMPLE)
-    found: tuple[Ports, ...] = each(port_or_range, value)
+    found: tuple[Ports, ...] = each(spaced_port_or_range, value)
     for place, (first, last) in enumerate(found):
         for other in found[:place]:
             if first <= other[1] and other[0] <= last:
@@ -52,6 +54,9 @@ def port_or_range(value: object) -> Ports:
     if first > last:
         raise InvalidValue(f"the range {first}-{last} runs backwards", f'write "{last}-{first}"')
     return first, last
+
+
+spaced_port_or_range: Final = spaced(port_or_range)
 
 
 def ip(value: object) -> Ip:
@@ -112,6 +117,8 @@ def network(value: object) -> IPv4Network | IPv6Network:
     try:
         if "/" in given:
             cidr(given, "a network in CIDR form")
+        elif "%" in given and is_ip(given):
+            raise OldSpelling(f"{show(given)} is good on one link only", given.partition("%")[0])
         return ip_network(given)
     except InvalidValue as invalid:
         raise invalid.or_else('write e.g. "10.254.0.0/30"') from None
@@ -141,6 +148,7 @@ def exposed(value: object) -> tuple[tuple[str, int, int], ...]:
     return found
 
 
+@spaced
 def _exposed(value: object) -> tuple[str, int, int]:
     protocol, slash, given = text(value).partition("/")
     if not slash:

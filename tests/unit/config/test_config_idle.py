@@ -65,6 +65,10 @@ SAYS_NOTHING = {
         f'{UP}mptcp = []\n[mptcp]\npath_manager = "neod"\nmax_subflows = 3', "mptcp.max_subflows", "no address"
     ),
     "a link for no relays": (f'{PROXY}relay_link = "bridge"', "namespaces.proxy.relay_link", "no relay_addresses"),
+    "endpoints of no relays": (f'{PROXY}mptcp = ["signal"]', "namespaces.proxy.mptcp", "no relay_addresses"),
+    "a MAC beside those of all": (
+        f'{NEO}macs = ["02:4e:65:6f:00:01"]\nmac = "auto"', "macvlans.neo.mac", "every interface of the group says"
+    ),
     "sources for no relays": (
         f'{PROXY}relay_snat = "10.254.1.0/24"', "namespaces.proxy.relay_snat", "no IPv4 relay_addresses"
     ),
@@ -94,6 +98,8 @@ SAYS_SOMETHING = {
     "marks of two ways": f"{UP}[uplinks.ens4]\ntable = 34\n{FORWARD}[nat]\nmark_mask = 0x00f00000",
     "a name has many addresses": f'{RACE.replace("198.51.100.10", "a.example")}sources = "none"\nstagger = "250ms"',
     "relays": f'{PROXY}relay_addresses = ["203.0.113.11"]\nrelay_snat = "10.254.1.0/24"\nrelay_link = "bridge"',
+    "endpoints of relays": f'{PROXY}relay_addresses = ["203.0.113.11"]\nmptcp = ["signal"]',
+    "a MAC of all but one": f'{NEO}count = 2\nmac = "auto"\noverride.neo1.mac = "02:4e:65:6f:00:01"',
     "MPTCP of programs alone": '[mptcp]\nsubflows = 3\nadd_addr_accepted = 2\nscheduler = "default"',
 }
 

@@ -159,7 +159,8 @@ def why_silent(nic: str, together: Iterable[LeaseStatus], has_address: bool) -> 
         return f"{nic} itself gets answers, and no macvlan on it does: it seems that its port {ADMITS}"
     if answered:
         names = f"{answered[0]} and {len(answered) - 1} more" if len(answered) > 1 else answered[0]
-        return f"no answer, while {names} on {nic} got one: its port {ADMITS}, or the server has no address left"
+        why = f"its port {ADMITS}, or the server has no address left, or answers nobody any more"
+        return f"no answer, while {names} on {nic} got one: {why}"
     if has_address:
         return f"no answer to any macvlan on {nic}, which has an address: no DHCP server is there, or its port {ADMITS}"
     return ""

@@ -141,6 +141,8 @@ class Group(Shared):
         """Return the group, if any interface has no override of its own, and those that leave *key* to it."""
         if key not in Override.model_fields:
             return (self,)
+        if key == "mac" and self.macs:
+            return ()
         size = self.count or len(self.ids or ()) or len(self.macs or ())
         plain = (self,) if len(self.override) < size else ()
         return (*plain, *(self._with(one) for one in self.override.values() if key not in one.model_fields_set))

@@ -84,7 +84,7 @@ class Namespace(Section):
         "Packets from the i-th relay address enter the namespace from the i-th address of this network. The kernel "
         "refuses packets whose source is an address of its own. A list of two for both families."
     )
-    mptcp: tuple[str, ...] = toml_key(("signal",), Mptcp, ["signal"]).says(
+    mptcp: tuple[str, ...] = toml_key(("signal",), Mptcp, ["signal"], idle=_without_relays).says(
         "Flags of the MPTCP endpoints of the relays' addresses."
     )
     on_recreate: tuple[str, ...] = toml_key((), Validator(units.names, UNITS), ["v2ray.service"]).says(

@@ -98,7 +98,9 @@ SAYS_SOMETHING = {
     "marks of two ways": f"{UP}[uplinks.ens4]\ntable = 34\n{FORWARD}[nat]\nmark_mask = 0x00f00000",
     "a name has many addresses": f'{RACE.replace("198.51.100.10", "a.example")}sources = "none"\nstagger = "250ms"',
     "relays": f'{PROXY}relay_addresses = ["203.0.113.11"]\nrelay_snat = "10.254.1.0/24"\nrelay_link = "bridge"',
-    "endpoints of relays": f'{PROXY}relay_addresses = ["203.0.113.11"]\nmptcp = ["signal"]',
+    "endpoints of relays": (
+        f'{PROXY}relay_addresses = ["203.0.113.11"]\nrelay_snat = "10.254.1.0/24"\nmptcp = ["signal"]'
+    ),
     "a MAC of all but one": f'{NEO}count = 2\nmac = "auto"\noverride.neo1.mac = "02:4e:65:6f:00:01"',
     "MPTCP of programs alone": '[mptcp]\nsubflows = 3\nadd_addr_accepted = 2\nscheduler = "default"',
 }

@@ -32,8 +32,10 @@ class DhcpBinding:
 
     def guard(self, keys: Iterable[Key] | None, observed: Observed) -> None:
         """Guard the addresses of ours among *keys* (None: all) that are there after a pass."""
-        for key in [*self._guarded, *observed.named_by(AddressKey, "")] if keys is None else keys:
-            if isinstance(key, AddressKey) and not key.netns and isinstance(key.ip, IPv4Address):
+        all_ = [*self._guarded, *observed.named_by(AddressKey, "")] if keys is None else keys
+        addresses = [key for key in all_ if isinstance(key, AddressKey) and not key.netns]
+        for key in sorted(addresses, key=str):  # what is sent, and when, is the same in every process
+            if isinstance(key.ip, IPv4Address):
                 self._guard(key, key.ip, observed)
 
     def _guard(self, key: AddressKey, ip: IPv4Address, observed: Observed) -> None:
@@ -56,7 +58,7 @@ class DhcpBinding:
     def on_pass_done(self, links: Iterable[str] | None, observed: Observed, desired: Mapping[Key, object]) -> None:
         """Take note of how *links* (None: all) stand after a pass."""
         held: dict[str, IPv4Address] | None = None
-        for link in self._clients if links is None else links:
+        for link in self._clients if links is None else sorted(links):
             client = self._clients.get(link)
             if client is None:
                 continue

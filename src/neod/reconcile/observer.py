@@ -78,7 +78,7 @@ class Observer:
         made = self._observed.made
         lost = (key for key in wanted if key in made and key not in seen)
         if held := {*lost, *(key for key in wanted if self._state.status.maybe_foreign(key))}:
-            seen |= await driver.observe(held)
+            seen |= await driver.observe(sorted(held, key=str))
         return seen
 
     def _trust_deletions(self, keys: Iterable[Key]) -> None:
@@ -142,12 +142,13 @@ class Observer:
             scope |= waiting
             waiting = set()
             for place in sorted(by_place, key=self._rank):  # links first: they name the indexes
-                seen, also = await self._read(place, by_place[place])
+                # By name: what is asked of the kernel, and when, is the same in every process.
+                seen, also = await self._read(place, sorted(by_place[place], key=str))
                 scope |= seen
                 waiting |= also - scope
         return scope
 
-    async def _read(self, place: Place, keys: set[Key]) -> tuple[set[Key], set[Key]]:
+    async def _read(self, place: Place, keys: Collection[Key]) -> tuple[set[Key], set[Key]]:
         """Return the keys that were read, and those that must be read because of them."""
         kind, before = self._state.kinds[place[1]], {key: self._observed.get(key) for key in keys}
         if place[0] and not self._state.present(NetnsKey("", place[0])):

@@ -1,4 +1,4 @@
-"""Standard output and error as they may be: in ASCII, closed, a pipe whose reader has left, on a full disk."""
+"""Standard streams as they may be: in ASCII, closed, a pipe whose reader has left, on a full disk."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ UNWRITABLE: Final = 74  # EX_IOERR
 
 
 def tolerate() -> None:
-    """Print a character that the stream has not as "?", and what goes to a closed stream nowhere."""
-    for name in ("stdout", "stderr"):
+    """Print a character that the stream has not as "?"; a closed stream is empty, or takes what nobody gets."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # each opens as the lowest that is free
         stream = getattr(sys, name)
         if stream is None:  # its descriptor would be that of the next file or socket
-            setattr(sys, name, open(os.devnull, "w", errors="replace"))  # noqa: PTH123, SIM115
-        elif hasattr(stream, "reconfigure"):
+            setattr(sys, name, open(os.devnull, mode, errors="replace"))  # noqa: PTH123, SIM115
+        elif mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 

@@ -74,11 +74,13 @@ def join(sock: socket.socket, stdin: int = 0, stdout: int = 1) -> int:
     sender.start()
     try:
         move(sock.fileno(), stdout)
+        if not broken:
+            os.close(stdout)
+            sender.join()
     except OSError as error:
-        print(f"connection lost: {error.strerror or error}", file=sys.stderr)
-        return FAILED
-    os.close(stdout)
-    sender.join()
+        broken.append(error)
+    if broken:
+        print(f"connection lost: {broken[0].strerror or broken[0]}", file=sys.stderr)
     return FAILED if broken else OK
 
 

@@ -261,6 +261,27 @@ def test_connect_reads_a_file_and_appends_to_one(ns, proxy_command, tmp_path):
     assert sink.read_bytes() == source.read_bytes()
 
 
+@pytest.mark.parametrize(("closed", "out"), [("<&-", b""), ("<&- >&-", b""), (">&-", b"")])
+def test_connect_takes_a_closed_stream_as_an_empty_one(ns, tmp_path, closed, out):
+    file = tmp_path / "neo.toml"
+    with Server(ns, echo) as server:
+        file.write_text(race("r", "127.0.0.1:0", server.upstream))
+        words = ["connect", "--config", str(file), "--runtime-dir", str(tmp_path), "r"]
+        argv = netns.argv_in(ns, "sh", "-c", f'exec "$@" {closed}', "sh", *NEO_RACE, *words)
+        done = subprocess.run(argv, input=b"hello", capture_output=True, check=False, timeout=30)
+        assert (done.returncode, done.stdout, done.stderr) == (0, out, b"")
+
+
+def test_connect_says_why_its_input_cannot_be_read(ns, proxy_command):
+    with Server(ns, echo) as server, subprocess.Popen(["sleep", "30"]) as other:
+        with open(f"/proc/{other.pid}/mem", "rb") as unreadable:
+            process = proxy_command(server.upstream, stdin=unreadable)
+            _, err = process.communicate(timeout=30)
+        other.kill()
+    assert process.returncode == 1
+    assert b"connection lost: Input/output error" in err
+
+
 def test_connect_says_why_there_is_no_connection(proxy_command):
     process = proxy_command("127.0.0.9:9")
     _, err = process.communicate(timeout=30)

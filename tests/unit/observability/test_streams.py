@@ -38,6 +38,21 @@ def test_output_that_nobody_takes_is_no_traceback(program, word):
     os.close(writer)
 
 
+@pytest.mark.parametrize("closed", ["0<&-", "0<&- 1>&-", "0<&- 1>&- 2>&-", "1>&-", "2>&-"])
+def test_no_file_that_is_opened_takes_the_place_of_a_closed_stream(closed):
+    script = """
+import os
+from neod.observability.streams import tolerate
+tolerate()
+opened = os.open("/", os.O_RDONLY)
+os.write(1, b"")
+os.write(2, b"")
+assert opened > 2 and os.read(0, 1) == b""
+"""
+    argv = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, script]
+    assert subprocess.run(argv, stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
 def test_a_file_with_an_error_in_unicode_is_told_in_ascii(tmp_path):
     file = tmp_path / "neo.toml"
     file.write_text('[races.r]\nlisten = "ü→"\nupstreams = ["→:1"]\n')

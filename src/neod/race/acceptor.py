@@ -12,7 +12,7 @@ from neod.race.conduct import AT_ONCE_S, Ending, verdict
 from neod.race.connection import ProxiedConnection
 from neod.race.dialer import Dialer, DialError, Winner
 from neod.race.limits import ConnectionLimits, DescriptorBudget
-from neod.race.loop import IN
+from neod.race.loop import IN, Timer
 from neod.race.metrics import RaceGauges, RaceStats, count
 from neod.race.order import AddressPair
 from neod.race.settings import RaceSettings
@@ -61,7 +61,7 @@ class Acceptor:
         self._descriptors, self._observer = descriptors, observer
         self._sock: socket.socket | None = None
         self._paused = False
-        self.loop.call_later(_sweep_interval_s(self.settings), self._enforce_timeouts)
+        self._sweep = self._next_sweep()
 
     @property
     def settings(self) -> RaceSettings:
@@ -82,6 +82,8 @@ class Acceptor:
         """Use other settings from now on."""
         self.dialer.apply(settings)
         self.limits.change(settings.max_connections, settings.max_connections_per_client)
+        self._sweep.cancel()  # it may come too late for a time-out that has become shorter
+        self._sweep = self._next_sweep()
         if self._sock is not None:
             set_options(self._sock, self.dialer.options)
 
@@ -157,7 +159,10 @@ class Acceptor:
         for connection, how in [(c, how) for c in self.connections if (how := c.exceeded_timeout(now_s))]:
             connection.abort(how)
         self._enable_keepalive([c for c in self.connections if not c.keepalive])
-        self.loop.call_later(_sweep_interval_s(self.settings), self._enforce_timeouts)
+        self._sweep = self._next_sweep()
+
+    def _next_sweep(self) -> Timer:
+        return self.loop.call_later(_sweep_interval_s(self.settings), self._enforce_timeouts)
 
     def _enable_keepalive(self, fresh: list[ProxiedConnection]) -> None:
         """Enable keepalive on a batch, and on the rest in later turns: each is seven system calls."""

@@ -263,6 +263,20 @@ def test_the_first_byte_is_the_upstreams_and_a_trickle_of_the_clients_does_not_p
         assert racer.total("neo_race_closed_total", how="first_byte_timeout") == 1
 
 
+@pytest.mark.parametrize("key", ["first_byte_timeout", "idle_timeout"])
+def test_a_reload_with_a_shorter_time_is_kept_by_open_connections_at_once(ns, key):
+    listen = "127.0.0.1:4430"
+    with (
+        Server(ns, is_silent) as bad,
+        Racer(ns, race(bad, listen=listen)) as racer,
+        dial(ns, racer.address("r"), 2.5) as client,
+    ):
+        client.sendall(b"hello")
+        racer.reload(race(bad, keys=f'{key} = "300ms"', listen=listen))
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
 def test_an_upload_is_answered_at_its_end_however_long_it_takes(ns):
     def counts(client):
         client.sendall(str(len(read_all(client))).encode())

@@ -264,7 +264,8 @@ def duration_s(low: float, high: float) -> Callable[[object], float]:
 
     def check(value: object) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            raise InvalidValue(f"{show(value)} has no unit", f'write it as a text with one, e.g. "{abs(value)}s"')
+            hint = f'write it as a text with one, e.g. "{value}s"' if low <= value <= high else ""
+            raise InvalidValue(f"{show(value)} has no unit", hint)
         seconds = seconds_of(text(value))
         if not low <= seconds <= high:
             raise InvalidValue(f"{show(value)} is not between {low:g} s and {high:g} s")

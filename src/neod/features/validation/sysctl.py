@@ -39,10 +39,10 @@ def proc_path(key: str) -> str:
     dotted = re.search(r"[./]", key)
     path = key.translate(str.maketrans("./", "/.")) if dotted and dotted[0] == "." else key
     parts = path.split("/")
-    if len(parts) > 5 and parts[2] in OF_INTERFACES:
-        parts[3:-1] = [".".join(parts[3:-1])]
     if not all(PART.fullmatch(part) and part not in (".", "..") for part in parts):
         raise InvalidValue(f"{show(key)} is not the name of a sysctl", 'write e.g. "net.ipv4.ip_forward" = 1')
+    if len(parts) > 5 and parts[2] in OF_INTERFACES:
+        parts[3:-1] = [".".join(parts[3:-1])]
     if parts[0] != "net" or len(parts) < 3:
         raise InvalidValue(
             f"{show(key)} is not below net", "neo sets sysctls of the network alone, e.g. net.ipv4.ip_forward"

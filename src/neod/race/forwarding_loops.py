@@ -17,14 +17,16 @@ class RaceNode:
     netns: str
 
 
-def looping_targets(nodes: Mapping[str, RaceNode], local: Collection[str]) -> dict[str, frozenset[Target]]:
+def looping_targets(
+    nodes: Mapping[str, RaceNode], local: Mapping[str, Collection[str]]
+) -> dict[str, frozenset[Target]]:
     """Return, for each race, the targets that lead back to it.
 
     A race may forward to another one, as in a pair on one host, but not back
-    to itself. *local*: addresses of this host.
+    to itself. *local*: the addresses of each namespace, ours by an empty name.
     """
     feeds = {
-        name: {target: _listeners(nodes, target, node.netns, local) for target in node.targets}
+        name: {target: _listeners(nodes, target, node.netns, local.get(node.netns, ())) for target in node.targets}
         for name, node in nodes.items()
     }
     return {

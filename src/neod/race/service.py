@@ -1,13 +1,14 @@
 """All races of one process: start, reload, metrics and stop."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from neod.netlink.netns import NetnsEntry
 from neod.observability.logs import Log
 from neod.observability.metrics_server import MetricsServer
+from neod.race import addresses
 from neod.race.byte_flow import SharedBuffers
-from neod.race.forwarding_loops import looping_targets
+from neod.race.forwarding_loops import RaceNode, looping_targets
 from neod.race.limits import DescriptorBudget
 from neod.race.loop import Loop
 from neod.race.metrics import RaceGauges, RaceStats, exposition
@@ -116,11 +117,21 @@ class RaceService:
 
     def _update_candidates(self) -> None:
         self._update_scheduled = False
-        local = {address.ip for address in self._auto.local} if self._auto is not None else set()
-        refused = looping_targets({name: runner.node() for name, runner in self.runners.items()}, local)
+        nodes = {name: runner.node() for name, runner in self.runners.items()}
+        refused = looping_targets(nodes, self._local(nodes.values()))
         for name, runner in self.runners.items():
             runner.update_candidates(refused[name])
         self._draining_runners = [runner for runner in self._draining_runners if runner.acceptor.connections]
+
+    def _local(self, nodes: Collection[RaceNode]) -> dict[str, set[str]]:
+        """Return the addresses of each namespace in which one race may reach another: of ours they are followed."""
+        found = {"": {address.ip for address in self._auto.local} if self._auto is not None else set()}
+        for netns in {node.netns for node in nodes} & {node.listen_netns for node in nodes} - {""}:
+            try:
+                found[netns] = {address.ip for address in self.netns_entry(netns).inside(addresses.read)}
+            except OSError:  # it is not there, or not for us; then nothing listens there either
+                continue
+        return found
 
     def _follow_sources(self, paths: tuple[str, ...], races: Iterable[RaceSettings]) -> None:
         """Follow the host's addresses: for ``auto``, and to recognise an upstream that is this host."""

@@ -157,3 +157,19 @@ def test_a_client_waits_for_the_first_answer(ns, resolv):
             poll(lambda: racer.total("neo_race_connections_open") == 1, 5)
             dns.mute = False
             assert read_all(client) == b"one"
+
+
+def test_in_another_namespace_its_own_addresses_lead_back_and_not_those_of_the_host(ns):
+    with namespace("far") as far:
+        ip_batch(ns, [f"link add up0 type veth peer name in0 netns {far}", "link set up0 up"])
+        ip_batch(ns, ["addr add 10.89.0.1/24 dev up0"])
+        ip_batch(far, ["addr add 10.89.0.2/24 dev in0", "link set in0 up"])
+        file = f'[races.r]\nlisten = "0.0.0.0:4000"\nlisten_netns = "{far}"\nnetns = "{far}"\n'
+        file += 'upstreams = ["10.89.0.1:4000", "10.89.0.2:4000"]\n'
+        with Server(ns, named("x"), ("10.89.0.1", 4000)) as server, Racer(ns, file) as racer:
+            poll(lambda: racer.records("listening"), 5)
+            with dial(far, ("10.89.0.2", 4000)) as client:
+                assert read_all(client) == b"x"
+            assert [host for host, _ in server.peers] == ["10.89.0.2"]
+            (record,) = racer.records("not an upstream: it leads back to this race")
+            assert record["upstream"] == "10.89.0.2 port 4000"

@@ -78,6 +78,8 @@ SAYS_NOTHING = {
         "no IPv6 relay_addresses",
     ),
     "one way": (f'{RACE}sources = "none"\nstagger = "250ms"', "races.a.stagger", "there is one way"),
+    "one way elsewhere": (f'{RACE}netns = "b"\nstagger = "250ms"', "races.a.stagger", "there is one way"),
+    "paths of here, elsewhere": (f'{RACE}netns = "b"\nsources = "auto"', "races.a.sources", "the paths are not in b"),
     "too late": (f'{RACE}stagger = "6s"', "races.a.stagger", "timeout ends the race"),
     "keepalive of the ended": (f'{RACE}idle_timeout = "30s"\nkeepalive = "1min"', "races.a.keepalive", "idle_timeout"),
     "more of one than of all": (
@@ -97,6 +99,8 @@ SAYS_SOMETHING = {
     "NAT of a forward": f'{FORWARD}[nat]\nbackend = "iptables"\nestablished = "cut"',
     "marks of two ways": f"{UP}[uplinks.ens4]\ntable = 34\n{FORWARD}[nat]\nmark_mask = 0x00f00000",
     "a name has many addresses": f'{RACE.replace("198.51.100.10", "a.example")}sources = "none"\nstagger = "250ms"',
+    "sources elsewhere": f'{RACE}netns = "b"\nsources = ["10.1.0.1", "10.1.0.2"]\nstagger = "250ms"',
+    "sources without paths": f'{RACE}listen_netns = "b"\nsources = "auto"\nstagger = "250ms"',
     "relays": f'{PROXY}relay_addresses = ["203.0.113.11"]\nrelay_snat = "10.254.1.0/24"\nrelay_link = "bridge"',
     "endpoints of relays": (
         f'{PROXY}relay_addresses = ["203.0.113.11"]\nrelay_snat = "10.254.1.0/24"\nmptcp = ["signal"]'

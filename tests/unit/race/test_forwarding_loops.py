@@ -4,7 +4,7 @@ import pytest
 
 from neod.race.forwarding_loops import RaceNode, looping_targets
 
-LOCAL = {"10.0.0.1", "10.0.0.2", "fd00::1"}
+LOCAL = {"": {"10.0.0.1", "10.0.0.2", "fd00::1"}, "proxy": {"10.1.0.1"}}
 
 
 def node(listens, *targets, listen_netns="", netns=""):
@@ -56,3 +56,9 @@ def test_the_same_address_in_another_namespace_is_another_place():
     assert looping_targets(nodes, LOCAL)["a"] == frozenset()
     nodes = {"a": node(("10.0.0.1", 80), ("10.0.0.1", 80), netns="proxy", listen_netns="proxy")}
     assert looping_targets(nodes, LOCAL)["a"] == frozenset({("10.0.0.1", 80)})
+
+
+@pytest.mark.parametrize(("target", "leads_back"), [("10.0.0.2", False), ("10.1.0.1", True), ("127.0.0.1", True)])
+def test_of_a_namespace_its_own_addresses_count(target, leads_back):
+    nodes = {"a": node(("0.0.0.0", 80), (target, 80), netns="proxy", listen_netns="proxy")}
+    assert bool(looping_targets(nodes, LOCAL)["a"]) is leads_back

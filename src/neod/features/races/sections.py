@@ -179,13 +179,18 @@ Sources: Final = Validator(
 def _one_way(section: Any, _: Intents) -> str:
     """Say why there is no second way to wait with; names and ``auto`` can be many."""
     host = section.upstreams[0].host
-    from_one = section.sources is not None and len(section.sources) < 2
+    from_one = len(section.sources) < 2 if section.sources is not None else bool(section.netns)
     if seconds(section.stagger) == 0:
         return ""
     if from_one and len(section.upstreams) == 1 and addresses.is_ip(host):
         return "there is one way: one upstream, from one source"
     late = seconds(section.stagger) >= seconds(section.timeout)
     return "timeout ends the race before a second way is tried" if late else ""
+
+
+def _auto_elsewhere(section: Any, _: Intents) -> str:
+    elsewhere = section.netns and section.sources is None
+    return f'the paths are not in {section.netns}: the kernel chooses, as with "none"' if elsewhere else ""
 
 
 def _ended_before(section: Any, _: Intents) -> str:
@@ -211,7 +216,7 @@ class RaceEnds(Section):
     upstreams: tuple[RaceEndpoint, ...] = toml_key(..., Upstreams, ["198.51.100.10:443", "203.0.113.11:443"]).says(
         "Where to connect: addresses or names, each with a port. All addresses of a name take part."
     )
-    sources: tuple[str, ...] | None = toml_key(None, Sources, "auto").says(
+    sources: tuple[str, ...] | None = toml_key(None, Sources, "auto", idle=_auto_elsewhere).says(
         "Which addresses to connect from, each with each upstream. auto: the usable addresses of the host's uplinks "
         "and macvlans. none: the kernel chooses."
     )

@@ -16,7 +16,15 @@ from neod.race.loop import IN, Timer
 from neod.race.metrics import RaceGauges, RaceStats, count
 from neod.race.order import AddressPair
 from neod.race.settings import RaceSettings
-from neod.race.sockets import SHORTAGE, bound_buffers, is_loopback, is_mptcp, reset_on_close, set_options
+from neod.race.sockets import (
+    INITIAL_OPTIONS,
+    SHORTAGE,
+    bound_buffers,
+    is_loopback,
+    is_mptcp,
+    reset_on_close,
+    set_options,
+)
 
 BATCH: Final = 64
 """Accepted in one turn; so a SYN flood leaves time for open connections."""
@@ -122,6 +130,8 @@ class Acceptor:
 
     def _admit(self, client: socket.socket, host: str) -> None:
         client.setblocking(False)
+        if self.settings.listen_mptcp:
+            set_options(client, INITIAL_OPTIONS)  # one of plain TCP has inherited none
         if is_loopback(host) or host == self.settings.listen.host:
             bound_buffers(client)
         if not self.limits.admit(host):

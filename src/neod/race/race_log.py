@@ -26,12 +26,12 @@ class RaceLog:
         self.log = log
         self._loop = loop
         self._second = 0.0
-        self._logged = 0
+        self._logged: Counter[str] = Counter()  # in this second
         self._unlogged: Counter[tuple[str, str, str]] = Counter()
 
     def won(self, race: str, client: str, winner: Winner, mptcp: bool) -> None:
         """Log winner, time to connect, and losers."""
-        if not self._within_rate():
+        if not self._within_rate("won"):
             self._unlogged[race, "winner", str(winner.pair)] += 1
             return
         self.log.info(
@@ -46,7 +46,7 @@ class RaceLog:
 
     def lost(self, race: str, client: str, error: DialError) -> None:
         """Log why no connection was made."""
-        if not self._within_rate():
+        if not self._within_rate("failed"):
             self._unlogged[race, "lost", error.reason] += 1
             return
         losers = summed(error.losers) or "no candidates"
@@ -54,26 +54,27 @@ class RaceLog:
 
     def unasked(self, race: str, client: str, after_s: float) -> None:
         """Log that a client waited and said nothing, in a race in which none has said anything."""
-        if self._within_rate():
+        if self._within_rate("failed"):
             after_ms = round(after_s * 1000, 2)
             self.log.warning("not connected", race=race, client=client, why=SILENT, after_ms=after_ms, next=GREETINGS)
 
     def unanswered(self, race: str, client: str, pair: AddressPair, why: str, after_s: float) -> None:
         """Log that an upstream took a connection and did not answer."""
-        if not self._within_rate():
+        if not self._within_rate("failed"):
             self._unlogged[race, why, str(pair)] += 1
             return
         after_ms = round(after_s * 1000, 2)
         self.log.warning("not answered", race=race, client=client, upstream=str(pair), why=why, after_ms=after_ms)
 
-    def _within_rate(self) -> bool:
+    def _within_rate(self, what: str) -> bool:
+        """Whether one more line fits; many races that are won leave room for those that fail."""
         now_s = self._loop.now_s
         if now_s - self._second >= 1.0:
-            self._second, self._logged = now_s, 0
-        self._logged += 1
-        if self._logged == LINES_PER_SECOND + 1:
+            self._second, self._logged = now_s, Counter()
+        self._logged[what] += 1
+        if self._logged[what] == LINES_PER_SECOND + 1:
             self._loop.call_later(1.0, self._log_summary)
-        return self._logged <= LINES_PER_SECOND
+        return self._logged[what] <= LINES_PER_SECOND
 
     def _log_summary(self) -> None:
         """Log one line for each race that has results without a line of their own."""

@@ -85,6 +85,8 @@ class RaceService:
             self._deadline_s = now_s + DRAIN_S
             for runner in self.runners.values():
                 runner.stop_accepting()
+                for connection in [c for c in runner.acceptor.connections if not c.dialed]:
+                    connection.abort("stopped")  # its client has said nothing that could be lost
         elif self._deadline_s > now_s:
             self._deadline_s = now_s
         self._drain(stopped)

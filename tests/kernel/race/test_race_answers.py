@@ -117,6 +117,17 @@ def test_a_client_that_sends_its_fin_with_its_request_is_served_by_who_answers(n
         assert len(racer.records("not answered")) <= 1
 
 
+def test_failures_have_lines_of_their_own_among_many_races_that_are_won(ns):
+    with Server(ns, swallows) as bad, Racer(ns, race(bad, keys='first_byte_timeout = "300ms"')) as racer:
+        clients = [dial(ns, racer.address("r")) for _ in range(60)]
+        for client in clients:
+            client.sendall(b"hello")
+        poll(lambda: racer.total("neo_race_unanswered_total") == 60, 10, 0.05, "all are judged")
+        assert len(racer.records("not answered")) >= 20
+        for client in clients:
+            client.close()
+
+
 def test_a_client_that_waited_in_vain_and_left_is_evidence(ns):
     with Server(ns, swallows) as bad, Racer(ns, race(bad)) as racer:
         assert ask(ns, racer, patience_s=1.2) == ""

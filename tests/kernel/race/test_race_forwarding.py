@@ -164,8 +164,13 @@ def test_single_bytes_against_a_stopped_reader_spin_nowhere(ns):
         assert heard == [bytes(300_000) + stuff]
 
 
-def test_urgent_bytes_keep_their_place(ns):
-    with Server(ns, echo) as server, Racer(ns, race(server)) as racer, dial(ns, racer.address("r")) as client:
+@pytest.mark.parametrize("keys", ["", "listen_mptcp = true"])
+def test_urgent_bytes_keep_their_place(ns, keys):
+    with (
+        Server(ns, echo) as server,
+        Racer(ns, race(server, keys)) as racer,
+        dial(ns, racer.address("r")) as client,
+    ):
         client.send(b"abc")
         client.send(b"!", socket.MSG_OOB)
         client.send(b"def")

@@ -137,6 +137,16 @@ def test_a_stop_lets_connections_end_by_themselves_for_a_while(ns):
         assert racer.program.process.wait(10) == 0
 
 
+def test_a_stop_does_not_wait_for_clients_that_have_said_nothing(ns):
+    text = race("r", "127.0.0.1:4000", "127.0.0.1:9", keys='dial = "first-byte"')
+    with Racer(ns, text) as racer, dial(ns, ("127.0.0.1", 4000)) as client:
+        poll(lambda: racer.total("neo_race_accepted_total") == 1, 5, 0.05)
+        racer.program.signal(signal.SIGTERM)
+        assert racer.program.process.wait(4) == 0
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
 def test_a_second_stop_resets_what_is_still_open(ns):
     with Server(ns, echo) as server, Racer(ns, race("r", "127.0.0.1:4000", server.upstream)) as racer:
         with dial(ns, ("127.0.0.1", 4000)) as client:

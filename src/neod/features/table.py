@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from neod.features.intents import Intents
 from neod.features.validation.context import Context
+
+NOTHING_IN_IT: Final = "there is nothing in it"
 
 
 def nothing(given: object, context: Context) -> Iterable[object]:
@@ -15,7 +17,7 @@ def nothing(given: object, context: Context) -> Iterable[object]:
 
 def says_something(given: object, intents: Intents) -> str:
     """Of the tables with entries only one without any has no effect."""
-    return "there is nothing in it" if given == {} else ""
+    return NOTHING_IN_IT if given == {} else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Every key of every table: its examples are right, what resembles them is refused, and the schema says the same."""
 
 import re
+import tomllib
 from typing import get_args, get_origin
 
 import pytest
@@ -11,10 +12,13 @@ from tests.unit.config.test_config_checks import KEYS
 from tests.unit.config.test_config_errors import CASES
 
 from neod.config import problems
+from neod.config.load import load
 from neod.config.root import TABLES, Closed, json_schema, root
 from neod.features.validation.context import Context, Positions
+from neod.model.errors import ConfigError
 
 SCHEMA = json_schema()
+INSIDE = '[namespaces.n]\nuplink = "e"\nsubnet = "10.0.0.0/30"\n'
 WORDS = ("null", "None", "nan", "true", "0x10", "1e3", "-1", "9" * 200)
 """Texts that are names of NICs and namespaces, as they stand in quotes."""
 
@@ -98,6 +102,7 @@ def test_what_resembles_an_example_is_refused_by_check_and_schema_alike(section,
         ("Race", "sources", [["fe80::1%eth0"], ["1.2.3.4/32"], ["auto"], "none", ["1.2.3.04"]]),
         ("Group", "ids", ["1", "1-2", " 1 , 2-3 ", "1,", ",1", "1--2", "1-2-3", "1;2", "123456"]),
         ("Group", "macs", [["02:4E:65:6F:00:01"], ["02-4e-65-6f-00-01"], ["024e.656f.0001"]]),
+        ("Group", "macs", [["00:00:00:00:00:00"], ["00:00:00:00:00:01"], ["01:00:00:00:00:00"]]),
         ("Group", "macs", [["024e656f0001"], ["2:4e:65:6f:0:1"]]),
         ("Group", "ipv4", [["10.8.0.5/255.255.0.0"], ["10.8.0.5/0.0.255.255"], ["10.08.0.5/16"]]),
         ("Group", "ipv4", [["10.8.0.5/016"], ["10.8.0.5"], "dchp"]),
@@ -161,3 +166,21 @@ def test_no_message_speaks_python(section, key):
 def test_no_message_of_the_golden_ones_speaks_python(said):
     for line in said.split("\n"):
         assert not PYTHON.search(re.sub(r"'[^']*'|\"[^\"]*\"", "''", line)), line
+
+
+@pytest.mark.parametrize("value", ["1", "true", '"a b"', '""', '"a\\nb"', '"' + "x" * 1025 + '"', "1.5", "[1]"])
+@pytest.mark.parametrize(
+    "place", ["[sysctl]\n", '[namespaces.n]\nuplink = "e"\nsubnet = "10.0.0.0/30"\n[namespaces.n.sysctl]\n']
+)
+def test_check_and_schema_agree_on_sysctls(tmp_path, place, value):
+    file = tmp_path / "neo.toml"
+    file.write_text(f'{place}"net.ipv4.ip_forward" = {value}\n')
+    taken = not isinstance(outcome(file), ConfigError)
+    assert Schema(SCHEMA, SCHEMA).accepts(tomllib.loads(file.read_text())) is taken
+
+
+def outcome(file):
+    try:
+        return load(file, {})
+    except ConfigError as error:
+        return error

@@ -78,6 +78,10 @@ SAYS_NOTHING = {
         "no IPv6 relay_addresses",
     ),
     "one way": (f'{RACE}sources = "none"\nstagger = "250ms"', "races.a.stagger", "there is one way"),
+    "no sysctl in a table": ("[sysctl.net.ipv4]", "sysctl.net.ipv4", "nothing in it"),
+    "none in that of a namespace": (
+        f"{PROXY}[namespaces.proxy.sysctl.net.ipv4]", "namespaces.proxy.sysctl.net.ipv4", "nothing in it"
+    ),
     "one way elsewhere": (f'{RACE}netns = "b"\nstagger = "250ms"', "races.a.stagger", "there is one way"),
     "paths of here, elsewhere": (f'{RACE}netns = "b"\nsources = "auto"', "races.a.sources", "the paths are not in b"),
     "too late": (f'{RACE}stagger = "6s"', "races.a.stagger", "timeout ends the race"),

@@ -27,7 +27,7 @@ from neod.features.parts import (
     PathInfo,
     without_ipv6,
 )
-from neod.features.table import Table
+from neod.features.table import NOTHING_IN_IT, Table
 from neod.features.validation import network, patterns, units
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
@@ -187,6 +187,9 @@ def _row(name: str, namespace: Namespace, place: Path, context: Context) -> Name
 def _sysctls(namespace: Namespace, place: Path, context: Context) -> Iterator[tuple[str, str]]:
     found: dict[str, str] = {}
     for path, key, value in leaves(namespace.sysctl, (*place, "sysctl")):
+        if value == {}:
+            context.warn(path, NOTHING_IN_IT)
+            continue
         try:
             name, given = proc_path(key), proc_value(value)
         except InvalidValue as invalid:

@@ -6,10 +6,10 @@ from typing import Any, Final
 from neod.features.intents import Intents
 from neod.features.parts import ExplicitSysctl, ImpliedSysctl
 from neod.features.sysctl.compile import ImpliedFragment, SysctlFragment
-from neod.features.table import Table
+from neod.features.table import NOTHING_IN_IT, Table
 from neod.features.validation.checks import InvalidValue
 from neod.features.validation.context import Context
-from neod.features.validation.sysctl import leaves, proc_path, proc_value
+from neod.features.validation.sysctl import SYSCTLS, leaves, proc_path, proc_value
 from neod.features.validation.text import show
 from neod.model.want import Origin
 
@@ -18,6 +18,9 @@ def contribute(section: dict[str, Any], context: Context) -> Iterator[object]:
     """Yield one fragment with every sysctl that the table asks for, and each for the tables that imply some."""
     values: dict[str, tuple[str, Origin]] = {}
     for path, key, value in leaves(section, ("sysctl",)):
+        if value == {}:
+            context.warn(path, NOTHING_IN_IT)
+            continue
         try:
             name = proc_path(key)
             values.setdefault(name, (proc_value(value), context.origin(*path)))
@@ -46,7 +49,7 @@ TABLE: Final = Table(
     finalize=finalize,
     schema={
         "type": "object",
-        "patternProperties": {"^net($|[./])": {"type": ["integer", "boolean", "string", "object"]}},
+        "patternProperties": SYSCTLS,
         "additionalProperties": False,
     },
 )

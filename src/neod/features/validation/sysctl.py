@@ -65,10 +65,13 @@ def proc_value(value: object) -> str:
 
 
 def leaves(section: Mapping[str, object], path: Path, slashed: str = "") -> Iterator[tuple[Path, str, object]]:
-    """Yield path, key and value of each sysctl; an unquoted dotted key parses as nested tables."""
+    """Yield path, key and value of each sysctl; an unquoted dotted key parses as nested tables.
+
+    The value is empty where the table of such a key has nothing in it.
+    """
     for key, value in sorted(section.items()):
         name = f"{slashed}/{key}" if slashed else key
-        if isinstance(value, dict):
+        if value and isinstance(value, dict):
             yield from leaves(value, (*path, key), name)
         else:
             yield (*path, key), name, value

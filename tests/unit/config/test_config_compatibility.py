@@ -305,3 +305,16 @@ def test_an_old_spelling_in_the_environment_is_taken(tmp_path):
     file.write_text(TABLES["forwards"])
     intents = load(file, {"NEO_FORWARDS__X__HAIRPIN": "t", "NEO_FORWARDS__X__PORTS": '["443\\n"]'})
     assert [line.partition(":")[0] for line in intents.warnings] == ["NEO_FORWARDS__X__PORTS"]
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [["::ffff:1.2.3.4"] * 2, ["1.2.3.4"] * 2, ["1.2.3.4", "1.2.3.4", "::ffff:1.2.3.4"]],
+    ids=["mapped", "plain", "plain, and mapped"],
+)
+def test_what_the_release_refused_twice_is_refused(release, now, sources):
+    text = RACE.format("r", "127.0.0.1:1", FAR) + f"sources = {json.dumps(sources)}\n"
+    assert release([(text, [])])[0][0] == "refused"
+    verdict, (line,) = now(text)
+    assert verdict == "refused"
+    assert "'1.2.3.4' stands there twice" in line

@@ -111,11 +111,10 @@ def _different(found: tuple[T, ...], value: Sequence[object]) -> tuple[T, ...]:
     if (twice := checks.first_twice(map(str, found))) is None:
         return found
     problem = f"{show(twice)} stands there twice"
-    mapped = [
-        one for one, text in zip(value, map(str, found), strict=True) if text == twice and "::ffff:" in str(one).lower()
-    ]
-    if mapped:
-        raise checks.OldSpelling(problem, [one for one in value if one not in mapped])
+    same = [one for one, text in zip(value, map(str, found), strict=True) if text == twice]
+    plain = [one for one in same if "::ffff:" not in str(one).lower()]
+    if plain and plain != same:
+        raise checks.OldSpelling(problem, [one for one in value if one in plain or one not in same])
     raise InvalidValue(problem)
 
 

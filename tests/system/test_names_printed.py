@@ -123,3 +123,16 @@ def test_numbers_and_addresses_of_a_path_are_answered_with_what_has_them(host):
                 (str(row["table"]), f"route:{row['table']}/"),
             ):
                 assert client.call("Why", 10, object=name)["object"].startswith(about), (name, about)
+
+
+def test_what_is_told_together_or_by_others_is_taken_as_it_is_shown(host):
+    address = next(row["address"] for row in host.ctl("status", "--json").json["paths"] if row["name"] == "b1")
+    with ControlClient(str(host.runtime)) as client:
+        for name, about in (
+            ("neo1 … neo3", "link:neo1"),  # as wait folds equal reasons
+            ("neo2, b1", "link:neo2"),
+            (f"::ffff:{address.partition('/')[0]}", f"address:b1/{address}"),  # as ss shows it
+        ):
+            assert _asked(client, name) == about, name
+        for name in (":", ",", "…"):
+            assert _asked(client, name) == ""

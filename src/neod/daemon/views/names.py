@@ -85,8 +85,11 @@ def _spellings(name: str) -> Iterable[str]:
         found[":".join(octets[at : at + 2] for at in range(0, 12, 2))] = None
     ip, slash, length = plain.strip("[]").partition("/")
     with suppress(ValueError):
-        found[f"{ip_address(ip)}{slash}{length}"] = None
-    return found
+        address = ip_address(ip)
+        mapped = address.ipv4_mapped if address.version == 6 else None  # as ss shows IPv4 on an IPv6 socket
+        found[f"{mapped or address}{slash}{length}"] = None
+    found[re.split(r"\s*(?:…|, )\s*", plain)[0]] = None  # of several that are told together, the first
+    return filter(None, found)
 
 
 # ── readings ───────────────────────────────────────────────────────────────────────────────────

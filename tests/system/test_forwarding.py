@@ -110,6 +110,23 @@ def test_ports_that_are_not_exposed_are_reached_from_the_host_alone(crossing, ba
     assert crossing.left() == before
 
 
+FOR_ALL = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_who_forwards_before_is_not_guarded_until_they_stop_and_who_begins_later_is(crossing, version):
+    crossing.sh(f"echo 1 > {FOR_ALL[version]}")
+    crossing.start('[nat]\nbackend = "nftables"\n')
+    crossing.host.write_config(forwards("nftables"))
+    assert crossing.host.ctl("reload").status == 0
+    crossing.host.wait()
+    assert all(closed(crossing, version).values())
+    for value in (0, 1):
+        crossing.sh(f"echo {value} > {FOR_ALL[version]}")
+        poll(lambda: crossing.reaches("outside", of("192.0.2.2", version), 53, "target", 5300), 5, why="opened by neo")
+        assert not any(closed(crossing, version).values()), value
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_was_forwarded_before_stays_forwarded_and_ports_inside_stay_closed(crossing, backend):
     crossing.sh("echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
@@ -222,7 +239,7 @@ def test_nics_that_got_other_names_while_neod_was_dead_are_guarded_whoever_forwa
     crossing.start(forwards(backend))
     crossing.host.kill9()
     renamed(crossing, moves)
-    crossing.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+    crossing.sh(f"echo 1 > {FOR_ALL[4]}; echo 1 > {FOR_ALL[6]}")
     crossing.start(forwards(backend))
     for version in (4, 6):
         assert crossing.reaches("outside", of("192.0.2.2", version), 53, "target", 5300), version

@@ -113,7 +113,7 @@ class Look:
             if switch in ours:  # whoever relies on it has not said so
                 routing = [link for link in links if for_all and link in strangers]
             elif version == 6 and for_all:
-                routing = [*links]
+                routing = [link for link in links if BY_LINK[version].format(link) not in ours]
             else:
                 routing = list(self._opened(version, links, ours))
             yield from ((version, link) for link in routing)

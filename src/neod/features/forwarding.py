@@ -130,13 +130,15 @@ def _switches(
     """Yield link, path and value of what lets packets of an IP version through.
 
     *routers*: interfaces that may have a default route by advertisement, where
-    there is but the switch for all; None where each has its own.
+    there is but the switch for all; None where each has its own. What others
+    opened is left to them: it becomes ours, guarded, when they close it.
     """
     on = SysctlSpec(ON, needs=(NatKey(""),))
     if routers is not None:
         yield from ((link, ACCEPT_RA.format(link), KEEP_ROUTERS) for link in ("default", *sorted(routers)))
     else:
-        yield from ((link, BY_LINK[version].format(link), on) for link in links)
+        closed = (link for link in links if (version, link) not in fact.routing)
+        yield from ((link, BY_LINK[version].format(link), on) for link in closed)
     if routers is not None or version in fact.kept:
         yield "", FOR_ALL[version], on
 

@@ -55,6 +55,7 @@ def test_what_comes_in_by_what_neo_opened_leaves_by_nothing_that_was_closed():
 def test_what_others_opened_is_not_guarded_on_either_side():
     fact = replace(FACT, routing=frozenset({(4, "br-x"), (4, "eth1"), (6, "eth0")}))
     assert guard(NAMED, fact) == Guard(4, ("eth0",), ("eth0",))
+    assert switches(NAMED, fact) == {"net/ipv4/conf/eth0/forwarding": ON}  # nor is it ours to close
 
 
 @pytest.mark.parametrize("path", [FOR_ALL[4], "net/ipv4/conf/eth0/forwarding"])

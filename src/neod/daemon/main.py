@@ -6,6 +6,7 @@ The daemon itself is put together in ``assembly``; it never imports the validato
 import argparse
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from neod import __version__
 from neod.config.reader import spawn
 from neod.model.errors import ConfigError, NeoError, ReadingFailed
 from neod.observability.command_line import Parser
+from neod.observability.hang_up import keep_hang_up
 
 EX_UNAVAILABLE, EX_SOFTWARE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG = 69, 70, 75, 77, 78
 SWITCH_S: Final = 0.0005
@@ -48,6 +50,8 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; return its exit status. No traceback for anything a user can cause."""
+    keep_hang_up()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is a loop: no traceback
     arguments = parser().parse_args(argv)
     if arguments.version:
         print(f"neod {__version__}")

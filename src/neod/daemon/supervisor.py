@@ -16,6 +16,7 @@ from neod.features.metrics.compile import MetricsSettings
 from neod.features.parts import PathInfo
 from neod.model.errors import NeoError, ReadingFailed
 from neod.model.marks import PROTOCOL
+from neod.observability.hang_up import take_hang_up
 from neod.observability.logs import Log
 from neod.observability.metrics_server import SHORTAGE, MetricsServer
 from neod.observability.systemd import SystemdNotify
@@ -64,6 +65,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        take_hang_up()
         loop.set_exception_handler(self._say_what_the_loop_met)
         self.refilter()
         self._namespaces.start(loop)

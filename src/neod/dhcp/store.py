@@ -6,6 +6,7 @@ to, and the wall time at which it was written. ``load`` and ``save`` block; ``wr
 
 import asyncio
 import json
+import re
 import threading
 import zlib
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from neod.model.ports import Clock, Disk
 VERSION: Final = 1
 AHEAD_S: Final = 60.0  # of now, at most: a lease was bound in the past, but for a clock that was read twice
 LONGEST_S: Final = 2.0**32  # the option has 32 bits of seconds
+MAC: Final = re.compile("[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -61,10 +63,7 @@ class LeaseStore:
             return {}
         stored, refused = found
         if refused:
-            self._file.refuse("; ".join(refused)[:200])
-            problem = self._file.problem
-            self.save(stored)
-            self._file.problem = self._file.problem or problem
+            self._file.keep_only(self._encode(stored), "; ".join(refused)[:200])
         now = self._clock.boottime()
         return {link: entry for link, entry in stored.items() if entry.lease.expires_at > now}
 
@@ -135,8 +134,10 @@ def _sound(entry: StoredLease, latest: float) -> StoredLease:
         ValueError: no server can have granted it, or not yet.
     """
     lease = entry.lease
-    if not 0 < len(lease.link.encode()) < 16 or set("/ \t\n") & set(lease.link):
+    if not _is_link(lease.link) or (entry.parent and not _is_link(entry.parent)):
         raise ValueError("no name of a link")
+    if not MAC.fullmatch(entry.mac) or (entry.server_mac and not MAC.fullmatch(entry.server_mac)):
+        raise ValueError("no MAC")
     if not is_host(int(lease.ip)):
         raise ValueError(f"{lease.ip} is no address of a host")
     if not SHORTEST_PREFIX <= lease.prefix_length <= 32:
@@ -152,6 +153,10 @@ def _sound(entry: StoredLease, latest: float) -> StoredLease:
         if why := not_a_router(router, lease.ip, subnet):
             raise ValueError(f"router {router} {why}")
     return entry
+
+
+def _is_link(name: str) -> bool:
+    return 0 < len(name.encode()) < 16 and name not in (".", "..") and not set("/: \t\n\0") & set(name)
 
 
 def _read_boot_id(path: Path) -> str:
@@ -200,19 +205,20 @@ def _from_json(link: str, entry: Mapping[str, Any], shift_s: float) -> StoredLea
         rebind_at=rebind,
         expires_at=expires,
         dns=tuple(IPv4Address(_text(ip)) for ip in entry["dns"]),
-        domain=str(entry["domain"]),
+        domain=_text(entry["domain"]),
         mtu=None if entry["mtu"] is None else _whole(entry["mtu"]),
         routes=tuple((_text(destination), IPv4Address(_text(via))) for destination, via in entry["routes"]),
-        left_out=tuple(map(str, entry.get("left_out", ()))),  # 0.1.0 did not write these
-        no_router=str(entry.get("no_router", "")),
+        left_out=tuple(map(_text, entry.get("left_out", ()))),  # 0.1.0 did not write these
+        no_router=_text(entry.get("no_router", "")),
     )
-    more = str(entry.get("parent", "")), bool(entry.get("release", True))
-    return StoredLease(lease, str(entry["mac"]), str(entry["server_mac"]), *more)
+    more = _text(entry.get("parent", "")), bool(entry.get("release", True))
+    return StoredLease(lease, _text(entry["mac"]), _text(entry["server_mac"]), *more)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!a:.40} is no text")
+    value.encode()  # JSON can say halves of letters, which nothing that shows them can
     return value
 
 

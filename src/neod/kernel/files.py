@@ -128,6 +128,13 @@ class StateFile:
         """Set the file aside."""
         self._say(f"{self.path}: {why}; {set_aside(self.path)}")
 
+    def keep_only(self, data: bytes, why: str) -> None:
+        """Set the file aside and write *data*, what makes sense of it; that is told until the next write."""
+        self.refuse(why)
+        problem = self.problem
+        self.save(data)
+        self.problem = self.problem or problem
+
     def _say(self, problem: str) -> None:
         self.problem = problem
         log.warning("state file not used", problem=problem)

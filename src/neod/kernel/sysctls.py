@@ -3,10 +3,10 @@
 import errno
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from operator import itemgetter
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,9 @@ the kernel."""
 
 BELOW: Final = "net/"
 OUTSIDE: Final = (errno.EXDEV, errno.ELOOP)
+LONGEST: Final = 4096
+"""Bytes of a value, or a path."""
+
 NOT_HERE: Final = (errno.ENOENT, errno.ENOTDIR, *OUTSIDE)
 
 SWITCHES: Final = ("/forwarding", "/force_forwarding")
@@ -74,11 +77,32 @@ def _read(root: int, path: str) -> str | None:
             return None
         raise from_os_error(f"read {path}", error) from error
     try:
-        return " ".join(os.read(fd, 4096).decode("ascii", "replace").split())
+        return " ".join(os.read(fd, LONGEST).decode("ascii", "replace").split())
     except OSError as error:
         raise from_os_error(f"read {path}", error) from error
     finally:
         os.close(fd)
+
+
+def _is_sound(path: str, value: object) -> bool:
+    """Whether *value* may have been read from *path*, or is a note of a kind of object."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > LONGEST:
+        return False
+    try:
+        parts = os.fsencode(path).split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return len(path) < LONGEST and all(b"\0" not in part for part in parts) and not {b"", b".", b".."} & {*parts}
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The originals as one file has them."""
+
+    alone: bool = False  # 0.1.0 wrote it, which knows of no second one: then that is older
+    serial: int = 0
+    values: Mapping[str, str] = field(default_factory=dict)
+    refused: Sequence[str] = ()  # paths whose values cannot have been found
 
 
 class ProcSysctls:
@@ -91,18 +115,29 @@ class ProcSysctls:
     def __init__(self, store: StateFile, spares: Path | None = None, lifetime: Lifetime | None = None) -> None:
         self._store, self._lifetime = store, lifetime or lifetime_here()
         self._spare = StateFile(spares / f"sysctls-{self._lifetime.inode}") if spares else None
-        found = [one for file in (store, self._spare) if file and (one := file.load(self._decode))]
-        self._serial = max((serial for _, serial, _ in found), default=0)
-        self._originals = max(found, key=itemgetter(0, 1))[2] if found else {}
+        found = [(one, file) for file in (store, self._spare) if file and (one := file.load(self._decode))]
+        newest = max((copy for copy, _ in found), key=attrgetter("alone", "serial"), default=Copy())
+        self._serial = max((copy.serial for copy, _ in found), default=0)
+        self._originals: Mapping[str, str] = newest.values
+        for copy, file in found:
+            if copy.refused:
+                file.keep_only(self._encode(newest.values), f"no value of a sysctl: {', '.join(copy.refused)}"[:200])
         self.writes = 0
 
-    def _decode(self, content: bytes) -> tuple[bool, int, dict[str, str]] | None:
-        """Return what makes one copy newer than the other, and the originals; 0.1.0 writes the first one alone."""
+    def _decode(self, content: bytes) -> Copy | None:
         stored, here = json.loads(content), self._lifetime
         if stored["lifetime"] != here.name or stored.get("cookie", here.cookie) != here.cookie:
             return None
-        originals = {str(k): str(v) for k, v in {**stored["originals"], **stored.get("switches", {})}.items()}
-        return "serial" not in stored, int(stored.get("serial", 0)), originals
+        found = {**stored["originals"], **stored.get("switches", {})}
+        sound = {path: value for path, value in found.items() if _is_sound(path, value)}
+        refused = [ascii(path)[:40] for path in found if path not in sound]
+        return Copy("serial" not in stored, int(stored.get("serial", 0)), sound, refused)
+
+    def _encode(self, values: Mapping[str, str]) -> bytes:
+        switches = {path: value for path, value in values.items() if path.endswith(SWITCHES)}
+        originals = {path: value for path, value in values.items() if path not in switches}
+        here = {"lifetime": self._lifetime.name, "cookie": self._lifetime.cookie, "serial": self._serial}
+        return json.dumps({"version": 1, **here, "originals": originals, "switches": switches}).encode()
 
     def read(self, paths: Collection[str]) -> Mapping[str, str]:
         with _root() as root:
@@ -147,18 +182,15 @@ class ProcSysctls:
         merged = {path: value for path, value in {**self._originals, **values}.items() if value is not None}
         if merged == self._originals:
             return
-        switches = {path: value for path, value in merged.items() if path.endswith(SWITCHES)}
-        originals = {path: value for path, value in merged.items() if path not in switches}
-        self._save(originals, switches)
+        self._save(merged)
         self._originals = merged
 
-    def _save(self, originals: Mapping[str, str], switches: Mapping[str, str]) -> None:
+    def _save(self, values: Mapping[str, str]) -> None:
         """Write both copies; the network does not wait for a disk, and status says so. Nothing needs no second one."""
         self._serial += 1
-        here = {"lifetime": self._lifetime.name, "cookie": self._lifetime.cookie, "serial": self._serial}
-        data = json.dumps({"version": 1, **here, "originals": originals, "switches": switches}).encode()
+        data = self._encode(values)
         problem = self._store.save(data)
-        if self._spare and (originals or switches or problem):
+        if self._spare and (values or problem):
             self._spare.save(data)
         elif self._spare:
             self._spare.remove()

@@ -5,6 +5,7 @@ endpoint whose address or device is gone, so these stale ones are deleted here.
 """
 
 import errno
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
@@ -30,6 +31,8 @@ REST_S: Final = 30.0
 
 ORIGINAL: Final = "mptcp/limits"
 """Under this name the limits found before our first write stand beside those of the sysctls."""
+
+NOTED: Final = re.compile(r"([0-9]{1,9}) ([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +304,7 @@ class LimitsDriver:
         original = self._sysctls.originals().get(ORIGINAL)
         if original is None or not keys:
             return [None] * len(keys)
-        words = original.split()
-        before = (int(words[0]), int(words[1])) if len(words) == 2 and "".join(words).isdecimal() else KERNEL_LIMITS
+        before = (int(found[1]), int(found[2])) if (found := NOTED.fullmatch(original)) else KERNEL_LIMITS
         (answer,) = await self._mptcp.send([(pm.CMD_SET_LIMITS, pm.limits(*before))])
         if answer is None or answer.code == errno.EOPNOTSUPP:
             try:

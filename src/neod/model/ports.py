@@ -282,8 +282,8 @@ class Disk(Protocol):
         """Return what *decode* makes of the content; None where there is none that can be used."""
         ...
 
-    def refuse(self, why: str) -> None:
-        """Set the file aside."""
+    def keep_only(self, data: bytes, why: str) -> None:
+        """Set the file aside and write *data*, what makes sense of it."""
         ...
 
     def save(self, data: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from neod import __version__
 from neod.netlink.netns import StuckInNetns
 from neod.observability.command_line import Parser
+from neod.observability.hang_up import keep_hang_up, take_hang_up
 from neod.observability.logs import Log, configure
 from neod.observability.streams import guarded
 from neod.observability.systemd import SystemdNotify
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     """Run races until a signal ends them, or join one to standard input and output."""
     options = _options(argv)
+    if not options.connect:
+        keep_hang_up()
     try:
         config = read_config(options.config)
     except ConfigError as error:
@@ -138,6 +141,7 @@ class RaceProgram:
                 self._on_signal(number)
 
         self._loop.watch(reader.fileno(), on_signal, IN)
+        take_hang_up()
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGHUP:

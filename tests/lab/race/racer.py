@@ -66,6 +66,12 @@ class Racer:
 
     def start(self) -> None:
         """Start it and wait for READY."""
+        self.begin()
+        poll(lambda: self.told("READY=1") or not self.running, 30, why="READY")
+        assert self.running, self.log.read_text()
+
+    def begin(self) -> None:
+        """Start it; do not wait for anything."""
         argv = [
             *self._wrap,
             *NEO_RACE,
@@ -77,8 +83,6 @@ class Racer:
         ]
         surroundings = {"NOTIFY_SOCKET": str(self.directory / "notify")}
         self.program = Program(self.ns, argv, self.log, surroundings)
-        poll(lambda: self.told("READY=1") or not self.running, 30, why="READY")
-        assert self.running, self.log.read_text()
 
     @property
     def running(self) -> bool:

@@ -72,7 +72,7 @@ def path_of(tmp_path):
 
 def test_what_was_saved_is_loaded(store):
     bare = StoredLease(
-        replace(LEASE, link="m2", gateway=None, mtu=None, dns=(), routes=(), domain="", expires_at=FOREVER), "02:aa"
+        replace(LEASE, link="m2", gateway=None, mtu=None, dns=(), routes=(), domain="", expires_at=FOREVER), "02:aa:00:00:00:01"
     )
     assert store().save({"m1": ENTRY, "m2": bare}) == ""
     assert store().load() == {"m1": ENTRY, "m2": bare}
@@ -119,7 +119,7 @@ def test_after_a_reboot_the_time_away_is_the_wall_clocks(store, boot_id, away_s,
 
 def test_a_lease_without_end_survives_a_reboot(store, boot_id):
     endless = replace(LEASE, renew_at=FOREVER, rebind_at=FOREVER, expires_at=FOREVER)
-    store().save({"m1": StoredLease(endless, "02:aa")})
+    store().save({"m1": StoredLease(endless, "02:aa:00:00:00:01")})
     boot_id.write_text("second-boot\n")
     assert store(Clock(boottime=7.0)).load()["m1"].lease.expires_at == FOREVER
 
@@ -270,6 +270,12 @@ SENSELESS = {
     "MTU": {"mtu": 7},
     "route": {"routes": [["10.0.0.0/99", "10.77.0.9"]]},
     "list": {"dns": 5},
+    "no MAC": {"mac": 5},
+    "half a MAC": {"mac": "02:aa"},
+    "a server's MAC of letters": {"server_mac": "zz"},
+    "a path as link": {"parent": "../eth0"},
+    "a domain of half a letter": {"domain": "\ud800"},
+    "a reason of half a letter": {"left_out": ["\ud800"]},
 }
 
 

@@ -1,5 +1,6 @@
 """The values to restore, on disk and in the copy that ends with the boot."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -74,3 +75,32 @@ def test_what_an_older_neo_wrote_later_counts_and_nothing_to_restore_needs_no_se
     assert originals(places) == {"net/y": "2"}
     remember(places, {"net/y": None})
     assert list(places[1].iterdir()) == []
+
+
+SENSELESS = {
+    "a half of a letter in a path": {"net/\ud800": "1"},
+    "a half of a letter in a value": {"net/ipv4/tcp_ecn": "\ud800"},
+    "a byte 0 in a path": {"net/\0/forwarding": "1"},
+    "a byte 0 in a value": {"net/ipv4/tcp_ecn": "1\0"},
+    "a way up": {"net/ipv4/conf/../conf/all/forwarding": "1"},
+    "no path": {"": "1"},
+    "a value that is too long": {"net/ipv4/tcp_ecn": "9" * 5000},
+    "a number": {"net/ipv4/tcp_ecn": 1},
+    "null": {"net/ipv4/tcp_ecn": None},
+}
+
+
+@pytest.mark.parametrize("place", ["originals", "switches"])
+@pytest.mark.parametrize("wrong", SENSELESS.values(), ids=SENSELESS.keys())
+def test_a_value_that_cannot_have_been_found_costs_the_others_nothing(places, wrong, place):
+    sound = {"net/ipv4/conf/a.b/forwarding": "0", "mptcp/limits": "2 2", "arp_ignore of eth0": "", "net/ipv4/x": "1 2"}
+    remember(places, sound)
+    for path in (places[0], *places[1].iterdir()):
+        document = json.loads(path.read_text())
+        document[place] |= wrong
+        path.write_text(json.dumps(document))
+    file = StateFile(places[0])
+    assert ProcSysctls(file, places[1], HERE).originals() == sound
+    assert "no value of a sysctl" in file.problem and "kept as sysctls.json.bad" in file.problem
+    again = StateFile(places[0])
+    assert (ProcSysctls(again, places[1], HERE).originals(), again.problem) == (sound, "")

@@ -72,7 +72,8 @@ def path_of(tmp_path):
 
 def test_what_was_saved_is_loaded(store):
     bare = StoredLease(
-        replace(LEASE, link="m2", gateway=None, mtu=None, dns=(), routes=(), domain="", expires_at=FOREVER), "02:aa:00:00:00:01"
+        replace(LEASE, link="m2", gateway=None, mtu=None, dns=(), routes=(), domain="", expires_at=FOREVER),
+        "02:aa:00:00:00:01",
     )
     assert store().save({"m1": ENTRY, "m2": bare}) == ""
     assert store().load() == {"m1": ENTRY, "m2": bare}

@@ -3,6 +3,7 @@
 What we changed is known by the value to restore, which is on disk before the first write.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
@@ -38,6 +39,10 @@ ACCEPT_RA: Final = "/accept_ra"
 
 LINK: Final = "link/"
 """What begins the note of a switch: the index of its link, IP version, switch. No path of a sysctl does."""
+
+NOTE: Final = re.compile(f"{LINK}([0-9]{{1,9}})/")
+NOTED_DEPTH: Final = 4
+"""Slashes in the path of a switch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +156,8 @@ def moved(originals: Mapping[str, str], name_of: Callable[[int], str | None]) ->
     """Return what of the originals is another: switches whose links have another name, also each other's."""
     gone, come = dict[str, None](), dict[str, str]()
     for note, path in originals.items():
-        if note.startswith(LINK) and path in originals:
-            now = name_of(int(note.split("/")[1]))
+        if (noted := NOTE.match(note)) and path in originals and path.count("/") == NOTED_DEPTH:
+            now = name_of(int(noted[1]))
             if now and (there := _named(path, now)) != path:
                 gone[path] = None
                 come |= {note: there, there: originals[path]}

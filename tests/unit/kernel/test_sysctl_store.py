@@ -8,6 +8,7 @@ import pytest
 
 from neod.kernel.files import StateFile
 from neod.kernel.sysctls import Lifetime, ProcSysctls
+from neod.kinds.sysctl import moved
 
 HERE = Lifetime("this boot", 4026531840, 7)
 FOUND = {"net/ipv4/ip_forward": "0", "net/ipv4/conf/eth0/forwarding": "0"}
@@ -104,3 +105,15 @@ def test_a_value_that_cannot_have_been_found_costs_the_others_nothing(places, wr
     assert "no value of a sysctl" in file.problem and "kept as sysctls.json.bad" in file.problem
     again = StateFile(places[0])
     assert (ProcSysctls(again, places[1], HERE).originals(), again.problem) == (sound, "")
+
+
+@pytest.mark.parametrize("note", ["link/x/ipv4/forwarding", "link//", f"link/{'9' * 30}/ipv4/forwarding", "link/7"])
+@pytest.mark.parametrize("path", ["net/ipv4/conf/eth0/forwarding", "net/ipv4"])
+def test_a_note_of_no_link_moves_nothing(note, path):
+    assert moved({note: path, path: "0"}, lambda _: "eth1") == {}
+
+
+def test_what_was_found_goes_with_its_link():
+    path, there = "net/ipv4/conf/eth0/forwarding", "net/ipv4/conf/eth1/forwarding"
+    note = "link/7/ipv4/forwarding"
+    assert moved({note: path, path: "0"}, lambda _: "eth1") == {path: None, note: there, there: "0"}

@@ -18,7 +18,7 @@ def respelled(errors: Iterable[ErrorDetails], data: Mapping[str, Any], context: 
         return None
     left = deepcopy(dict(data))
     for path, old in found:
-        context.warn(path, f"{old}; {old.hint}, as it is written since 0.1.0")
+        context.warn(path, f"{old}; {old.hint} (taken as 0.1.0 took it)")
         _put(left, path, old.meant)
     return left
 

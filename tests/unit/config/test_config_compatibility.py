@@ -265,7 +265,7 @@ def test_what_it_took_and_never_worked_is_an_error(release, now, name):
         (
             ("uplinks", "ipv4", '"10.8.0.5/255.255.0.0"'),
             "uplinks.x.ipv4: '10.8.0.5/255.255.0.0' is not an address in CIDR form; "
-            'write "10.8.0.5/16", as it is written since 0.1.0',
+            'write "10.8.0.5/16" (taken as 0.1.0 took it)',
         ),
         (
             ("macvlans", "ipv4", '["10.8.0.5/0.0.255.255"]'),

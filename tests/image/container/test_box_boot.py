@@ -181,6 +181,12 @@ def test_exposure_is_no_more_than_it_was(campus: BootedCampus, release: Debian, 
         assert found and float(found[1]) <= most, campus.host.ok(f"systemd-analyze security --no-pager {unit}")
 
 
+def test_it_may_not_reach_into_other_processes_whose_namespaces_it_sees(campus: BootedCampus) -> None:
+    allowed = set(campus.show("SystemCallFilter").split())
+    assert "setns" in allowed
+    assert not allowed & {"ptrace", "pidfd_getfd", "process_vm_readv", "process_vm_writev", "kcmp"}
+
+
 def test_the_units_have_no_mistakes(campus: BootedCampus) -> None:
     units = "/usr/local/lib/systemd/system/neo*.service"
     answer = campus.host.run(f"systemd-analyze verify --man=no {units}")

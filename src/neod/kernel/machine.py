@@ -1,11 +1,12 @@
 """Who this machine is, for MAC addresses that never change."""
 
+import os
 import secrets
 from pathlib import Path
 from string import hexdigits
 from typing import Final
 
-from neod.kernel.files import StateFile
+from neod.kernel.files import StateFile, read_small
 from neod.model.errors import NeoError
 
 MACHINE_ID: Final = Path("/etc/machine-id")
@@ -21,7 +22,8 @@ def machine_id(own: StateFile) -> str:
     if text := own.load(_id):
         return text
     try:
-        if len(text := MACHINE_ID.read_text(errors="replace").strip()) >= LEAST_LETTERS:
+        found = read_small(Path(os.path.realpath(MACHINE_ID)))  # a link on some hosts; a FIFO is not waited for
+        if len(text := found.decode(errors="replace").strip()) >= LEAST_LETTERS:
             return text
     except OSError:
         pass

@@ -12,7 +12,7 @@ from neod.control.errors import NoSuchObject
 from neod.daemon.controller import Controller
 from neod.daemon.describe import flat
 from neod.daemon.views.causes import path_in
-from neod.daemon.views.path_rows import path_keys
+from neod.daemon.views.path_rows import keys_under, path_keys
 from neod.daemon.views.roles import namespace_keys, translation_keys
 from neod.features.forwards.compile import ForwardInfo
 from neod.features.namespaces.compile import NamespaceInfo
@@ -120,7 +120,8 @@ def _entry(book: Book, name: str) -> Meaning | None:
     for race in controller.intents.of(RaceRequest):
         if name in (race.name, race.origin.path):
             return Meaning(race=race)
-    return _of(book, _links(book, name)) or _of(book, controller.state.desired.of_table_named(name))
+    of_link = [*_links(book, name), *keys_under(controller, name)]
+    return _of(book, of_link) or _of(book, controller.state.desired.of_table_named(name))
 
 
 def _links(book: Book, name: str) -> list[Key]:

@@ -30,6 +30,13 @@ def path_keys(controller: Controller) -> dict[str, list[Key]]:
     return found
 
 
+def keys_under(controller: Controller, name: str) -> list[Key]:
+    """Return what the file asks for that is shown under a link, such as the ports of a bridge."""
+    tables, kind_of = paths_by_table(controller.intents), controller.state.kind_of
+    written = controller.state.desired.written
+    return [key for key, spec in written.items() if path_of(kind_of(key), key, spec, tables) == name]
+
+
 def columns_of(controller: Controller, keys: Iterable[Key]) -> dict[str, Any]:
     """Return the fields of a path's row that its objects fill; of two that fill the same one, the first counts."""
     found: dict[str, Any] = {}

@@ -1,15 +1,23 @@
-"""SIGHUP, which asks for a reload: from the first statement of a program on, it ends the program no more."""
+"""SIGHUP, which asks for a reload: from the first statement of a program on, it ends the program no more.
 
+It is caught, not blocked: what a process blocks is blocked in every program that it starts.
+"""
+
+import os
 import signal
+from contextlib import suppress
 
-HANG_UP = {signal.SIGHUP}
+_came: list[int] = []
 
 
 def keep_hang_up() -> None:
     """Keep a signal that comes from now on for whoever is to take it; call before the file is read."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, HANG_UP)
+    with suppress(ValueError):  # not the main thread, which alone may say so: then the program is somebody else's part
+        signal.signal(signal.SIGHUP, lambda number, frame: _came.append(number))
 
 
 def take_hang_up() -> None:
-    """Take what came meanwhile, and what comes: there is somebody who reads the file again now."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANG_UP)
+    """Send what came meanwhile again: there is somebody who reads the file again now."""
+    if _came:
+        _came.clear()
+        os.kill(os.getpid(), signal.SIGHUP)

@@ -6,7 +6,6 @@
 """
 
 # ruff: noqa: TID251 (it stamps what it prints)
-import contextlib
 import random
 import signal
 import socket
@@ -37,9 +36,13 @@ def web(place: tuple[str, int], mptcp: bool) -> None:
 
 
 def _pour(conn: socket.socket) -> None:
-    with conn, contextlib.suppress(OSError):
-        while True:
-            conn.sendall(BLOCK)
+    client = conn.getpeername()
+    with conn:
+        try:
+            while True:
+                conn.sendall(BLOCK)
+        except OSError as error:
+            print(f"{time.monotonic():.3f} {client[0]}:{client[1]} ended: {error}", flush=True)
 
 
 def get(place: tuple[str, int], mptcp: bool, via: tuple[str, int] | None) -> None:
@@ -57,7 +60,7 @@ def get(place: tuple[str, int], mptcp: bool, via: tuple[str, int] | None) -> Non
             if (now := time.monotonic()) >= due:
                 print(f"{now:.3f} {total}", flush=True)
                 due = now + 0.1
-    raise ConnectionError(f"the connection ended after {total} bytes")
+    raise ConnectionError(f"the connection ended after {total} bytes, at {time.monotonic():.3f}")
 
 
 def _compare(got: memoryview, offset: int) -> None:

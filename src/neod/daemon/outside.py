@@ -1,6 +1,7 @@
 """Everything that the daemon takes from the machine that it runs on, in one object: another one is another machine.
 
-Nothing else in ``daemon`` opens a socket, a file outside the state directory, or a program, or reads a clock.
+Passes, leases and paths get sockets, files, programs and clocks from here alone; beside it, only what is asked for now
+and then reads the host itself: ``doctor``, and what stands in the way of translation (``host_warnings``).
 """
 
 from collections.abc import Callable, Collection, Sequence

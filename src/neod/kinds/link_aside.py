@@ -40,9 +40,10 @@ async def move_aside(rtnl: Rtnl, refused: Sequence[Item], keys: Mapping[int, Lin
 def in_the_way(refused: Sequence[Item], links: Links, keys: Mapping[int, LinkKey]) -> Iterator[Aside]:
     """Yield each of ours that holds a name or MAC of *refused*, and has it from somebody else than the file."""
     wanted = {key: (spec, have) for key, spec, have in refused if have is not None}
-    macs: dict[tuple[str | None, str | None], LinkKey]
     names = {spec.name: key for key, (spec, have) in wanted.items() if spec.name != have.name}
-    macs = {(have.parent, spec.mac): key for key, (spec, have) in wanted.items() if spec.mac and spec.mac != have.mac}
+    macs: dict[tuple[str | None, str | None], LinkKey] = {
+        (have.parent, spec.mac): key for key, (spec, have) in wanted.items() if spec.mac and spec.mac != have.mac
+    }
     for reading in links.values():
         key, spec = keys.get(reading.index), reading.seen.spec
         if key is not None and reading.seen.owned:

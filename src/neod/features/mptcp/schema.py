@@ -116,8 +116,7 @@ def finalize(intents: Intents, context: Context) -> Iterator[object]:
     explicit: dict[str, set[str]] = {}
     for sysctl in intents.of(ExplicitSysctl):
         explicit.setdefault(sysctl.netns, set()).add(sysctl.path)
-    own = ("",) if "mptcp" in context.sections else ()
-    by_netns: dict[str, list[Candidate]] = {name: [] for name in (*own, *_serving(context))}
+    by_netns: dict[str, list[Candidate]] = {name: [] for name in _serving(context)}
     for one in intents.of(Candidate):
         by_netns.setdefault(one.netns, []).append(one)
     for netns, found in sorted(by_netns.items()):

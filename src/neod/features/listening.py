@@ -1,9 +1,9 @@
 """Where programs of neo accept connections: no two at one place, and none open to everybody without a word. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from itertools import combinations
+from itertools import product
 from typing import Final
 
 from neod.features.parts import Interim, NatPart
@@ -50,9 +50,9 @@ def _holds(one: ListenSocket, ip: IPv4Address | IPv6Address) -> bool:
 
 def check(sockets: Sequence[ListenSocket], parts: Iterable[NatPart], context: Context) -> None:
     """Report sockets that would be at one place; warn of those that are open to all, or get no connections."""
-    by_port: dict[int, list[ListenSocket]] = {}
+    by_port: dict[tuple[str, int], list[ListenSocket]] = {}
     for one in sockets:
-        by_port.setdefault(one.port, []).append(one)
+        by_port.setdefault((one.netns, one.port), []).append(one)
         if one.port and not one.page:
             where = f"{one.netns}/{one}" if one.netns else str(one)
             context.claim("the address and port", where, one.holder, one.path, EACH_ITS_OWN)
@@ -60,7 +60,7 @@ def check(sockets: Sequence[ListenSocket], parts: Iterable[NatPart], context: Co
             text = f"{one} is open to everybody who reaches this host; for its own programs write 127.0.0.1 or ::1"
             context.warn(one.path, text)
     for same in by_port.values():
-        for one, other in combinations(same, 2):
+        for one, other in _not_claimed(same):
             page, race = (one, other) if one.page else (other, one)
             if not clash(one, other) or page.holder == race.holder:
                 continue
@@ -71,6 +71,13 @@ def check(sockets: Sequence[ListenSocket], parts: Iterable[NatPart], context: Co
                 problem = f"{other} is also where {one.holder} listens ({one})"
                 context.problem(other.path, problem, "write another port, or an address for each", once=True)
     _warn_of_caught(sockets, parts, context)
+
+
+def _not_claimed(same: Sequence[ListenSocket]) -> Iterator[tuple[ListenSocket, ListenSocket]]:
+    """Yield each two, the earlier first, that may clash beyond what they claimed: races clash by one address there."""
+    wide = [place for place, one in enumerate(same) if one.page or one.ip.is_unspecified]
+    pairs = {(min(pair), max(pair)) for pair in product(wide, range(len(same))) if pair[0] != pair[1]}
+    yield from ((same[first], same[second]) for first, second in sorted(pairs))
 
 
 def _warn_of_caught(sockets: Iterable[ListenSocket], parts: Iterable[NatPart], context: Context) -> None:

@@ -138,12 +138,14 @@ def _report_taken(intents: Intents, context: Context) -> None:
     section: dict[str, Namespace] = context.sections.get("namespaces") or {}
     for name, namespace in sorted(section.items(), key=natural_sort_key):
         place: Path = ("namespaces", name)
+        relays = {ip: index for index, ip in enumerate(namespace.relay_addresses)}
+        sources = {rule.by for rule in relay_sources(namespace.relay_addresses, namespace.relay_snat, name)}
         for one in (one for one in intents.of(OwnAddress) if one.holder != f"namespaces.{name}"):
-            if one.ip in namespace.relay_addresses:
-                where = (*place, "relay_addresses", namespace.relay_addresses.index(one.ip))
+            if one.ip in relays:
+                where = (*place, "relay_addresses", relays[one.ip])
                 text = f"{one.ip} is an address of this host, says {one.holder}, and local inside as well"
                 context.warn(where, f"{text}: this host itself does not reach what is exposed by it")
-            if one.ip in {rule.by for rule in relay_sources(namespace.relay_addresses, namespace.relay_snat, name)}:
+            if one.ip in sources:
                 problem = f"packets of a relay would come from {one.ip}, an address of this host ({one.holder})"
                 context.problem((*place, "relay_snat"), problem, "write a network of its own")
                 continue

@@ -54,9 +54,11 @@ class RaceLog:
 
     def unasked(self, race: str, client: str, after_s: float) -> None:
         """Log that a client waited and said nothing, in a race in which none has said anything."""
-        if self._within_rate("failed"):
-            after_ms = round(after_s * 1000, 2)
-            self.log.warning("not connected", race=race, client=client, why=SILENT, after_ms=after_ms, next=GREETINGS)
+        if not self._within_rate("failed"):
+            self._unlogged[race, "not connected:", SILENT] += 1
+            return
+        after_ms = round(after_s * 1000, 2)
+        self.log.warning("not connected", race=race, client=client, why=SILENT, after_ms=after_ms, next=GREETINGS)
 
     def unanswered(self, race: str, client: str, pair: AddressPair, why: str, after_s: float) -> None:
         """Log that an upstream took a connection and did not answer."""

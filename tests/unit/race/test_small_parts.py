@@ -11,13 +11,14 @@ import pytest
 
 from neod.control.verbs.status import PathRow
 from neod.race.addresses import LocalAddress
+from neod.race.dialer import DialError, Winner
 from neod.race.limits import ConnectionLimits, DescriptorBudget, client_of
 from neod.race.main import FILE_INVALID, NO_SUCH
 from neod.race.metrics import Histogram, RaceGauges, RaceStats, count, exposition
 from neod.race.order import AddressPair
 from neod.race.path_status import states
 from neod.race.pipes import MIN_BYTES, PipePool
-from neod.race.race_log import summed
+from neod.race.race_log import LINES_PER_SECOND, RaceLog, summed
 from neod.race.resolve import ResolvedName as Resolved
 from neod.race.resolve import UpstreamName, in_hosts, interleaved
 from neod.race.sources import usable
@@ -112,6 +113,8 @@ def test_families_take_turns_ipv6_first():
 
 class Later:
     """A loop that does what is due only when it is told to."""
+
+    now_s = 100.0
 
     def __init__(self):
         self.due = []
@@ -239,3 +242,35 @@ def test_many_losers_are_a_sum_and_few_are_named():
     assert summed(("a: slower than 1.0 ms", "b: Connection refused")) == "a: slower than 1.0 ms, b: Connection refused"
     many = [*(f"{n} → x: slower than {n}.0 ms" for n in range(14)), "y: Connection refused"]
     assert summed(many) == "15: 14 slower, 1 Connection refused"
+
+
+class Lines(list):
+    """A log."""
+
+    def info(self, event, **more):
+        self.append((event, more))
+
+    warning = info
+
+
+PAIR = AddressPair("10.8.0.1", "192.0.2.1", 443)
+WINNER = Winner(None, PAIR, 0.01, (), 0, 0)
+TELL = {
+    "race won": (lambda log: log.won("r", "c", WINNER, False), f"winner {PAIR}"),
+    "race lost": (lambda log: log.lost("r", "c", DialError("timeout", ())), "lost timeout"),
+    "not connected": (lambda log: log.unasked("r", "c", 2.0), "not connected: the client said nothing"),
+    "not answered": (lambda log: log.unanswered("r", "c", PAIR, "no answer", 2.0), f"no answer {PAIR}"),
+}
+
+
+@pytest.mark.parametrize("event", TELL)
+def test_what_has_no_line_of_its_own_in_its_second_is_told_in_sum(event):
+    tell, summary = TELL[event]
+    lines, loop = Lines(), Later()
+    log = RaceLog(loop, lines)
+    for _ in range(LINES_PER_SECOND + 3):
+        tell(log)
+    assert [name for name, _ in lines] == [event] * LINES_PER_SECOND
+    ((_, in_sum),) = loop.due
+    in_sum()
+    assert lines[-1] == ("more races", {"race": "r", "count": 3, "by": f"3 {summary}"})

@@ -68,11 +68,11 @@ class AutoSources:
         if self._closed:
             return
         self._path_status.query()
-        before, usable_before = self.local, self.addresses
+        before = self.local
         self._read()
-        self._recompute()
-        if before != self.local or usable_before != self.addresses:
-            self._changed(usable_before != self.addresses)
+        usable_changed = self._recompute()
+        if usable_changed or before != self.local:
+            self._changed(usable_changed)
 
     def _on_path_status(self) -> None:
         """Apply the states that neod has reported."""

@@ -170,17 +170,10 @@ def _numbers(group: Group, place: Path, context: Context) -> Collection[int]:
     said = [key for key in ("count", "ids", "macs") if getattr(group, key) is not None]
     if not said:
         context.problem(place, "nothing says how many interfaces there are", "write e.g. count = 8", at_key=True)
-        return ()
     for key in said[1:]:
         problem = f"{said[0]} says already which interfaces there are"
         context.problem((*place, key), problem, f"keep one of {' and '.join(said)}", at_key=True)
-    match said[0]:
-        case "ids" if isinstance(group.ids, tuple):
-            return group.ids
-        case "macs":
-            return range(1, len(group.macs or ()) + 1)
-        case _:
-            return range(1, (group.count or 0) + 1)
+    return group.numbers
 
 
 def _check_group(found: list[Interface], group: Group, place: Path, context: Context) -> None:

@@ -1,6 +1,6 @@
 """What may stand in ``[macvlans.GROUP]``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Annotated, Any, Final
 
@@ -137,14 +137,20 @@ class Group(Shared):
         ),
     ]
 
+    @property
+    def numbers(self) -> Collection[int]:
+        """Return the numbers of its interfaces; none where nothing says them."""
+        if self.count is not None:
+            return range(1, self.count + 1)
+        return self.ids if isinstance(self.ids, tuple) else range(1, len(self.macs or ()) + 1)
+
     def counts_for(self, key: str) -> Sequence[Section]:
         """Return the group, if any interface has no override of its own, and those that leave *key* to it."""
         if key not in Override.model_fields:
             return (self,)
         if key == "mac" and self.macs:
             return ()
-        size = self.count or len(self.ids or ()) or len(self.macs or ())
-        plain = (self,) if len(self.override) < size else ()
+        plain = (self,) if len(self.override) < len(self.numbers) else ()
         return (*plain, *(self._with(one) for one in self.override.values() if key not in one.model_fields_set))
 
     def below(self) -> Iterator[tuple[Path, Section]]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from neod.dhcp.lease_from_ack import LEAST_MTU, ON_THE_LINK, SHORTEST_PREFIX, not_a_router
 from neod.dhcp.packet import is_host
 from neod.model.facts import FOREVER, Lease
+from neod.model.names import is_link_name
 from neod.model.ports import Clock, Disk
 
 VERSION: Final = 1
@@ -134,7 +135,7 @@ def _sound(entry: StoredLease, latest: float) -> StoredLease:
         ValueError: no server can have granted it, or not yet.
     """
     lease = entry.lease
-    if not _is_link(lease.link) or (entry.parent and not _is_link(entry.parent)):
+    if not is_link_name(lease.link) or (entry.parent and not is_link_name(entry.parent)):
         raise ValueError("no name of a link")
     if not MAC.fullmatch(entry.mac) or (entry.server_mac and not MAC.fullmatch(entry.server_mac)):
         raise ValueError("no MAC")
@@ -153,10 +154,6 @@ def _sound(entry: StoredLease, latest: float) -> StoredLease:
         if why := not_a_router(router, lease.ip, subnet):
             raise ValueError(f"router {router} {why}")
     return entry
-
-
-def _is_link(name: str) -> bool:
-    return 0 < len(name.encode()) < 16 and name not in (".", "..") and not set("/: \t\n\0") & set(name)
 
 
 def _read_boot_id(path: Path) -> str:

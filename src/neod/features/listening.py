@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from itertools import product
 from typing import Final
 
 from neod.features.parts import Interim, NatPart
 from neod.features.validation.context import Context
 from neod.features.validation.text import Path, path_text
-from neod.model.nat import Dnat, Ip
+from neod.model.nat import Dnat, Ip, unmapped
 
 EACH_ITS_OWN: Final = "every race has an address or a port of its own"
 
@@ -32,9 +32,7 @@ class ListenSocket(Interim):
 
 def listening(host: str, port: int, netns: str, path: Path, *, both: bool = False, page: bool = False) -> ListenSocket:
     """Return the socket; an IPv4 address in IPv6's clothes is that address."""
-    ip = ip_address(host)
-    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-    return ListenSocket(mapped or ip, port, netns, path_text(path[:-1]), path, both, page)
+    return ListenSocket(unmapped(ip_address(host)), port, netns, path_text(path[:-1]), path, both, page)
 
 
 def clash(one: ListenSocket, other: ListenSocket) -> bool:
@@ -44,7 +42,7 @@ def clash(one: ListenSocket, other: ListenSocket) -> bool:
     return one.ip == other.ip or _holds(one, other.ip) or _holds(other, one.ip)
 
 
-def _holds(one: ListenSocket, ip: IPv4Address | IPv6Address) -> bool:
+def _holds(one: ListenSocket, ip: Ip) -> bool:
     return one.ip.is_unspecified and (one.ip.version == ip.version or (one.both and ip.version == 4))
 
 

@@ -17,6 +17,11 @@ DIGEST_CHARACTERS: Final = 24
 MOST_SHOWN: Final = 4
 
 
+def unmapped(ip: Ip) -> Ip:
+    """Return *ip*; one of IPv4 in the form that IPv6 sockets have it (::ffff:192.0.2.1) as the IPv4 address it is."""
+    return (ip.ipv4_mapped if isinstance(ip, IPv6Address) else None) or ip
+
+
 def ports_text(first: int, last: int) -> str:
     """Return ``443`` or ``8000-8010``."""
     return str(first) if first == last else f"{first}-{last}"

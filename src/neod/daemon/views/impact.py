@@ -14,6 +14,7 @@ from neod.model.change import Change, Op, Plan
 from neod.model.errors import KernelError
 from neod.model.facts import DhcpClient
 from neod.model.key import AddressKey, NetnsKey
+from neod.model.nat import unmapped
 from neod.netlink.attributes import Ip
 from neod.netlink.sock_diag import OpenSocket
 
@@ -50,9 +51,7 @@ def caller_of(text: str | None) -> Caller | None:
 
 
 def _plain(word: str) -> Ip:
-    """Return an address; one of IPv4 on an IPv6 socket is the IPv4 address that it is."""
-    ip = ip_address(word.partition("%")[0])
-    return (ip.ipv4_mapped or ip) if ip.version == 6 else ip
+    return unmapped(ip_address(word.partition("%")[0]))
 
 
 async def impact_of(controller: Controller, plan: Plan, intents: Intents, caller: Caller | None) -> ImpactRow:

@@ -20,6 +20,7 @@ from neod.features.parts import PathInfo
 from neod.features.races.compile import RaceRequest
 from neod.kinds import KINDS
 from neod.model.key import Key
+from neod.model.nat import unmapped
 from neod.model.status import SEVERITY
 
 WORDS: Final = re.compile(r"[\s:/,()]+")
@@ -85,9 +86,7 @@ def _spellings(name: str) -> Iterable[str]:
         found[":".join(octets[at : at + 2] for at in range(0, 12, 2))] = None
     ip, slash, length = plain.strip("[]").partition("/")
     with suppress(ValueError):
-        address = ip_address(ip)
-        mapped = address.ipv4_mapped if address.version == 6 else None  # as ss shows IPv4 on an IPv6 socket
-        found[f"{mapped or address}{slash}{length}"] = None
+        found[f"{unmapped(ip_address(ip))}{slash}{length}"] = None  # ss has mapped ones
     found[re.split(r"\s*(?:…|, )\s*", plain)[0]] = None  # of several that are told together, the first
     return filter(None, found)
 

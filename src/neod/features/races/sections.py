@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Any, Final, NamedTuple, TypeVar
 
 from neod.features.intents import Intents
@@ -11,6 +11,7 @@ from neod.features.validation.checks import InvalidValue
 from neod.features.validation.fields import Section, Truth, Validator, duration_s, integer, one_of, text, toml_key
 from neod.features.validation.patterns import list_of, text_like
 from neod.features.validation.text import show
+from neod.model.nat import unmapped
 
 RACE_NAME: Final = "(?!connect$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}"
 HOST_NAME: Final = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
@@ -62,11 +63,6 @@ def endpoint(value: object) -> RaceEndpoint:
     if match is None:
         raise InvalidValue(f"{show(given)} is not ADDRESS:PORT")
     return RaceEndpoint(str(unmapped(addresses.parsed_ip(match[1] or match[2]))), _port(match[3], 0))
-
-
-def unmapped(found: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return an address; ::ffff:192.0.2.1 is the IPv4 address that it is."""
-    return (found.ipv4_mapped if found.version == 6 else None) or found
 
 
 def upstream(value: object) -> RaceEndpoint:

@@ -1,7 +1,7 @@
 """What the file writes and what has no effect: each key and table says itself why, beside its declaration."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from neod.config.root import TABLES
 from neod.features.intents import Intents
@@ -9,7 +9,7 @@ from neod.features.validation.context import Context
 from neod.features.validation.fields import Section, Validator
 from neod.features.validation.text import Path
 
-EACH_ITS_OWN = "every interface of the group says its own"
+EACH_ITS_OWN: Final = "every interface of the group says its own"
 
 
 def note_idle(intents: Intents, context: Context) -> None:

@@ -32,7 +32,8 @@ def _check(race: Race, place: Path, context: Context) -> None:
     here = [race.netns == race.listen_netns and _is_itself(race.listen, upstream) for upstream in race.upstreams]
     for index, upstream in enumerate(race.upstreams):
         where, text = (*place, "upstreams", index), f"{upstream} is where the race itself listens"
-        if here[index] and (all(here) or upstream.host in (race.listen.host, "127.0.0.1", "::1", "localhost")):
+        by_name = upstream.host in (race.listen.host, "127.0.0.1", "::1", "localhost")  # 0.1.0 refused these alone
+        if here[index] and (by_name or all(here)):
             context.problem(where, text, "write where the connections shall go")
         elif here[index]:
             context.warn(where, f"{text}: it is left out")

@@ -105,10 +105,14 @@ def text(check: Callable[[str], object], **schema: object) -> Validator:
     return Validator(lambda value: check(checks.text(value)), {"type": "string", **schema})
 
 
+def _is_leased(section: Any) -> bool:
+    """Whether its address is a lease: an uplink's ``dhcp`` stays the word, a macvlan's is no addresses."""
+    return section.ipv4 in ("dhcp", ())
+
+
 def leased_alone(section: Any, _: Intents) -> str:
     """Only a lease can be given back."""
-    leased = section.ipv4 in ("dhcp", ())
-    return "" if leased else "there is no lease to give back: release goes with leased addresses"
+    return "" if _is_leased(section) else "there is no lease to give back: release goes with leased addresses"
 
 
 def release_key() -> Any:
@@ -123,8 +127,8 @@ def ours_alone(section: Any, _: Intents) -> str:
     """Of what others put there neod asks nothing; nothing waits but for a lease."""
     if section.ipv4 == "follow" and section.probe != "auto":
         return "neod asks about addresses that it puts there itself, and this one follows what others do"
-    leased = section.ipv4 in ("dhcp", ())
-    return "" if leased or section.probe != "before" else "a static address is used at once: only a leased one waits"
+    at_once = section.probe == "before" and not _is_leased(section)
+    return "a static address is used at once: only a leased one waits" if at_once else ""
 
 
 def probe_key() -> Any:

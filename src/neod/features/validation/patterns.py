@@ -7,10 +7,11 @@ backwards, the network as a host.
 from typing import Final
 
 from neod.features.validation.checks import MPTCP_FLAGS, NOT_LINKS, SECONDS
+from neod.model.names import LINK_NAME_BYTES
 
 NO_LINK: Final = f"(?!({'|'.join(NOT_LINKS)})$)"
-LINK: Final = f"{NO_LINK}[A-Za-z0-9_][A-Za-z0-9_.-]{{0,14}}"
-LINK_GROUP: Final = f"{NO_LINK}[A-Za-z0-9_][A-Za-z0-9_.-]{{0,13}}"
+LINK: Final = f"{NO_LINK}[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LINK_NAME_BYTES - 1}}}"
+LINK_GROUP: Final = f"{NO_LINK}[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LINK_NAME_BYTES - 2}}}"  # a number follows
 MAC: Final = "(?!00:00:00:00:00:00$)[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}"
 
 BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"

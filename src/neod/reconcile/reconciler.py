@@ -164,9 +164,9 @@ class Reconciler:
             status.blocked(change, plan.blocked[change.key])
         for change in plan.conflicts:
             status.conflict(change)
-        drifts = ((change.key, status.drift_of(change)) for change in plan.changes)
-        self.drifts = {str(key): drift for key, drift in drifts if drift is not None}
-        self.gone_with = dict(self._gone_with([change for change in plan.changes if str(change.key) in self.drifts]))
+        drifted = [(one, drift) for one in plan.changes if (drift := status.drift_of(one)) is not None]
+        self.drifts = {str(change.key): drift for change, drift in drifted}
+        self.gone_with = dict(self._gone_with([change for change, _ in drifted]))
         for outcome in outcomes:
             self._carry_over(outcome)
             status.settle(outcome, now, hints.keys.get(outcome.change.key))

@@ -14,6 +14,7 @@ from neod.kernel.errors import from_os_error, kernel_call, refused, within_netns
 from neod.kernel.files import StateFile
 from neod.kernel.netns_mark import cookie
 from neod.model.errors import KernelError
+from neod.model.names import SWITCHES
 from neod.netlink.libc import open_beneath
 
 ROOT: Final = "/proc/sys/net"
@@ -26,10 +27,6 @@ LONGEST: Final = 4096
 """Bytes of a value, or a path."""
 
 NOT_HERE: Final = (errno.ENOENT, errno.ENOTDIR, *OUTSIDE)
-
-SWITCHES: Final = ("/forwarding", "/force_forwarding")
-"""Kept apart in the file: 0.1.0, which switches on for the host, does not know of them, and would put them back after
-it has done so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +131,7 @@ class ProcSysctls:
         return Copy("serial" not in stored, int(stored.get("serial", 0)), sound, refused)
 
     def _encode(self, values: Mapping[str, str]) -> bytes:
+        """Return the file. Switches stand apart: 0.1.0 switches on for the host, and then would put them back."""
         switches = {path: value for path, value in values.items() if path.endswith(SWITCHES)}
         originals = {path: value for path, value in values.items() if path not in switches}
         here = {"lifetime": self._lifetime.name, "cookie": self._lifetime.cookie, "serial": self._serial}

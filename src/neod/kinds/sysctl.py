@@ -12,6 +12,7 @@ from neod.model.change import Seen
 from neod.model.errors import KernelError
 from neod.model.key import Hashed, Key, LinkKey, within
 from neod.model.kind import Entry, Kind, Mention, Names, Poll
+from neod.model.names import SWITCHES
 from neod.model.ports import Ports
 from neod.model.shown import IF_UNUSUAL, NEVER
 from neod.netlink.attributes import attrs, u32
@@ -23,12 +24,10 @@ FORCE_FORWARDING: Final = "force_forwarding"
 NETCONF_HEADER_BYTES: Final = 4
 NOT_LINKS: Final = frozenset(("all", "default"))
 
-COPIED: Final = ("/forwarding", "/force_forwarding")
-
 FOR_ALL: Final = {
     "net/ipv4/ip_forward": ("net/ipv4/conf/", ("/forwarding",)),
     "net/ipv4/conf/all/forwarding": ("net/ipv4/conf/", ("/forwarding",)),
-    "net/ipv6/conf/all/forwarding": ("net/ipv6/conf/", COPIED),
+    "net/ipv6/conf/all/forwarding": ("net/ipv6/conf/", SWITCHES),
 }
 """Where a change is copied to all interfaces: beginning and end of their paths.
 
@@ -87,7 +86,7 @@ class SysctlKind(Kind[SysctlKey, SysctlSpec]):
         return key, replace(spec, value=" ".join(spec.value.split()))
 
     def opens(self, key: SysctlKey, dead_ends: Collection[str]) -> bool:
-        return key.path.endswith(COPIED)
+        return key.path.endswith(SWITCHES)
 
     def matches(self, have: SysctlSpec, want: SysctlSpec) -> bool:
         """Whether the value is the wanted one, or large enough, or none that is to be changed."""
@@ -171,7 +170,7 @@ class SysctlDriver:
 
     async def observe(self, keys: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *keys*; one of ours has a value to restore."""
-        if copied := {key.path for key in keys if key.path.endswith(COPIED)}:
+        if copied := {key.path for key in keys if key.path.endswith(SWITCHES)}:
             self._overwritable |= copied
             self._follow_links()
         values = self._sysctls.read([key.path for key in keys])
@@ -193,7 +192,7 @@ class SysctlDriver:
         """Keep which links the switches are of, with what is found of them, in one write."""
         owned, notes = self._sysctls.originals(), dict[str, str]()
         for path in paths:
-            if path.endswith(COPIED) and (index := self._rtnl.index_of(path.split("/")[3])) is not None:
+            if path.endswith(SWITCHES) and (index := self._rtnl.index_of(path.split("/")[3])) is not None:
                 notes[_note_of(index, path)] = path
         if fresh := {note: path for note, path in notes.items() if owned.get(note) != path}:
             found = self._sysctls.read([path for path in fresh.values() if path not in owned])
@@ -250,7 +249,7 @@ class SysctlDriver:
         answered = self._change(restored, backwards=True)
         answers = [answered.get(key.path) for key in keys]
         over = ((key.path, error is None) for key, error in zip(keys, answers, strict=True))
-        done = {path: None for path, fine in over if fine and (path in standing or not path.endswith(COPIED))}
+        done = {path: None for path, fine in over if fine and (path in standing or not path.endswith(SWITCHES))}
         try:
             self._sysctls.remember({**done, **dict.fromkeys(self._notes(done))})
         except KernelError as error:

@@ -13,6 +13,9 @@ no other program takes for something else: an option, a pattern, a word of a she
 IN_QUOTES: Final = re.compile(r'[^\s"\\*+/:\x00-\x1f\x7f-\U0010ffff]{1,15}')
 """What ``nft`` and ``iptables`` take for one interface: no end of the quotes, no ``*`` or ``+``, which mean many."""
 
+SWITCHES: Final = ("/forwarding", "/force_forwarding")
+"""How the paths of the sysctls end that decide by interface which packets pass through this host."""
+
 
 def is_link_name(name: str) -> bool:
     """Whether neo names a link so."""

@@ -166,11 +166,11 @@ def moved(originals: Mapping[str, str], name_of: Callable[[int], str | None]) ->
 class SysctlDriver:
     def __init__(self, ports: Ports) -> None:
         self._netns, self._sysctls, self._rtnl = ports.netns, ports.sysctls, ports.rtnl
-        self._overwritable: set[str] = set()  # what is looked at and a switch for all would change
+        self._overwritable: dict[str, None] = {}  # what is looked at and a switch for all would change
 
     async def observe(self, keys: Collection[SysctlKey]) -> Mapping[SysctlKey, Seen[SysctlSpec]]:
         """Read *keys*; one of ours has a value to restore."""
-        if copied := {key.path for key in keys if key.path.endswith(SWITCHES)}:
+        if copied := dict.fromkeys(key.path for key in keys if key.path.endswith(SWITCHES)):
             self._overwritable |= copied
             self._follow_links()
         values = self._sysctls.read([key.path for key in keys])
@@ -181,7 +181,8 @@ class SysctlDriver:
         """Read *wanted* and everything that has a value to restore."""
         self._overwritable.clear()
         self._follow_links()
-        return await self.observe({*wanted, *(SysctlKey(self._netns, path) for path in self._sysctls.originals())})
+        ours = (SysctlKey(self._netns, path) for path in self._sysctls.originals())
+        return await self.observe(dict.fromkeys((*wanted, *ours)))
 
     def _follow_links(self) -> None:
         """Have what was found of a switch go with its link to another name."""
@@ -196,7 +197,7 @@ class SysctlDriver:
                 notes[_note_of(index, path)] = path
         if fresh := {note: path for note, path in notes.items() if owned.get(note) != path}:
             found = self._sysctls.read([path for path in fresh.values() if path not in owned])
-            self._sysctls.remember({**dict.fromkeys(self._notes(fresh.values())), **found, **fresh})
+            self._sysctls.remember({**dict.fromkeys(self._notes({*fresh.values()})), **found, **fresh})
 
     def _notes(self, paths: Collection[str]) -> Iterable[str]:
         return [note for note, path in self._sysctls.originals().items() if note.startswith(LINK) and path in paths]
@@ -240,7 +241,8 @@ class SysctlDriver:
         What was found of a switch is kept then: the link may have another name now, and be open under that.
         """
         originals = self._sysctls.originals()
-        self._overwritable -= {key.path for key in keys}
+        for key in keys:
+            self._overwritable.pop(key.path, None)
         try:
             standing = self._sysctls.read([key.path for key in keys if key.path in originals])
             restored = {path: originals[path] for path in standing if not self._is_switched_on(path, originals[path])}

@@ -86,25 +86,30 @@ class Dwellers:
                 pass
             self._woken.clear()
             changes, self._changes = self._changes, []
-            for key, op, repair in changes:
-                await self._tell(key, op, repair=repair)
+            await self._tell(changes)
             now = self._clock.boottime()
             for name in [name for name, restarts in self._restarts.items() if restarts.is_due(now)]:
                 await self._restart_units(name)
 
-    async def _tell(self, netns: NetnsKey, op: Op, *, repair: bool) -> None:
+    async def _tell(self, changes: Sequence[tuple[NetnsKey, Op, bool]]) -> None:
+        """Look at processes once for all that passes did: they may be thousands, and so may namespaces at a start."""
+        kept = [key.name for key, op, _ in changes if op is Op.UPDATE]
+        older = await self._port.dwellers_of_older() if len(kept) < len(changes) else {}
+        current = await self._port.dwellers(kept)
+        for key, op, repair in changes:
+            self._note(key, op, (current if op is Op.UPDATE else older).get(key.name, ()), repair=repair)
+
+    def _note(self, netns: NetnsKey, op: Op, dwellers: Sequence[Dweller], *, repair: bool) -> None:
         name, key = netns.name, str(netns)
         if op is Op.CREATE:
-            older = (await self._port.dwellers_of_older()).get(name, ())
-            if older:
-                self._event_log.note("namespace made anew", object=key, detail=elsewhere(older))
-            if name in self._units and (older or repair or self._outside.has_units()):
+            if dwellers:
+                self._event_log.note("namespace made anew", object=key, detail=elsewhere(dwellers))
+            if name in self._units and (dwellers or repair or self._outside.has_units()):
                 self._restarts[name] = self._restarts.get(name, Restarts()).recreated(self._clock.boottime())
-        elif op is Op.DELETE:
-            if left := (await self._port.dwellers_of_older()).get(name, ()):
-                detail = f"{live(left)} in it, without a name; {by_unit('stop', left)}"
-                self._event_log.note("namespace left", object=key, detail=detail)
-        elif dwellers := await self._port.dwellers(name):
+        elif dwellers and op is Op.DELETE:
+            detail = f"{live(dwellers)} in it, without a name; {by_unit('stop', dwellers)}"
+            self._event_log.note("namespace left", object=key, detail=detail)
+        elif dwellers:
             detail = f"it had lost its name, and {live(dwellers)} in it"
             self._event_log.note("namespace kept", object=key, detail=detail)
 
@@ -146,10 +151,10 @@ class Dwellers:
 
     async def leaving(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return what becomes of the programs in namespaces that are taken away."""
-        found = [(name, await self._port.dwellers(name)) for name in names]
+        found = await self._port.dwellers(list(names))
         return tuple(
             f"the namespace {name} goes while {live(dwellers)} in it, from then on without links; "
             f"{by_unit('stop', dwellers, ' before')}"
-            for name, dwellers in found
+            for name, dwellers in found.items()
             if dwellers
         )

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from ctypes import c_ulong
 from dataclasses import dataclass
@@ -190,12 +190,13 @@ class NamedNamespaces:
                 if in_netns(_path_of(held.descriptor), has_sockets):
                     yield Older(_opened(str(_path_of(held.descriptor)), held.identity[1], until), 0, 0)
 
-    async def dwellers(self, name: str) -> Sequence[Dweller]:
-        return await asyncio.to_thread(self._dwellers, name)
+    async def dwellers(self, names: Collection[str]) -> Mapping[str, Sequence[Dweller]]:
+        return await asyncio.to_thread(self._dwellers, names) if names else {}
 
-    def _dwellers(self, name: str) -> Sequence[Dweller]:
-        identity = self._identity(name)
-        return named(where_processes_are(descriptors=True).get(identity[1], ())) if identity else ()
+    def _dwellers(self, names: Collection[str]) -> Mapping[str, Sequence[Dweller]]:
+        at = where_processes_are(descriptors=True)
+        identities = ((name, self._identity(name)) for name in names)
+        return {name: named(at[found[1]]) for name, found in identities if found and found[1] in at}
 
     async def dwellers_of_older(self) -> Mapping[str, Sequence[Dweller]]:
         return await asyncio.to_thread(self._dwellers_of_older)

@@ -322,8 +322,8 @@ class Namespaces(Protocol):
         """
         ...
 
-    async def dwellers(self, name: str) -> Sequence[Dweller]:
-        """Return who lives in the one that has the name, or holds it open."""
+    async def dwellers(self, names: Collection[str]) -> Mapping[str, Sequence[Dweller]]:
+        """Return who lives in those that have the names, or holds them open, by name; empty ones are left out."""
         ...
 
     async def dwellers_of_older(self) -> Mapping[str, Sequence[Dweller]]:

@@ -131,7 +131,7 @@ def test_where_a_program_lives_the_old_one_gets_its_name_back(place, way, restar
     assert place.seen() == NAMELESS
     assert place.restore() == inode
     assert place.seen() == OURS
-    assert [one.pid for one in asyncio.run(place.names.dwellers(place.name))] == [pid]
+    assert [one.pid for one in asyncio.run(place.names.dwellers([place.name]))[place.name]] == [pid]
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "covered"])

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from pathlib import Path
 from types import SimpleNamespace
@@ -239,9 +239,9 @@ async def not_examined(context: object) -> DoctorReply:
 class Uninhabited:
     """In the place of ``Namespaces``: nobody lives in any."""
 
-    async def dwellers(self, name: str) -> tuple[Dweller, ...]:
+    async def dwellers(self, names: Collection[str]) -> dict[str, tuple[Dweller, ...]]:
         """Return nobody."""
-        return ()
+        return {}
 
     async def dwellers_of_older(self) -> dict[str, tuple[Dweller, ...]]:
         """Return nobody."""

@@ -46,8 +46,8 @@ class Machine:
         self.asked.append(units)
         return self.answers.pop(0) if self.answers else ""
 
-    async def dwellers(self, name):
-        return self.current.get(name, ())
+    async def dwellers(self, names):
+        return {name: self.current[name] for name in names if name in self.current}
 
     async def dwellers_of_older(self):
         self.looks += 1
@@ -62,9 +62,9 @@ class Host:
         self.dwellers = Dwellers(self.machine, self.machine, EventLog(self.machine.clock, self.feed, log))
         self.dwellers.want(gather([NamespaceInfo("proxy", "eth0", "10.254.0.0/30", (), (), (), Origin("x", 1), units)]))
 
-    def told(self, op, *, repaired=True, error=None):
+    def told(self, op, *, repaired=True, error=None, key=PROXY):
         before, after = None if op is Op.CREATE else HERE, None if op is Op.DELETE else HERE
-        outcome = Outcome(Change(op, PROXY, before, after), error)
+        outcome = Outcome(Change(op, key, before, after), error)
         self.dwellers.on_pass_done(
             Report(1, 0.0, 0.0, "test", Plan(), (outcome,)), {str(PROXY): "missing"} if repaired else {}
         )
@@ -158,6 +158,14 @@ async def test_a_namespace_that_is_kept_or_left_says_who_lives_in_it():
             "1 program (pid 812 v2ray) lives in it, without a name; stop it: systemctl stop v2ray.service",
         ),
     ]
+
+
+async def test_processes_are_looked_at_once_for_many_namespaces():
+    host = Host()
+    for number in range(9):
+        host.told(Op.CREATE, key=NetnsKey("", f"n{number}"))
+    await host.rest()
+    assert host.machine.looks == 1
 
 
 async def test_a_plan_that_takes_a_namespace_away_says_who_lives_in_it():

@@ -82,6 +82,9 @@ class NamedNamespaces:
             self._look_for_marks()
         return sorted({*self._ours, *self._files()})
 
+    def standing(self) -> Sequence[str]:
+        return [name for name in self.names() if self._identity(name)]
+
     def _look_for_marks(self) -> None:
         """Keep what bears our mark; an empty file that a kill of ours left goes."""
         for name in sorted(path.name for path in self._named.glob("*")):

@@ -74,8 +74,8 @@ class NetnsDriver:
         return {key: seen for key, seen in looked if seen is not None}
 
     async def observe_all(self, wanted: Collection[NetnsKey]) -> Mapping[NetnsKey, Seen[NetnsSpec]]:
-        """Look at *wanted* and at all that we made."""
-        return await self.observe({*wanted, *(NetnsKey("", name) for name in self._port.names())})
+        """Look at *wanted*, and at what the file may have left over."""
+        return await self.observe({*wanted, *(NetnsKey("", name) for name in self._port.standing())})
 
     async def put(self, items: Sequence[tuple[NetnsKey, NetnsSpec, NetnsSpec | None]]) -> Sequence[KernelError | None]:
         """Make every namespace, or give it its name back."""

@@ -298,6 +298,10 @@ class Namespaces(Protocol):
         """Return the names of those that we made."""
         ...
 
+    def standing(self) -> Sequence[str]:
+        """Return the names of those that have them still: the others leave nothing to remove."""
+        ...
+
     async def look(self, name: str) -> NetnsSeen | None:
         """Return what the name stands for; None if there is nothing.
 

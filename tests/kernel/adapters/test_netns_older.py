@@ -142,6 +142,15 @@ def test_where_nobody_lives_it_is_made_anew(place, way):
     assert place.seen() == OURS
 
 
+def test_without_its_name_it_is_nothing_that_the_file_may_have_left_over(place):
+    """Looked at once a second, its processes would be searched for as often, though nobody wants it."""
+    assert place.names.standing() == [place.name]
+    run("ip", "netns", "del", place.name)
+    assert place.name not in place.names.standing()
+    place.restart()
+    assert place.name not in place.names.standing()
+
+
 def test_the_name_is_not_given_back_once_the_program_has_ended(place):
     inode, pid = place.inode(), place.live()
     run("ip", "netns", "del", place.name)

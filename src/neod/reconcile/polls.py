@@ -1,7 +1,7 @@
 """When to look next at what sends no event: as often as is cheap, and never at much at a time. No I/O."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from neod.model.facts import FOREVER
@@ -43,9 +43,11 @@ class Polls:
 
     def add_due(self, hints: Hints, now: float) -> None:
         """Add what is due to *hints*; what is due soon comes along, for half of what a look costs is the pass."""
-        if hints.everything or not self._due_and_changed(now, 0.0):
+        soon = {} if hints.everything else {place: at for place, at in self._at.items() if at <= now + TOGETHER_S}
+        due = self._changed([place for place, at in soon.items() if at <= now], now)
+        if not due:
             return
-        for place in self._due_and_changed(now, TOGETHER_S):
+        for place in due + self._changed([place for place, at in soon.items() if at > now], now):
             poll = self._poll_of(place)
             if poll is None or poll.at_most is None:
                 hints.kinds.add(place)
@@ -55,12 +57,11 @@ class Polls:
                 hints.keys.setdefault(key, None)
         hints.causes.append("poll")
 
-    def _due_and_changed(self, now: float, ahead_s: float) -> list[Place]:
-        """Return the places that are due by then; those whose cheap probe says unchanged count as read."""
-        due = [place for place, at in self._at.items() if at <= now + ahead_s]
-        unchanged = {place for place in due if self._looks.is_unchanged(place)}
+    def _changed(self, places: Sequence[Place], now: float) -> list[Place]:
+        """Return *places* without those whose cheap probe says unchanged: they count as read."""
+        unchanged = {place for place in places if self._looks.is_unchanged(place)}
         self._at |= {place: now + self._pause_s(place) for place in unchanged}
-        return [place for place in due if place not in unchanged]
+        return [place for place in places if place not in unchanged]
 
     def _part(self, place: Place, at_most: int) -> Iterator[Key]:
         """Yield what comes next of all that is desired or ours of a kind."""

@@ -20,6 +20,7 @@ class Seen:
     cost_s: float = 0.0
     unchanged: bool = False
     poll: Poll | None = None
+    asked: int = 0
 
     @property
     def kinds(self):
@@ -38,6 +39,7 @@ class Seen:
         return self.cost_s
 
     def is_unchanged(self, place):
+        self.asked += 1
         return self.unchanged
 
     @property
@@ -109,3 +111,10 @@ def test_what_can_tell_that_nothing_changed_costs_no_pass():
     assert not any(hints for _, hints in looks(polls, 5.0))
     seen.unchanged = False
     assert {hints.kinds == {PLACE} for _, hints in looks(polls, 5.0)} == {True}
+
+
+def test_a_probe_is_asked_once_a_look():
+    for unchanged in (False, True):
+        polls, seen = polls_of(3, Poll(0.2, cheap=True))
+        seen.unchanged = unchanged
+        assert len(looks(polls, 4.01)) == seen.asked

@@ -122,9 +122,9 @@ def test_an_address_that_goes_and_comes_is_listened_on_at_once_and_what_is_in_th
             told = {str(r["why"]): str(r["next"]) for r in poll(lambda: racer.records("cannot listen")[:2], 5)}
             assert "as soon as it comes" in told["10.96.0.1:4000: Cannot assign requested address"]
             assert "ss -ltnp" in told["127.0.0.1:4001: Address already in use"]
-            time.sleep(2.0)  # the pauses between tries have grown to seconds
+            time.sleep(4.0)  # the tries are at 0, 0.5, 1.5, 3.5 and 7.5 s
             ip_batch(ns, ["addr add 10.96.0.1/32 dev lo"])
-            poll(lambda: racer.records("listening"), 1.5, why="it does not wait for the next try")
+            poll(lambda: racer.records("listening"), 2.5, why="it does not wait for the next try")
 
 
 def test_a_reload_without_races_leaves_it_running_and_says_so(ns):

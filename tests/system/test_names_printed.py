@@ -54,12 +54,14 @@ COMMANDS = ("status", "diff", "show desired", "show observed", "leases", "events
 def host(new_campus: Any) -> Iterator[Any]:
     campus, inner = new_campus(3, "scripted"), netns.unique("px")
     campus.host.write_config(FILE.replace("NETNS", inner))
-    campus.host.start_neod()
-    campus.host.ready()
-    campus.host.ctl("wait", "--timeout", "15s")
-    yield campus.host
-    campus.host.stop()
-    netns.delete(inner)
+    try:
+        campus.host.start_neod()
+        campus.host.ready()
+        campus.host.ctl("wait", "--timeout", "15s")
+        yield campus.host
+    finally:
+        campus.host.stop()
+        netns.delete(inner)
 
 
 def printed(host: Any) -> set[str]:

@@ -6,7 +6,7 @@ import socket
 from contextlib import ExitStack
 
 import pytest
-from tests.lab import Campus
+from tests.lab import Campus, netns
 from tests.lab.netns import inside as within
 from tests.lab.netns import ip, run
 
@@ -25,11 +25,15 @@ backend = "nftables"
 @pytest.fixture
 def campus(laboratory):
     with Campus(3) as made:
-        made.host.write_config(made.file(more=INSIDE.format(f"{made.host.ns}-in")))
-        made.host.start_neod()
-        made.host.wait()
-        yield made
-        run("ip", "netns", "del", f"{made.host.ns}-in", check=False)
+        inner = f"{made.host.ns}-in"
+        made.host.write_config(made.file(more=INSIDE.format(inner)))
+        try:
+            made.host.start_neod()
+            made.host.wait()
+            yield made
+        finally:
+            made.host.stop()
+            netns.delete(inner)
 
 
 def connect(stack, campus, ns, local, protocol=0):

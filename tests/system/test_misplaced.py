@@ -1,15 +1,17 @@
-"""The defect of Linux that transfers of the lab know and report, without neod.
+"""The defect of Linux that transfers of the lab know and report, provoked without neod.
 
-With 6.18.44, three of four runs misplace bytes. A kernel that never does needs no tolerance in tests.lab.stream.
+It is asserted that the transfer comes to its end with as many bytes as were sent, that all subflows join, and that what
+is wrong looks as tests.lab.stream says (``Transfer`` fails otherwise). That bytes are wrong is not: it is chance, and a
+kernel may have no such defect. Where it shows, as in most runs on 6.18.44, the summary of the run has the warning
+``BytesMisplacedByLinux`` of this test; with a kernel where it never does, the tolerance there can go.
 """
 
-import warnings
 from pathlib import Path
 
 import pytest
 from tests.lab.multipath import RECIPE
 from tests.lab.netns import inside, ip, ip_batch, namespace, poll, run
-from tests.lab.transfer import BytesMisplacedByLinux, Transfer, mptcp_counters
+from tests.lab.transfer import Transfer, mptcp_counters
 
 pytestmark = pytest.mark.kernel
 
@@ -36,13 +38,9 @@ def ends(laboratory):
 
 
 def test_wrong_bytes_of_subflows_that_join_under_a_held_recv_bear_the_marks_of_the_defect(ends, tmp_path):
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", BytesMisplacedByLinux)
-        with Transfer(*ends, SERVER, tmp_path, held_s=HELD_S) as transfer:
-            transfer.start(30, CLIENT[0])
-            poll(lambda: transfer.samples()[-1][1] > MEGABYTES * 1_000_000, 30, why="some megabytes")
-            sent, received = transfer.finish()
-    counted = mptcp_counters(ends[0])
-    print(counted.get("MPTcpExtDSSNotMatching", 0), "subflows reset", *(one.message for one in told))
+    with Transfer(*ends, SERVER, tmp_path, held_s=HELD_S) as transfer:
+        transfer.start(30, CLIENT[0])
+        poll(lambda: transfer.samples()[-1][1] > MEGABYTES * 1_000_000, 30, why="some megabytes")
+        sent, received = transfer.finish()
     assert received == sent
-    assert counted["MPTcpExtMPJoinAckRx"] == str(len(CLIENT) - 1)
+    assert mptcp_counters(ends[0])["MPTcpExtMPJoinAckRx"] == str(len(CLIENT) - 1)

@@ -95,7 +95,7 @@ class Namespace(Section):
         dict[str, Any],
         Field(
             default_factory=dict,
-            description="Sysctls below net inside the namespace, each in quotes.",
+            description="Sysctls below net inside the namespace.",
             examples=[{"net.ipv4.tcp_congestion_control": "bbr"}],
             json_schema_extra={"patternProperties": SYSCTLS},
         ),

@@ -95,18 +95,18 @@ class DaemonControl:
     async def _preview(self, loaded: LoadedConfig, file: str, caller: str | None) -> PlanReply:
         """Return the plan towards *loaded* and its impact. After ``down``, nobody asks for what is in force."""
         controller, intents = self._controller, loaded.intents
-        desired = controller.state.desired
-        if intents is not controller.intents or desired.suspended:
-            desired = DesiredState(controller.state.kinds)
-            desired.replace(intents.fragments, controller.facts.known)
+        other = None
+        if intents is not controller.intents or controller.state.desired.suspended:
+            other = DesiredState(controller.state.kinds)
+            other.replace(intents.fragments, controller.facts.known)
         try:
-            plan = await controller.reconciler.preview(None if desired is controller.state.desired else desired)
+            plan = await controller.reconciler.preview(other)
         except KernelError as error:
             raise ApplyFailed(f"the kernel could not be read: {error}") from error
         impact = await impact_of(controller, plan, intents, caller_of(caller))
         going = [c.key.name for c in plan.changes if isinstance(c.key, NetnsKey) and c.op is Op.DELETE]
         warnings = (*await _warnings(intents), *await controller.dwellers.leaving(going))
-        reply = plan_reply(controller, plan, desired, file, warnings)
+        reply = plan_reply(controller, plan, other or controller.state.desired, file, warnings)
         return replace(reply, impact=impact, digest=loaded.digest)
 
     async def show(self, which: str, kind: str | None = None) -> ShowReply:

@@ -24,7 +24,6 @@ from neod.model.key import Key, LinkKey
 from neod.model.kind import path_of
 from neod.model.ports import Clock
 from neod.model.want import Fact, FactKey
-from neod.reconcile.desired import DesiredState
 from neod.reconcile.polls import Polls
 from neod.reconcile.ports import Drivers
 from neod.reconcile.queue import HintQueue, Hints
@@ -208,12 +207,9 @@ class Controller:
         """Whether one complete pass is over."""
         return self.reconciler.complete
 
-    def waiting(self, desired: DesiredState | None = None) -> Mapping[str, tuple[str, ...]]:
-        """Return which facts each incomplete part of the file waits for, by its name.
-
-        *desired*: what is asked for, where it is not what is in force.
-        """
-        return (desired or self.state.desired).waiting()
+    def waiting(self) -> Mapping[str, tuple[str, ...]]:
+        """Return which facts each incomplete part of the file waits for, by its name."""
+        return self.state.desired.waiting()
 
 
 def _keys_of(report: Report, hints: Hints) -> list[Key] | None:

@@ -39,7 +39,7 @@ def plan_reply(
     controller: Controller, plan: Plan, desired: DesiredState, file: str, warnings: tuple[str, ...]
 ) -> PlanReply:
     """Return *plan*, which leads to *desired*, as a reply; fragments that wait for a fact count as blocked."""
-    waiting = tuple(BlockedRow(unit, texts) for unit, texts in controller.waiting(desired=desired).items())
+    waiting = tuple(BlockedRow(unit, texts) for unit, texts in desired.waiting().items())
     return PlanReply(
         file,
         tuple(change_row(controller, change, desired) for change in plan.changes),

@@ -6,7 +6,7 @@ from typing import Final
 from neod.cli.exits import FINE, of_status
 from neod.cli.text import Column, Screen, cut, moment, span, table, wrap
 from neod.control.verbs.status import ASKED, Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
-from neod.model.words import LEASE_FOR, count, folded, wait_for, waited_for
+from neod.model.words import LEASE_FOR, count, folded, wait_for, waited_for, waits_for
 
 COLOUR_OF: Final = {
     "in-sync": "green",
@@ -218,7 +218,7 @@ def _drift(drift: Drift, links: list[str], screen: Screen) -> Iterator[str]:
         if line:
             yield from wrap(line, screen, 6)
     if drift.waits_for and not links:
-        yield from wrap(f"waits for {', '.join(drift.waits_for)}", screen, 6)
+        yield from wrap(waits_for(drift.waits_for), screen, 6)
     following = "" if drift.next_attempt_s is None else f"next attempt in {span(max(1.0, drift.next_attempt_s))}"
     origin = f"asked for by {drift.origin}" if drift.origin else ""
     if last := " · ".join(filter(None, (following, origin))):

@@ -8,7 +8,7 @@ from neod.cli.text import Column, Screen, clock, cut, date, moment, pairs, span,
 from neod.control.verbs.events import EventRecord
 from neod.control.verbs.mode import ModeReply, WaitReply
 from neod.control.verbs.objects import LeaseRow, LeasesReply, ShowReply, WhyReply
-from neod.model.words import count, maker
+from neod.model.words import count, maker, waits_for
 
 LEASE_COLUMNS: Final = (
     Column("LINK"),
@@ -66,7 +66,7 @@ def why(reply: WhyReply, screen: Screen) -> Iterator[str]:
     colour = COLOUR_OF.get(reply.phase, "")
     yield f"{cut(reply.object, screen.width - len(reply.phase) - 2)}  {screen.paint(reply.phase, colour)}"
     told: tuple[str, ...] = (reply.drift.reason, reply.drift.error) if reply.drift else ()
-    told += (f"waits for {', '.join(reply.drift.waits_for)}",) if reply.drift and reply.drift.waits_for else ()
+    told += (waits_for(reply.drift.waits_for),) if reply.drift and reply.drift.waits_for else ()
     for text in filter(None, dict.fromkeys((reply.reason, *told))):  # what waits may say so twice
         yield from wrap(text, screen, 2)
     for one in reply.conditions:

@@ -17,7 +17,7 @@ from neod.control.verbs.plan import (
     PlanReply,
     ReloadReply,
 )
-from neod.model.words import count
+from neod.model.words import count, waits_for
 
 SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "recreate": "±", "conflict": "!"}
 COLOUR_OF: Final = {"create": "green", "update": "yellow", "delete": "red", "recreate": "yellow", "conflict": "red"}
@@ -166,7 +166,7 @@ def _fields(change: ChangeRow) -> Iterator[str]:
 
 def _blocked(rows: tuple[BlockedRow, ...], screen: Screen) -> Iterator[str]:
     for row in rows:
-        waits = f"waits for {', '.join(row.waits_for)}"
+        waits = waits_for(row.waits_for)
         head = cut(f"  … {row.object}", screen.width)
         room = screen.width - len(head) - 2
         if len(waits) <= room:

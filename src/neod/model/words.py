@@ -23,6 +23,11 @@ def lease_for(link: str) -> str:
     return f"{LEASE_FOR}{link}"
 
 
+def waits_for(needs: Iterable[object]) -> str:
+    """Return ``waits for link:neo1, a lease for neo3``."""
+    return WAITS_FOR + ", ".join(map(str, needs))
+
+
 def waited_for(reason: str) -> tuple[str, str]:
     """Return what is waited for and why it does not come: a lease, but where the *reason* itself says what."""
     return (reason.removeprefix(WAITS_FOR), "") if reason.startswith(WAITS_FOR) else (A_LEASE, reason)

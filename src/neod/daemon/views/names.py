@@ -12,7 +12,7 @@ from neod.control.errors import NoSuchObject
 from neod.daemon.controller import Controller
 from neod.daemon.describe import flat
 from neod.daemon.views.causes import path_in
-from neod.daemon.views.path_rows import keys_under, path_keys
+from neod.daemon.views.path_rows import keys_under
 from neod.daemon.views.roles import namespace_keys, translation_keys
 from neod.features.forwards.compile import ForwardInfo
 from neod.features.namespaces.compile import NamespaceInfo
@@ -110,7 +110,7 @@ def _entry(book: Book, name: str) -> Meaning | None:
         return _of(book, [] if units else keys, units)
     if any(path.name == name for path in controller.intents.of(PathInfo)):
         units = tuple(unit for unit in controller.waiting() if path_in(unit) == name)
-        return _of(book, (*path_keys(controller)[name], *_links(book, name)), units)
+        return _of(book, (*keys_under(controller, name), *_links(book, name)), units)
     for namespace in controller.intents.of(NamespaceInfo):
         if namespace.name == name:
             return _of(book, namespace_keys(controller, name, namespace.links))

@@ -11,7 +11,7 @@ from neod.daemon.views import causes
 from neod.kinds import KINDS
 from neod.model.key import Key
 from neod.model.status import ASKED, ObjectPhase, ObjectStatus
-from neod.model.words import ANOTHER
+from neod.model.words import ANOTHER, waits_for
 
 DOWN = "down"
 REASONS = {
@@ -71,7 +71,7 @@ def why_not_in_sync(status: ObjectStatus) -> str:
     if status.error is not None:
         return _meaning(status) if status.error.obstacle else str(status.error)
     if status.waits_for:
-        return "waits for " + ", ".join(map(str, status.waits_for))
+        return waits_for(status.waits_for)
     return _meaning(status)
 
 

@@ -14,6 +14,7 @@ from neod.model.key import Key
 from neod.model.kind import path_of
 from neod.model.status import SEVERITY, ObjectPhase
 from neod.model.want import FactKey
+from neod.model.words import waits_for
 
 LESS_THAN_THE_NIC: Final = (ObjectPhase.BLOCKED, ObjectPhase.IN_SYNC)
 """The states that say less than what is known of the NIC; so does an errno alone."""
@@ -85,7 +86,7 @@ def path_row(controller: Controller, path: PathInfo, keys: list[Key], waits: tup
     if worst:
         state, detail = str(worst.phase), why_not_in_sync(worst)
     if waits and (worst is None or worst.phase is ObjectPhase.BLOCKED):
-        state, detail = str(ObjectPhase.BLOCKED), "waits for " + ", ".join(waits)
+        state, detail = str(ObjectPhase.BLOCKED), waits_for(waits)
     if cause and (state in LESS_THAN_THE_NIC or (worst is not None and worst.error and not worst.error.obstacle)):
         detail = cause
     if down := causes.if_down(controller):

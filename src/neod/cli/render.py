@@ -6,7 +6,7 @@ from typing import Final
 from neod.cli.exits import FINE, of_status
 from neod.cli.text import Column, Screen, cut, moment, span, table, wrap
 from neod.control.verbs.status import ASKED, Drift, ForwardRow, NamespaceRow, PathRow, StatusReply
-from neod.model.words import LEASE_FOR, count, folded, wait_for, waited_for, waits_for
+from neod.model.words import LEASE_FOR, by_reason, count, folded, wait_for, waited_for, waits_for
 
 COLOUR_OF: Final = {
     "in-sync": "green",
@@ -122,19 +122,10 @@ def _attention(reply: StatusReply, screen: Screen) -> Iterator[str]:
             yield from wrap(problem, screen, 4)
     for warning in reply.file.warnings:
         yield from wrap(f"warning: {warning}", screen, 2)
-    for reason, names in by_reason((row.reason, row.name) for row in reply.paths).items():
+    for reason, names in by_reason((row.reason, row.name) for row in reply.paths if row.reason).items():
         yield from wrap(f"{folded(names)}: {reason}", screen, 2)
     for note in reply.notes:
         yield from wrap(note, screen, 2)
-
-
-def by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the names of ``(reason, name)`` pairs by reason; an empty one is none."""
-    found: dict[str, list[str]] = {}
-    for reason, name in pairs:
-        if reason:
-            found.setdefault(reason, []).append(name)
-    return found
 
 
 def _colours(

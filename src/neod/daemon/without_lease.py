@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from neod.daemon.event_log import EventLog
-from neod.daemon.views.causes import by_reason
-from neod.model.words import wait_for, waited_for
+from neod.model.words import by_reason, wait_for, waited_for
 
 
 class WithoutLease:
@@ -20,7 +19,7 @@ class WithoutLease:
 
         One line has all who have it.
         """
-        found = by_reason((link for link in links if link in self._before), reasons)
+        found = by_reason((reasons.get(link, ""), link) for link in links if link in self._before)
         self._before = frozenset(links)
         for reason, together in found.items():
             if reason and reason not in self._told:

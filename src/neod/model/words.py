@@ -49,6 +49,14 @@ def folded(names: Iterable[str]) -> str:
     return ", ".join(found)
 
 
+def by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the names of ``(reason, name)`` pairs by reason, which is told once."""
+    found: dict[str, list[str]] = {}
+    for reason, name in pairs:
+        found.setdefault(reason, []).append(name)
+    return found
+
+
 def count(number: int, noun: str) -> str:
     """Return ``1 path``, ``8 paths``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -18,7 +18,7 @@ from neod.model.key import Key, LinkKey
 from neod.model.kind import path_of
 from neod.model.status import ObjectPhase
 from neod.model.want import FactKey
-from neod.model.words import A_LEASE, LEASE_FOR, WAITS_FOR, wait_for
+from neod.model.words import A_LEASE, LEASE_FOR, WAITS_FOR, by_reason, wait_for
 
 SILENT_AFTER: Final = 3
 """So many DISCOVERs without an offer: a server that is there has had the time to answer."""
@@ -117,15 +117,8 @@ def without_lease(controller: Controller) -> dict[str, list[str]]:
     """Return which links wait for a lease, by the reason why it does not come."""
     texts = (text for waits in controller.waiting().values() for text in waits)
     links = dict.fromkeys(text.removeprefix(LEASE_FOR) for text in texts if text.startswith(LEASE_FOR))
-    return by_reason(links, of_leases(controller) if links else {})
-
-
-def by_reason(links: Iterable[str], reasons: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return *links* by the reason that each has."""
-    found: dict[str, list[str]] = {}
-    for link in links:
-        found.setdefault(reasons.get(link, ""), []).append(link)
-    return found
+    reasons = of_leases(controller) if links else {}
+    return by_reason((reasons.get(link, ""), link) for link in links)
 
 
 def of_silence(controller: Controller) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from neod.model.key import Key
 from neod.model.kind import path_of
 from neod.model.status import SEVERITY, ObjectPhase
 from neod.model.want import FactKey
-from neod.model.words import waits_for
+from neod.model.words import by_reason, waits_for
 
 LESS_THAN_THE_NIC: Final = (ObjectPhase.BLOCKED, ObjectPhase.IN_SYNC)
 """The states that say less than what is known of the NIC; so does an errno alone."""
@@ -133,12 +133,9 @@ def condition_rows(controller: Controller, path: str) -> tuple[ConditionRow, ...
 
 def reasons_down(controller: Controller) -> dict[str, list[str]]:
     """Return why paths whose objects may all be in sync carry nothing, each with the paths that it is true of."""
-    found: dict[str, list[str]] = {}
-    for path in controller.intents.of(PathInfo):
-        for one in condition_rows(controller, path.name):
-            if one.status is False:
-                found.setdefault(one.evidence, []).append(path.name)
-    return found
+    paths = controller.intents.of(PathInfo)
+    rows = ((one, path.name) for path in paths for one in condition_rows(controller, path.name))
+    return by_reason((one.evidence, name) for one, name in rows if one.status is False)
 
 
 def is_up(controller: Controller) -> bool:

@@ -16,6 +16,8 @@ PROGRAMS = {"neod": neod, "neodctl": neodctl, "neo-race": neo_race}
         (["--runtime-dri", "x"], "--runtime-dri: no such option; did you mean --runtime-dir?"),
         (["--runtime-dir"], "--runtime-dir takes a value"),
         (["--version=3"], "--version: takes no value"),
+        (["--\u202exyz\x1b"], "--\\u202exyz\\x1b: no such option"),
+        (["--xyz\nneod:ready"], "--xyz: no such option"),
     ],
 )
 def test_a_mistake_is_said_in_the_same_words(name, words, said, capsys):

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from neod.cli.text import clean, cut
+from neod.cli.text import cut
+from neod.observability.streams import printable
 
 Sources = Callable[[str, str, str], Iterable[tuple[str, str, str]]]
 """Given the keyword (``source``, ``source-directory``), its pattern and the file it stands in: name and text of the
@@ -42,7 +43,7 @@ class Line:
     @property
     def text(self) -> str:
         """Return the line as it is shown: in one line, without what could steer a terminal."""
-        return cut(clean(" ".join((self.word[:SHOWN], *self.words))), SHOWN).strip()
+        return cut(printable(" ".join((self.word[:SHOWN], *self.words))), SHOWN).strip()
 
 
 MOST_CHARACTERS: Final = 1 << 16

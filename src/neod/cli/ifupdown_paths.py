@@ -15,9 +15,10 @@ from neod.cli.ifupdown import Interfaces, Line, whole
 from neod.cli.ifupdown_hooks import HookRule
 from neod.cli.ifupdown_ledger import DOWN, UP, Ledger, without_alias
 from neod.cli.ifupdown_path import Path, Told
-from neod.cli.text import clean, cut
+from neod.cli.text import cut
 from neod.features.validation import addresses, checks
 from neod.features.validation.checks import InvalidValue
+from neod.observability.streams import printable
 
 TABLE_STEP: Final = 1000
 MOST_OF_A_REASON: Final = 400  # characters
@@ -64,7 +65,9 @@ def understand(interfaces: Interfaces, rule: HookRule, tables: Mapping[str, int]
     _note(found, refused, started)
     kept = {path.name: path for path in found.paths}
     told = (*_law(interfaces, ledger, refused, kept), *rule.left_out)
-    found.left_out = [f"{clean(line.place)}: {line.text}: {clean(cut(why, MOST_OF_A_REASON))}" for line, why in told]
+    found.left_out = [
+        f"{printable(line.place)}: {line.text}: {printable(cut(why, MOST_OF_A_REASON))}" for line, why in told
+    ]
     return found
 
 

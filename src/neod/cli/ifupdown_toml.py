@@ -8,7 +8,7 @@ from itertools import groupby
 
 from neod.cli.ifupdown_path import MODES, Path
 from neod.cli.ifupdown_paths import Imported
-from neod.cli.text import clean
+from neod.observability.streams import printable
 
 MOST_ENDPOINTS = 8
 """What the kernel's own path manager takes; with more paths neod has to do it. Source: MPTCP_PM_ADDR_MAX."""
@@ -18,7 +18,7 @@ def toml(imported: Imported, source: str) -> str:
     """Return the file, with what was left out as comments at its end."""
     lines = [
         "#:schema ./neo.schema.json",
-        f"# Made by `neodctl import ifupdown` from {clean(source)}.",
+        f"# Made by `neodctl import ifupdown` from {printable(source)}.",
         "# Read it before you use it: take the macvlans out of the interfaces file, and their hooks away, or both will",
         "# configure them. `neodctl validate FILE` checks this one; `neodctl plan FILE` says what it would change.",
         "# ifupdown puts default routes of macvlans into the main table; neo's are in tables of their own alone.",

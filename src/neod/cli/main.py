@@ -11,9 +11,9 @@ from neod.cli.command import Invocation
 from neod.cli.exits import BROKEN_PIPE, FINE, INTERNAL, STATUS_OF_ERROR
 from neod.cli.parser import arguments
 from neod.cli.registry import command_of
-from neod.cli.text import clean, screen_of
+from neod.cli.text import screen_of
 from neod.control.errors import ControlError
-from neod.observability.streams import tolerate
+from neod.observability.streams import printable, tolerate
 
 
 def _version() -> str:
@@ -77,7 +77,7 @@ def _refused(error: ControlError, as_json: bool) -> int:
 def _complain(line: str) -> None:
     sys.stdout.flush()
     name = "" if line.startswith(" ") else "neodctl: "  # below it, the line of a file that is wrong
-    print(f"{name}{clean(line)}", file=sys.stderr)
+    print(f"{name}{printable(line)}", file=sys.stderr)
 
 
 def _bug(exc: Exception) -> str:

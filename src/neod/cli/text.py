@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final, TextIO, TypeVar
 
+from neod.observability.streams import printable
+
 T = TypeVar("T")
 
 UNBOUNDED: Final = 1_000_000  # columns of what is no terminal: cut nothing that a program reads
@@ -35,21 +37,6 @@ def screen_of(out: TextIO, environ: Mapping[str, str]) -> Screen:
         return Screen(80, colour)
 
 
-def clean(text: str) -> str:
-    """Return *text* with all that could steer a terminal made visible: ``\\x1b``, ``\\u202e``.
-
-    Names and texts come from the network and the kernel. What is not
-    printable is a control, a format character, a surrogate or unassigned.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _visible(ord(char)) for char in text)
-
-
-def _visible(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
 def cleaned(value: T) -> T:
     """Return *value*, a tree of dataclasses, tuples and mappings, with every string clean."""
     return _cleaned(value)  # type: ignore[no-any-return]
@@ -57,11 +44,11 @@ def cleaned(value: T) -> T:
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        return clean(value)
+        return printable(value)
     if isinstance(value, tuple):
         return tuple(map(_cleaned, value))
     if isinstance(value, Mapping):
-        return {clean(name): _cleaned(item) for name, item in value.items()}
+        return {printable(name): _cleaned(item) for name, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return _cleaned_fields(value)
     return value

@@ -12,8 +12,9 @@ from typing import Any, Final
 from neod.config.positions import Unsafe, scan
 from neod.features.validation.context import Positions
 from neod.features.validation.excerpt import excerpt
-from neod.features.validation.text import path_text, printable
+from neod.features.validation.text import path_text
 from neod.model.errors import ConfigError
+from neod.observability.streams import printable
 
 MAX_BYTES: Final = 1 << 20
 PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)

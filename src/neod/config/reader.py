@@ -13,6 +13,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from neod.model.errors import ConfigError, ReadingFailed
+from neod.observability.streams import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,6 +150,4 @@ def _path(child: Child) -> str:
 
 
 def _line(path: str, problem: str, hint: str) -> str:
-    from neod.features.validation.text import printable
-
     return printable(f"{path}: {problem}; {hint}")

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
+from neod.observability.streams import printable
+
 USAGE: Final = 2  # the exit status of argparse
 
 
@@ -14,8 +16,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, and end."""
         said = _in_words(message, self._actions)
-        printable = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in said)
-        self.exit(USAGE, f"{self.prog}: {printable}\nTry: {self.prog} --help\n")
+        self.exit(USAGE, f"{self.prog}: {printable(said)}\nTry: {self.prog} --help\n")
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
@@ -40,7 +41,7 @@ def _in_words(message: str, actions: Sequence[argparse.Action]) -> str:
         missing = [one for one in actions if one.required and not one.option_strings]
         words = (" or ".join(map(str, one.choices)) if one.choices else str(one.metavar) for one in missing)
         return f"{', then '.join(words)} is missing"
-    if found := re.fullmatch(r"unrecognized arguments: (\S*).*", message):
+    if found := re.fullmatch(r"(?s)unrecognized arguments: (\S*).*", message):
         word = found[1].partition("=")[0]
         known = [option for one in actions for option in one.option_strings]
         return (

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TextIO
 import structlog
 
 from neod.observability.journal import JournalLogger, fields_of, leads_to_journal
+from neod.observability.streams import printable
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -35,9 +36,9 @@ def journal_line(_: Any, __: str, fields: Any) -> str:
 
 def journal_entry(_: Any, __: str, fields: Any) -> tuple[tuple[str, dict[str, str]], dict[str, Any]]:
     """Return what ``JournalLogger`` sends: a line, and the fields of it."""
-    values = {name.lstrip("_"): _printable(str(value)) for name, value in fields.items() if name not in OF_THE_LINE}
+    values = {name.lstrip("_"): printable(str(value)) for name, value in fields.items() if name not in OF_THE_LINE}
     priority = PRIORITY.get(fields.get("level", "info"), 6)
-    message, event = "\n".join(_lines(fields)), _printable(str(fields.get("event", "")))
+    message, event = "\n".join(_lines(fields)), printable(str(fields.get("event", "")))
     program = os.path.basename(sys.argv[0]) or "neod"  # noqa: PTH119  as the service manager names it
     return (journal_line(_, __, fields), fields_of(program, priority, message, event, values)), {}
 
@@ -48,7 +49,7 @@ def _lines(fields: Mapping[str, Any]) -> Iterator[str]:
     text = " ".join(f"{name}={_quoted(value)}" for name, value in shown.items())
     yield f"{_quoted(fields.get('event', ''), words=True)} {text}".rstrip()
     for part in str(fields.get("exception", "")).splitlines():
-        yield f"  {_printable(part)}"
+        yield f"  {printable(part)}"
 
 
 def _all_shown(_: Any, __: str, fields: Any) -> Any:
@@ -60,19 +61,15 @@ def _as_line(_: Any, __: str, fields: Any) -> Any:
     return {name: value for name, value in fields.items() if not name.startswith("_")}
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def _quoted(value: object, *, words: bool = False) -> str:
-    text = _printable(str(value))
+    text = printable(str(value))
     return text if words or (text and not set(text) & set(' "=')) else '"' + text.replace('"', "'") + '"'
 
 
 def _clean(_: Any, __: str, fields: Any) -> Any:
     """Escape control characters before a terminal prints them: names come from networks and kernels."""
     traces = ("exception", "exc_info")
-    return {k: _printable(v) if isinstance(v, str) and k not in traces else v for k, v in fields.items()}
+    return {k: printable(v) if isinstance(v, str) and k not in traces else v for k, v in fields.items()}
 
 
 def _stamp(_: Any, __: str, fields: Any) -> Any:

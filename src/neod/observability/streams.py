@@ -19,6 +19,17 @@ def tolerate() -> None:
             stream.reconfigure(errors="replace")
 
 
+def printable(text: str) -> str:
+    """Return *text* with all that could steer a terminal made visible: ``\\x1b``, ``\\u202e``.
+
+    Names and texts come from the network and the kernel. What is not
+    printable is a control, a format character, a surrogate or unassigned.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def guarded(program: Callable[[], int]) -> int:
     """Return the exit status of *program*, or of its output where that cannot be written to its end."""
     tolerate()

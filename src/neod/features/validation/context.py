@@ -7,8 +7,9 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from neod.features.validation.excerpt import excerpt
-from neod.features.validation.text import Path, path_text, printable
+from neod.features.validation.text import Path, path_text
 from neod.model.want import Origin
+from neod.observability.streams import printable
 
 MOST_LINES: Final = 200
 UNPLACED: Final = (0, 0)

@@ -4,7 +4,7 @@ from itertools import accumulate
 from typing import Final
 from unicodedata import combining, east_asian_width
 
-from neod.features.validation.text import printable
+from neod.observability.streams import printable
 
 COLUMNS: Final = 72
 BEFORE: Final = 48

@@ -6,19 +6,14 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Final
 
+from neod.observability.streams import printable
+
 Path = tuple[str | int, ...]
 """Where something stands in the file: ``("macvlans", "neo", "count")``; a number is an index of an array."""
 
 SHOWN_CHARACTERS: Final = 40
 MOST_GUESSES: Final = 64
 BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def printable(text: str) -> str:
-    """Return *text* with everything escaped that a terminal could take for a command."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def show(value: object) -> str:

@@ -17,7 +17,6 @@ NO_OBJECT: Final = 10
 INTERNAL: Final = 70  # EX_SOFTWARE
 NOT_ALLOWED: Final = 77  # EX_NOPERM
 FILE_INVALID: Final = 78  # EX_CONFIG
-BROKEN_PIPE: Final = 141  # as a shell reports SIGPIPE
 
 MEANING: Final = {
     FINE: "fine",

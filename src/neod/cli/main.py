@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from neod.cli.command import Invocation
-from neod.cli.exits import BROKEN_PIPE, FINE, INTERNAL, STATUS_OF_ERROR
+from neod.cli.exits import FINE, INTERNAL, STATUS_OF_ERROR
 from neod.cli.parser import arguments
 from neod.cli.registry import command_of
 from neod.cli.text import screen_of
 from neod.control.errors import ControlError
-from neod.observability.streams import printable, tolerate
+from neod.observability.streams import BROKEN_PIPE, discard, printable, tolerate
 
 
 def _version() -> str:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        discard()
         return BROKEN_PIPE
     except OSError as exc:
         _complain(f"standard output: {exc.strerror or exc}" if exc.errno == errno.ENOSPC else _bug(exc))

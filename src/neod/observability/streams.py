@@ -39,14 +39,14 @@ def guarded(program: Callable[[], int]) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        _discard()
+        discard()
         return BROKEN_PIPE
     except OSError as error:
-        _discard()
+        discard()
         print(f"standard output: {error.strerror or error}", file=sys.stderr)
         return UNWRITABLE
 
 
-def _discard() -> None:
+def discard() -> None:
     """Let what is still to be printed go nowhere: the interpreter would complain at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol, TextIO
 
@@ -30,17 +30,23 @@ class Log(Protocol):
 
 def journal_line(_: Any, __: str, fields: Any) -> str:
     """Return one line with the priority prefix of the journal: ``<6>repaired object=… by=…``."""
-    prefix = f"<{PRIORITY.get(fields.get('level', 'info'), 6)}>"
-    return "\n".join(prefix + line for line in _lines(fields))
+    return _prefixed(_priority(fields), _lines(fields))
 
 
 def journal_entry(_: Any, __: str, fields: Any) -> tuple[tuple[str, dict[str, str]], dict[str, Any]]:
     """Return what ``JournalLogger`` sends: a line, and the fields of it."""
     values = {name.lstrip("_"): printable(str(value)) for name, value in fields.items() if name not in OF_THE_LINE}
-    priority = PRIORITY.get(fields.get("level", "info"), 6)
-    message, event = "\n".join(_lines(fields)), printable(str(fields.get("event", "")))
+    priority, lines, event = _priority(fields), list(_lines(fields)), printable(str(fields.get("event", "")))
     program = os.path.basename(sys.argv[0]) or "neod"  # noqa: PTH119  as the service manager names it
-    return (journal_line(_, __, fields), fields_of(program, priority, message, event, values)), {}
+    return (_prefixed(priority, lines), fields_of(program, priority, "\n".join(lines), event, values)), {}
+
+
+def _priority(fields: Mapping[str, Any]) -> int:
+    return PRIORITY.get(fields.get("level", "info"), 6)
+
+
+def _prefixed(priority: int, lines: Iterable[str]) -> str:
+    return "\n".join(f"<{priority}>{line}" for line in lines)
 
 
 def _lines(fields: Mapping[str, Any]) -> Iterator[str]:

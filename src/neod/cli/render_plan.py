@@ -87,14 +87,17 @@ def reload(reply: ReloadReply, screen: Screen) -> Iterator[str]:
         yield from _steps(found, screen)
     else:
         yield f"{found.file} is in force. Nothing to do: the kernel is what it says."
-    if reply.confirm_s is not None:
-        yield f"Undone in {span(reply.confirm_s)}, unless: neodctl confirm"
+    yield from _until_confirmed(reply)
 
 
 def reloaded(reply: ReloadReply, screen: Screen) -> Iterator[str]:
     """The same where the plan was shown already."""
     yield cut(f"{reply.plan.file} is in force.", screen.width)
     yield from _until_resume(reply.plan)
+    yield from _until_confirmed(reply)
+
+
+def _until_confirmed(reply: ReloadReply) -> Iterator[str]:
     if reply.confirm_s is not None:
         yield f"Undone in {span(reply.confirm_s)}, unless: neodctl confirm"
 

@@ -165,8 +165,7 @@ class ConfigStore:
         except ConfigError as refusal:
             error = refusal
         self.problems = error.problems
-        with suppress(OSError):
-            self._trial.unlink(missing_ok=True)
+        self._end_trial()
         try:
             if good := self._last_good():
                 for line in (*error.lines, "(the last good file is used instead)"):

@@ -10,6 +10,15 @@ from pathlib import Path
 from tests.lab.netns import argv_in, die_with_parent
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal, as the kernel shows it: bit 0 is signal 1."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        mask = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
+        return bool(mask >> (number - 1) & 1)
+    return False
+
+
 class Program:
     """A child in a namespace; what it prints goes to a file."""
 

@@ -1,16 +1,15 @@
 """The directories of a running or starting neod, in the hands of others: it goes on, and is asked as before."""
 
-import contextlib
 import os
 import shutil
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.lab import netns
 from tests.lab.host import Host
 from tests.lab.netns import ip, poll
+from tests.lab.process import catches
 
 pytestmark = pytest.mark.kernel
 
@@ -123,17 +122,9 @@ def test_old_values_come_back_without_the_state_directory(started, lost):
     assert values() == before
 
 
-def caught(pid: int) -> int:
-    """Return the signals that a process catches, as the kernel shows them: bit 0 is SIGHUP."""
-    with contextlib.suppress(FileNotFoundError):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
-    return 0
-
-
 def test_a_reload_that_is_asked_for_during_the_start_is_done_after_it(host):
     neod = host.start_neod()
-    poll(lambda: caught(neod.pid) & 1, 10, 0.001, "it keeps the signal")
+    poll(lambda: catches(neod.pid, signal.SIGHUP), 10, 0.001, "it keeps the signal")
     neod.signal(signal.SIGHUP)
     poll(lambda: "reload detail" in host.log.read_text(), 20, why=f"the reload; {host.tail()}")
     host.wait(15)

@@ -8,11 +8,11 @@ import socket
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from tests.lab import netns
 from tests.lab.netns import inside, ip_batch, namespace, poll
+from tests.lab.process import catches
 from tests.lab.race.racer import KERNEL, NEO_RACE, Racer, Server, dial, echo, named, read_all, run_in
 
 pytestmark = KERNEL
@@ -93,16 +93,11 @@ def test_an_invalid_file_changes_nothing_and_is_told(ns):
             assert talks(client)
 
 
-def catches_hang_up(racer):
-    lines = (Path("/proc") / str(racer.pid) / "status").read_text().splitlines()
-    return any(int(line.split()[1], 16) & 1 for line in lines if line.startswith("SigCgt"))
-
-
 def test_a_reload_that_is_asked_for_during_the_start_is_done_after_it(ns):
     with Racer(ns, race("r", "127.0.0.1:4000", "127.0.0.1:9")) as racer:
         racer.program.kill()
         racer.begin()
-        poll(lambda: catches_hang_up(racer), 20, 0.001, "it catches the signal")
+        poll(lambda: catches(racer.pid, signal.SIGHUP), 20, 0.001, "it catches the signal")
         racer.program.signal(signal.SIGHUP)
         poll(lambda: racer.records("reloaded"), 20, why="the reload")
 

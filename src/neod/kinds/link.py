@@ -265,7 +265,7 @@ class LinkDriver:
 
     async def _with_what_came_along(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return *items* with the inner ends of pairs as they are: they were made with the outer ones."""
-        born = {key for key, spec, have in items if have is None and born_with(spec)}
+        born = [key for key, spec, have in items if have is None and born_with(spec)]
         if not born:
             return items
         there = await self.observe(born)
@@ -362,7 +362,7 @@ class LinkDriver:
         found = [of_link(self._netns, spec, error, links) for _, spec, error in refused]
         hidden = [in_use(error) and one is None for (_, _, error), one in zip(refused, found, strict=True)]
         parents = {spec.parent for (_, spec, _), it_is in zip(refused, hidden, strict=True) if it_is and spec.parent}
-        elsewhere = {parent: await self._moved.holders(links[parent].index) for parent in parents if parent in links}
+        elsewhere = {one: await self._moved.holders(links[one].index) for one in sorted(parents & links.keys())}
         return [
             mac_elsewhere(spec, elsewhere.get(spec.parent or "", {})) if it_is else one
             for (_, spec, _), one, it_is in zip(refused, found, hidden, strict=True)

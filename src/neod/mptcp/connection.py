@@ -147,11 +147,10 @@ class MptcpConnection:
     def _leave(self, flow: Subflow, event: pm.Event, now: float) -> None:
         was_there = self.flows.pop(flow.quad, None) is not None
         self.backups.discard(flow.pair)
-        asked = self.pending.pop(flow.pair, None) is not None
-        if was_there or asked:
-            before = self.failures.get(flow.pair)
-            count = 1 if was_there or before is None else before.count + 1
-            self.failures[flow.pair] = Failures(count, now + pause_s(count))
+        if was_there:
+            self.failures.pop(flow.pair, None)
+        if was_there or flow.pair in self.pending:
+            self.failed(flow.pair, now)
             if not was_there and (event.reset == RST_PROHIBITED or event.error in REFUSALS):
                 self._on_refused(now)
 
@@ -169,7 +168,7 @@ class MptcpConnection:
             self.failures.clear()
 
     def failed(self, pair: Pair, now: float) -> None:
-        """Note that a subflow was refused before a packet left."""
+        """Note that a subflow did not come about, or ended."""
         self.pending.pop(pair, None)
         before = self.failures.get(pair)
         count = 1 if before is None else before.count + 1

@@ -27,7 +27,7 @@ class Observer:
         self.unreadable: dict[Place, KernelError] = {}  # why places could not be read at the last attempt
         self.changed: set[Key] = set()  # what the last look at single keys found otherwise than before
         self._cpu_s: dict[Place, float] = {}
-        self._fingerprints: dict[Place, object] = {}  # from before the last full read of a pass
+        self._fingerprints: dict[Place, object] = {}  # of what the last full read of a pass found, while that holds
 
     def cpu_s(self, place: Place) -> float:
         """Return the processor time that the last full read of a kind took."""
@@ -44,6 +44,14 @@ class Observer:
             return isinstance(driver, CheapChangeProbe) and driver.fingerprint() == known
         except KernelError:
             return False  # the pass says what is wrong
+
+    def note_changed(self, places: Iterable[Place]) -> None:
+        """Trust no probe of these places before the next full read: what is there is not what the last one found.
+
+        Else somebody who brings that back, with a snapshot that was saved before our write, would change nothing.
+        """
+        for place in places:
+            self._fingerprints.pop(place, None)
 
     async def observe(self, hints: Hints) -> set[Key]:
         """Read what *hints* name; return the keys that the pass decides on."""
@@ -165,6 +173,7 @@ class Observer:
         for key, old in before.items():
             if old != self._observed.get(key):
                 self.changed.add(key)
+                self.note_changed([place])
             if kind.loses_dependents(old, self._observed.get(key)):
                 also.update(self._desired.dependents_of(key))
         return set(seen), also

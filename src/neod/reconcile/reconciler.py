@@ -95,6 +95,7 @@ class Reconciler:
             self._state.status.take_in_hand(self._decided(scope, everything=hints.everything))
             doable = plan if self.writing else plan.only(self._prolongs)
             outcomes = await apply(doable, self.drivers.driver, self._state.kinds)
+            self._observer.note_changed({(one.change.key.netns, one.change.key.kind) for one in outcomes})
             self._record(scope, plan, outcomes, hints)
             self._state.status.put_down()
             self.complete = self.complete or (hints.everything and not self._observer.unreadable)

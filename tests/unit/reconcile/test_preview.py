@@ -89,3 +89,22 @@ def test_a_plan_of_what_did_not_change_asks_for_no_pass():
     made, _ = in_sync_once()
     assert not asyncio.run(made.reconciler.preview()).changes
     assert not made.queue.pending
+
+
+def test_what_was_there_before_our_write_is_a_change_when_somebody_brings_it_back():
+    made, probed = in_sync_once()
+    snapshot = dict(probed.there)
+    made.want([(KEY, NatSpec(Ruleset((), "another")))])
+    asyncio.run(made.run(Hints(keys={KEY: None})))
+    assert probed.there != snapshot
+    probed.there = snapshot
+    assert not made.reconciler.looks.is_unchanged(PLACE)
+
+
+def test_so_is_what_was_there_before_others_changed_it_and_a_pass_saw_that():
+    made, probed = in_sync_once()
+    made.reconciler.writing = False  # paused: the change is seen and stays
+    snapshot, probed.there = dict(probed.there), {KEY: Seen(BROKEN, True)}
+    asyncio.run(made.run(Hints(keys={KEY: None})))
+    probed.there = snapshot
+    assert not made.reconciler.looks.is_unchanged(PLACE)
